@@ -1,0 +1,51 @@
+# make setup   a virtual environment, .venv, with the pinned packages
+# make demo    convert a real MRI volume, and show what comes of it
+# make test    everything: format, lint, types, tests
+# make lock    pin the newest packages that pyproject.toml allows
+# make clean   delete what the other targets made
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+# A real MRI volume, from nibabel's own tests.
+MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/data/example4d.nii.gz
+
+.PHONY: setup demo test lint lock clean
+
+setup: $(READY)
+
+$(READY): envs/requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "neurozarr needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(READY)
+	@rm -rf demo
+	@start=$$(date +%s) && \
+	$(BIN)/snakemake --cores all --quiet host --directory demo --config source=$(MRI) zarr='{chunk: 32}' && \
+	seconds=$$(($$(date +%s) - start)) && \
+	echo && \
+	$(BIN)/python -m neurozarr demo/results/example4d.nii.zarr && \
+	echo "converted in $$seconds s"
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint --config source=$(MRI)
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -n auto
+
+lock:
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip freeze --disable-pip-version-check --exclude-editable > envs/requirements.txt
+	touch $(READY)
+
+clean:
+	rm -rf .venv .snakemake demo results logs benchmarks scripts/*.egg-info

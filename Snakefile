@@ -1,0 +1,24 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+if Path("config/config.yaml").exists():
+
+    configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+rule all:
+    input:
+        all_images,
+        all_arrays,
+
+
+include: "rules/create_array.smk"
+include: "rules/write_base.smk"
+include: "rules/pyramid_level.smk"
+include: "rules/ome_metadata.smk"
+include: "rules/nifti_header.smk"

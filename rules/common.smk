@@ -1,0 +1,85 @@
+# What the rules share: samples, the names of files, and input functions.
+
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, f"{workflow.basedir}/scripts")
+
+from neurozarr import plan
+from neurozarr.metadata import FILES, GROUP_FILES
+from neurozarr.options import ConfigError
+from neurozarr.samples import read_run
+
+try:
+    RUN, SAMPLES = read_run(config, f"{workflow.basedir}/config/schemas")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+
+STORE = f"{RUN.output}/{{sample}}{RUN.suffix}"
+STATE = f"{RUN.output}/.state/{{sample}}"
+
+STAGING = f"{STATE}/header"
+
+ARRAY = f"{STORE}/{{level}}/{FILES[RUN.zarr_version][0]}"
+ARRAY_RECEIPT = f"{STATE}/{{level}}/array.json"
+VOXELS_RECEIPT = f"{STATE}/{{level}}/voxels.json"
+GROUP = [f"{STORE}/{name}" for name in GROUP_FILES[RUN.zarr_version]]
+HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
+
+
+wildcard_constraints:
+    sample="[^/]+",
+    level="[0-9]+",
+
+
+def planned(name):
+    """A sample, with its levels planned: what is wrong with its source is said here."""
+    if name not in SAMPLES:
+        raise WorkflowError(f"there is no sample {name!r}")
+    try:
+        SAMPLES[name].levels
+    except (ValueError, TypeError) as error:
+        raise WorkflowError(f"sample {name}: {error}") from None
+    return SAMPLES[name]
+
+
+def sample(wildcards):
+    return planned(wildcards.sample)
+
+
+def source(wildcards):
+    return [str(file) for file in sample(wildcards).source.files]
+
+
+def level(wildcards):
+    return sample(wildcards).levels[int(wildcards.level)]
+
+
+def parent(pattern):
+    """The file of the level above that a pattern names."""
+    return lambda wildcards: pattern.format(
+        sample=wildcards.sample, level=int(wildcards.level) - 1
+    )
+
+
+def each_level(pattern):
+    """The files of all levels that a pattern names, finest first."""
+    return lambda wildcards: expand(
+        pattern,
+        sample=wildcards.sample,
+        level=range(len(sample(wildcards).levels)),
+    )
+
+
+def all_images(wildcards):
+    return expand(HEADER if RUN.nii else GROUP, sample=SAMPLES)
+
+
+def all_arrays(wildcards):
+    return [
+        file
+        for name in SAMPLES
+        for file in expand(ARRAY, sample=name, level=range(len(planned(name).levels)))
+    ]

@@ -1,0 +1,22 @@
+rule nifti_header:
+    input:
+        source=source,
+        group=GROUP,
+    output:
+        HEADER,
+    log:
+        "logs/{sample}/nifti_header.log",
+    benchmark:
+        "benchmarks/{sample}/nifti_header.tsv"
+    conda:
+        "../envs/neurozarr.yaml"
+    threads: 1
+    resources:
+        mem_mb=plan.BASE_MEMORY_MB,
+    params:
+        path=lambda wildcards: str(sample(wildcards).path),
+        overrides=lambda wildcards: sample(wildcards).overrides,
+        driver=lambda wildcards: sample(wildcards).zarr.driver,
+        staging=STAGING,
+    script:
+        "../scripts/nifti_header.py"

@@ -1,0 +1,20 @@
+rule ome_metadata:
+    input:
+        arrays=each_level(ARRAY),
+        array_receipts=each_level(ARRAY_RECEIPT),
+        voxels_receipts=each_level(VOXELS_RECEIPT),
+    output:
+        GROUP,
+    log:
+        "logs/{sample}/ome_metadata.log",
+    benchmark:
+        "benchmarks/{sample}/ome_metadata.tsv"
+    conda:
+        "../envs/neurozarr.yaml"
+    threads: 1
+    resources:
+        mem_mb=plan.BASE_MEMORY_MB,
+    params:
+        attributes=lambda wildcards: sample(wildcards).attributes,
+    script:
+        "../scripts/ome_metadata.py"

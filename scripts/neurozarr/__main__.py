@@ -1,0 +1,55 @@
+"""Say what is in a store: ``python -m neurozarr STORE``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from neurozarr.abc import ZarrGroup
+from neurozarr.drivers import open_group
+from neurozarr.receipts import chunk_files
+
+
+def describe(path: Path) -> str:
+    """A table of an image's levels: shape, voxel size, chunks and size on disk.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no group.
+    KeyError
+        The group is no image.
+    """
+    group: ZarrGroup = open_group(path, "r")
+    image = group.attrs.get("ome", group.attrs)["multiscales"][0]
+    lines = [
+        f"{path}: Zarr v{group.zarr_version}, axes "
+        + ", ".join(f"{axis['name']} ({axis.get('unit', axis['type'])})" for axis in image["axes"]),
+        f"{'level':<7}{'shape':<24}{'scale':<28}{'chunk':<20}{'MB on disk':>10}",
+    ]
+    for dataset in image["datasets"]:
+        array = group.array(dataset["path"])
+        scale = dataset["coordinateTransformations"][0]["scale"]
+        size = sum(chunk_files(path / dataset["path"]).values()) / 1e6
+        lines.append(
+            f"{dataset['path']:<7}{_by(array.shape):<24}{_by(f'{s:.4g}' for s in scale):<28}"
+            f"{_by(array.chunks):<20}{size:>10.2f}"
+        )
+    if "nifti" in group:
+        lines.append(f"with a NIfTI header of {group.array('nifti').shape[0]} bytes")
+    return "\n".join(lines)
+
+
+def _by(numbers: object) -> str:
+    return " x ".join(str(number) for number in numbers)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        print(describe(Path(sys.argv[1])))
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    except KeyError:
+        sys.exit(f"{sys.argv[1]} is a Zarr group, but no OME-Zarr image")

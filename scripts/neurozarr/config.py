@@ -1,0 +1,210 @@
+"""What a user can choose about a store, as typed values that are checked when they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, Literal, NamedTuple
+
+from neurozarr import ome
+
+DRIVERS = ("zarr-python",)
+
+
+class Option(NamedTuple):
+    """One option of a compressor."""
+
+    default: Any
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+def _integer(lowest: int, highest: int) -> Callable[[Any], bool]:
+    return lambda value: _is_integer(value) and lowest <= value <= highest
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+BLOSC_CODECS = ("blosclz", "lz4", "lz4hc", "zlib", "zstd")
+BLOSC_SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+_DEFLATE = {"level": Option(5, "an integer from 0 to 9", _integer(0, 9))}
+
+COMPRESSORS: dict[str, dict[str, Option]] = {
+    "blosc": {
+        "cname": Option("zstd", "one of " + ", ".join(BLOSC_CODECS), BLOSC_CODECS.__contains__),
+        "clevel": Option(5, "an integer from 0 to 9", _integer(0, 9)),
+        "shuffle": Option(
+            "shuffle", "one of " + ", ".join(BLOSC_SHUFFLES), BLOSC_SHUFFLES.__contains__
+        ),
+        "blocksize": Option(0, "0 (automatic) or a number of bytes", _integer(0, 2**31 - 1)),
+    },
+    "zlib": _DEFLATE,
+    "gzip": _DEFLATE,
+    "zstd": {
+        "level": Option(3, "an integer from -7 to 22", _integer(-7, 22)),
+        "checksum": Option(False, "true or false", lambda value: isinstance(value, bool)),
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZarrConfig:
+    """How to store an image.
+
+    Parameters
+    ----------
+    out
+        Directory of the group that `from_config` creates.
+    zarr_version
+        Version of the Zarr format.
+    chunk
+        Chunk shape in voxels, in Zarr order: one number for all spatial axes, or one for each of
+        the last axes, spatial ones at least. Axes that are not named (time, channel) have 1. A
+        chunk is never larger than the volume.
+    shard
+        Shard shape in voxels, given like ``chunk`` and a multiple of it; "auto" for as many whole
+        chunks as fit in about 1 GiB uncompressed; None for no shards. Zarr v3 only.
+    compressor
+        "blosc", "gzip", "zstd", "zlib" (Zarr v2 only), or None for uncompressed chunks.
+    compressor_options
+        Options of the compressor that differ from their defaults (see ``COMPRESSORS``).
+    dimension_separator
+        Between the indices of a chunk in its key.
+    order
+        Layout of the voxels inside a chunk: "C", or "F" (on Zarr v3, a transpose codec).
+    fill_value
+        Value of voxels that are not stored. None: undefined on Zarr v2, zero on Zarr v3.
+    levels
+        Number of pyramid levels beyond the base; -1 stops at the first level that fits in one
+        chunk.
+    no_pyramid_axis
+        Index, among the spatial axes (z, y, x), of one that is not sampled.
+    ome_version
+        "0.4" (Zarr v2), "0.5" (Zarr v3) or "auto".
+    overwrite
+        Whether `from_config` and `create_array` may replace what exists.
+    driver
+        Library that carries the voxels.
+
+    Raises
+    ------
+    ValueError
+        A value is wrong; the message names the field, the value and what is allowed.
+    """
+
+    out: str | PathLike[str] | None = None
+    zarr_version: Literal[2, 3] = 3
+    chunk: int | tuple[int, ...] = 128
+    shard: int | tuple[int, ...] | Literal["auto"] | None = None
+    compressor: Literal["blosc", "zlib", "gzip", "zstd"] | None = "blosc"
+    compressor_options: dict[str, Any] = field(default_factory=dict)
+    dimension_separator: Literal[".", "/"] = "/"
+    order: Literal["C", "F"] = "C"
+    fill_value: complex | None = None
+    levels: int = -1
+    no_pyramid_axis: int | None = None
+    ome_version: Literal["auto", "0.4", "0.5"] = "auto"
+    overwrite: bool = False
+    driver: str = "zarr-python"
+
+    def __post_init__(self) -> None:
+        for name in ("chunk", "shard"):
+            value = getattr(self, name)
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                object.__setattr__(self, name, tuple(value))
+        self._check_out()
+        self._check("zarr_version", _one_of(2, 3), "2 or 3")
+        self._check("chunk", _is_box, "a positive integer, or a list of them")
+        self._check(
+            "shard",
+            lambda value: value in (None, "auto") or _is_box(value),
+            'null, "auto", a positive integer, or a list of them',
+        )
+        self._check("compressor", _one_of(None, *COMPRESSORS), f"{', '.join(COMPRESSORS)} or null")
+        self._check_compressor_options()
+        self._check("dimension_separator", _one_of(".", "/"), '"." or "/"')
+        self._check("order", _one_of("C", "F"), '"C" or "F"')
+        self._check("fill_value", _is_number_or_none, "a number or null")
+        self._check("levels", _integer(-1, 62), "-1 (automatic) or a number of levels up to 62")
+        self._check(
+            "no_pyramid_axis",
+            lambda value: value is None or _integer(0, 2)(value),
+            "null, or the index of a spatial axis: 0, 1 or 2",
+        )
+        self._check("ome_version", _one_of("auto", *ome.VERSIONS), '"auto", "0.4" or "0.5"')
+        self._check("overwrite", lambda value: isinstance(value, bool), "true or false")
+        self._check("driver", _one_of(*DRIVERS), ", ".join(DRIVERS))
+        self._check_zarr_version()
+
+    def _check(self, name: str, accepts: Callable[[Any], bool], allowed: str) -> None:
+        value = getattr(self, name)
+        if not accepts(value):
+            raise ValueError(f"{name} is {value!r}; allowed: {allowed}")
+
+    def _check_out(self) -> None:
+        if self.out is not None and not isinstance(self.out, (str, PathLike)):
+            raise ValueError(f"out is {self.out!r}; allowed: a path or null")
+
+    def _check_compressor_options(self) -> None:
+        if not isinstance(self.compressor_options, dict):
+            raise ValueError(
+                f"compressor_options is {self.compressor_options!r}; allowed: option: value"
+            )
+        options = COMPRESSORS[self.compressor] if self.compressor else {}
+        for name, value in self.compressor_options.items():
+            if name not in options:
+                raise ValueError(
+                    f"compressor_options has {name!r}, which compressor {self.compressor!r} does "
+                    f"not know; allowed: {', '.join(options) or 'none'}"
+                )
+            if not options[name].accepts(value):
+                raise ValueError(
+                    f"compressor_options[{name!r}] is {value!r}; allowed: {options[name].allowed}"
+                )
+
+    def _check_zarr_version(self) -> None:
+        if self.zarr_version == 2:
+            if self.shard is not None:
+                raise ValueError(
+                    f"shard is {self.shard!r}, but Zarr v2 has no shards; allowed: null, or "
+                    "zarr_version 3"
+                )
+            if "checksum" in self.compressor_options:
+                raise ValueError(
+                    "compressor_options has 'checksum', which zstd has on Zarr v3 alone; leave "
+                    "it out, or use zarr_version 3"
+                )
+        elif self.compressor == "zlib":
+            raise ValueError(
+                "compressor is 'zlib', which Zarr v3 does not have; allowed: gzip (the same "
+                "compression in another wrapping), blosc, zstd or null"
+            )
+        if self.ome_version != "auto" and self.zarr_version != ome.zarr_version(self.ome_version):
+            raise ValueError(
+                f"ome_version is {self.ome_version!r}, which asks for zarr_version "
+                f"{ome.zarr_version(self.ome_version)}, but zarr_version is {self.zarr_version}; "
+                'allowed: "auto"'
+            )
+
+    def compressor_settings(self) -> dict[str, Any]:
+        """All options of the compressor, defaults filled in."""
+        if self.compressor is None:
+            return {}
+        defaults = {name: option.default for name, option in COMPRESSORS[self.compressor].items()}
+        return defaults | self.compressor_options
+
+
+def _one_of(*values: Any) -> Callable[[Any], bool]:
+    return lambda value: any(value is v or (type(value) is type(v) and value == v) for v in values)
+
+
+def _is_box(value: Any) -> bool:
+    sizes = value if isinstance(value, tuple) else (value,)
+    return bool(sizes) and all(_is_integer(size) and size > 0 for size in sizes)
+
+
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, (int, float, complex))

@@ -1,0 +1,30 @@
+"""The log of one job: a file with every message, and the error if there is one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def logged(path: str) -> Iterator[None]:
+    """Log to a file while a job runs; an error goes there with its traceback, and ends the job.
+
+    On the terminal an error is one line.
+    """
+    logging.basicConfig(
+        filename=path,
+        filemode="w",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
+    )
+    logging.captureWarnings(True)
+    try:
+        yield
+    except Exception as error:
+        logging.exception("%s", error)
+        print(f"{type(error).__name__}: {error} (more in {path})", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,342 @@
+"""Arrays and groups in a directory, by their JSON documents: everything but the voxels.
+
+Both drivers build on this, so that they write the same documents; what a driver adds is reading
+and writing regions of an array.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from neurozarr import metadata, plan
+from neurozarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
+from neurozarr.config import ZarrConfig
+from neurozarr.metadata import Document
+
+ARRAY, GROUP = "array", "group"
+
+
+def read_json(path: str | os.PathLike[str]) -> Document:
+    """Read a JSON document."""
+    return json.loads(Path(path).read_text())
+
+
+def write_json(path: str | os.PathLike[str], document: Document) -> None:
+    """Write a JSON document; a reader sees the old one or the new one, never half of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    os.replace(temporary, path)
+
+
+def node_type(path: str | os.PathLike[str]) -> tuple[str, Literal[2, 3]] | None:
+    """Whether a directory is an "array" or a "group", and of which Zarr version; or None."""
+    path = Path(path)
+    if (path / "zarr.json").is_file():
+        return read_json(path / "zarr.json")["node_type"], 3
+    if (path / ".zarray").is_file():
+        return ARRAY, 2
+    if (path / ".zgroup").is_file():
+        return GROUP, 2
+    return None
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+    """Delete a node and all that is in it.
+
+    Raises
+    ------
+    FileExistsError
+        Something is there that is no Zarr node and is not empty: it is not ours to delete.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_dir() or (node_type(path) is None and any(path.iterdir())):
+        raise FileExistsError(f"{path} exists and is not Zarr; it is left alone: move it away")
+    shutil.rmtree(path)
+
+
+class Attributes(MutableMapping[str, Any]):
+    """The attributes of a node; every change is on disk at once."""
+
+    def __init__(self, node: LocalNode) -> None:
+        self._node = node
+        self._file = node._path / (".zattrs" if node.zarr_version == 2 else "zarr.json")
+        self._key = None if node.zarr_version == 2 else "attributes"
+
+    def _document(self) -> Document:
+        return read_json(self._file) if self._file.exists() else {}
+
+    def _read(self) -> Document:
+        document = self._document()
+        return document if self._key is None else document.get(self._key, {})
+
+    def _write(self, attributes: Document) -> None:
+        self._node.check_writable()
+        if self._key is None:
+            write_json(self._file, attributes)
+        else:
+            write_json(self._file, self._document() | {self._key: attributes})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._read()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._write(self._read() | {key: value})
+
+    def __delitem__(self, key: str) -> None:
+        attributes = self._read()
+        del attributes[key]
+        self._write(attributes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change several attributes in one write."""
+        self._write(self._read() | dict(*args, **kwargs))
+
+    def __repr__(self) -> str:
+        return f"Attributes({self._read()})"
+
+
+class LocalNode(ZarrNode):
+    """A node in a directory."""
+
+    _kind: ClassVar[str]
+
+    def __init__(self, store_path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        super().__init__(os.fspath(store_path))
+        self._path = Path(store_path)
+        self._read_only = read_only
+        found = node_type(self._path)
+        if found is None or found[0] != self._kind:
+            raise FileNotFoundError(f"there is no Zarr {self._kind} at {self._path}")
+        self._zarr_version = found[1]
+
+    @property
+    def attrs(self) -> Attributes:
+        return Attributes(self)
+
+    @property
+    def zarr_version(self) -> Literal[2, 3]:
+        return self._zarr_version
+
+    def check_writable(self) -> None:
+        """Raise a PermissionError where this node was opened for reading alone."""
+        if self._read_only:
+            raise PermissionError(f"{self._path} was opened with mode 'r': it cannot be changed")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path}>"
+
+
+class LocalArray(LocalNode, ZarrArray):
+    """An array in a directory; a driver adds the voxels."""
+
+    _kind = ARRAY
+
+    @property
+    def document(self) -> Document:
+        """The array's metadata, as it stands on disk (attributes apart on Zarr v2)."""
+        return read_json(self._path / metadata.FILES[self._zarr_version][0])
+
+    @property
+    def dimension_names(self) -> tuple[str | None, ...] | None:
+        names = self.document.get("dimension_names")
+        return None if names is None else tuple(names)
+
+    @dimension_names.setter
+    def dimension_names(self, names: Sequence[str]) -> None:
+        self.check_writable()
+        if self._zarr_version == 2:
+            raise ValueError(f"{self._path} is Zarr v2, which has no dimension names")
+        if self.dimension_names != tuple(names):
+            document = self.document | {"dimension_names": list(names)}
+            write_json(self._path / "zarr.json", document)
+
+
+class LocalGroup(LocalNode, ZarrGroup):
+    """A group in a directory; a driver names the type of its arrays."""
+
+    _kind = GROUP
+    array_type: ClassVar[type[LocalArray]]
+
+    def __init__(self, store_path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        super().__init__(store_path, read_only=read_only)
+        self._config = ZarrConfig(zarr_version=self._zarr_version)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mode: Literal["r", "r+", "a", "w", "w-"] = "a",
+        zarr_version: Literal[2, 3] | None = None,
+    ) -> Self:
+        """Open, or create, the group at a path; see `neurozarr.open_group`."""
+        if mode not in ("r", "r+", "a", "w", "w-"):
+            raise ValueError(f'mode is {mode!r}; allowed: "r", "r+", "a", "w", "w-"')
+        if mode == "w":
+            remove(path)
+        found = node_type(path)
+        if found is None and mode in ("a", "w", "w-"):
+            for name, document in metadata.group_documents(zarr_version or 3, {}).items():
+                write_json(Path(path) / name, document)
+        elif mode == "w-":
+            raise FileExistsError(f"{path} exists already")
+        group = cls(path, read_only=mode == "r")
+        check_version(group, zarr_version)
+        return group
+
+    @classmethod
+    def from_config(cls, zarr_config: ZarrConfig) -> Self:
+        if zarr_config.out is None:
+            raise ValueError("out is None; it must say where the group is to be")
+        mode: Literal["w", "a"] = "w" if zarr_config.overwrite else "a"
+        group = cls.open(zarr_config.out, mode, zarr_config.zarr_version)
+        group._config = zarr_config
+        return group
+
+    def keys(self) -> Iterator[str]:
+        names = [child.name for child in self._path.iterdir() if node_type(child) is not None]
+        return iter(sorted(names, key=lambda name: (not name.isdigit(), len(name), name)))
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and node_type(self._child(key)) is not None
+
+    def __getitem__(self, key: str) -> LocalArray | Self:
+        found = node_type(self._child(key))
+        if found is None:
+            raise KeyError(f"{key!r} is not in {self._path}")
+        kind = self.array_type if found[0] == ARRAY else type(self)
+        return kind(self._child(key), read_only=self._read_only)
+
+    def __setitem__(self, key: str, value: ZarrNode) -> None:
+        self.check_writable()
+        if not isinstance(value, ZarrNode):
+            raise TypeError(f"{value!r} is no array or group of a Zarr store")
+        if value.zarr_version != self._zarr_version:
+            raise ValueError(
+                f"{value.store_path} is Zarr v{value.zarr_version}, but {self._path} is Zarr "
+                f"v{self._zarr_version}; both must be of one version"
+            )
+        target = self._child(key)
+        temporary = target.with_name(target.name + ".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(value.store_path, temporary)
+        remove(target)
+        os.replace(temporary, target)
+
+    def __delitem__(self, key: str) -> None:
+        self.check_writable()
+        if key not in self:
+            raise KeyError(f"{key!r} is not in {self._path}")
+        shutil.rmtree(self._child(key))
+
+    def create_group(self, name: str, overwrite: bool = False) -> Self:
+        self.check_writable()
+        return self.open(self._child(name), "w" if overwrite else "a", self._zarr_version)
+
+    def create_array(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: DTypeLike,
+        *,
+        zarr_config: ZarrConfig | None = None,
+        **kwargs: Unpack[ZarrArrayConfig],
+    ) -> LocalArray:
+        config = configure(zarr_config or self._config, kwargs)
+        if config.zarr_version != self._zarr_version:
+            raise ValueError(
+                f"zarr_version is {config.zarr_version}, but {self._path} is Zarr "
+                f"v{self._zarr_version}"
+            )
+        if name in self and not config.overwrite:
+            raise FileExistsError(f"{self._child(name)} exists already; overwrite it, or delete it")
+        chunks, shards = plan.array_layout(shape, np.dtype(dtype), config)
+        document = metadata.array_document(
+            shape, np.dtype(dtype), chunks=chunks, shards=shards, config=config
+        )
+        return self._create(name, document)
+
+    def create_array_from_base(
+        self,
+        name: str,
+        shape: Sequence[int],
+        data: ArrayLike | None = None,
+        **kwargs: Unpack[ZarrArrayConfig],
+    ) -> LocalArray:
+        base = self["0"]
+        if not isinstance(base, LocalArray):
+            raise KeyError(f"'0' in {self._path} is a group, not an array")
+        document = metadata.with_shape(base.document, shape)
+        if kwargs:
+            document = self._vary(document, kwargs)
+        array = self._create(name, document)
+        if data is not None:
+            array[...] = data
+        return array
+
+    @staticmethod
+    def _vary(document: Document, kwargs: Any) -> Document:
+        """The same array, with some options changed."""
+        options = metadata.options(document)
+        if kwargs.get("compressor", options["compressor"]) != options["compressor"]:
+            options["compressor_options"] = {}
+        config = configure(ZarrConfig(**options), kwargs)
+        dtype = metadata.dtype_of(document)
+        chunks, shards = plan.array_layout(document["shape"], dtype, config)
+        return metadata.array_document(
+            document["shape"],
+            dtype,
+            chunks=chunks,
+            shards=shards,
+            config=config,
+            dimension_names=document.get("dimension_names"),
+        )
+
+    def _create(self, name: str, document: Document) -> LocalArray:
+        self.check_writable()
+        remove(self._child(name))
+        write_json(self._child(name) / metadata.FILES[self._zarr_version][0], document)
+        return self.array_type(self._child(name))
+
+    def _child(self, name: str) -> Path:
+        if not name or name.startswith(("/", ".")) or ".." in name.split("/"):
+            raise KeyError(f"{name!r} is no name for an array or a group")
+        return self._path / name
+
+
+def configure(config: ZarrConfig, options: Any) -> ZarrConfig:
+    """A configuration with some of its array options changed; TypeError where one is unknown."""
+    known = ZarrArrayConfig.__annotations__.keys() & {field.name for field in fields(ZarrConfig)}
+    if unknown := options.keys() - known:
+        raise TypeError(
+            f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
+        )
+    if options.get("compressor", config.compressor) != config.compressor:
+        options = {"compressor_options": {}} | options
+    return replace(config, **options)
+
+
+def check_version(node: ZarrNode, zarr_version: int | None) -> None:
+    """Raise a ValueError where a node is of another Zarr version than the one asked for."""
+    if zarr_version not in (None, node.zarr_version):
+        raise ValueError(
+            f"zarr_version is {zarr_version}, but {node.store_path} is Zarr v{node.zarr_version}"
+        )

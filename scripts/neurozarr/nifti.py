@@ -1,0 +1,367 @@
+"""NIfTI headers as bytes: their JSON form, and fitting them to the array that is stored.
+
+Everything works on the bytes as they stand on disk: 348 (NIfTI-1) or 540 (NIfTI-2), either byte
+order, followed by the 4 bytes of the extender and the extensions where there are any.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from nibabel import Nifti1Header, Nifti2Header
+from nibabel.orientations import aff2axcodes
+
+from neurozarr.units import NIFTI_CODES
+
+EXTENDER_SIZE = 4
+
+# Names of table 4.2 of the NIfTI-Zarr specification 1.0.rc1.
+_DATA_TYPES = {
+    2: "uint8", 4: "int16", 8: "int32", 16: "single", 32: "complex64", 64: "double",
+    128: "rgb24", 256: "int8", 512: "uint16", 768: "uint32", 1024: "int64", 1280: "uint64",
+    1536: "double128", 1792: "complex128", 2048: "complex256", 2304: "rgba32",
+}  # fmt: skip
+
+# Names that the JSON schema of NIfTI-Zarr 1.0.rc1 allows, with the number of parameters that
+# table 4.4 gives. Where the schema and the tables differ (no intent, FSL's), the schema wins.
+_INTENTS: dict[int, tuple[str, int]] = {
+    0: ("", 0), 2: ("corr", 1), 3: ("ttest", 1), 4: ("ftest", 2), 5: ("zscore", 0),
+    6: ("chi2", 1), 7: ("beta", 2), 8: ("binomial", 2), 9: ("gamma", 2), 10: ("poisson", 1),
+    11: ("normal", 2), 12: ("ncftest", 3), 13: ("ncchi2", 2), 14: ("logistic", 2),
+    15: ("laplace", 2), 16: ("uniform", 2), 17: ("ncttest", 2), 18: ("weibull", 3),
+    19: ("chi", 1), 20: ("invgauss", 2), 21: ("extval", 2), 22: ("pvalue", 0),
+    23: ("logpvalue", 0), 24: ("log10pvalue", 0), 1001: ("estimate", 0), 1002: ("label", 0),
+    1003: ("neuronames", 0), 1004: ("matrix", 2), 1005: ("symmatrix", 1), 1006: ("dispvec", 0),
+    1007: ("vector", 0), 1008: ("point", 0), 1009: ("triangle", 0), 1010: ("quaternion", 0),
+    1011: ("unitless", 0), 2001: ("tseries", 0), 2002: ("elem", 0), 2003: ("rgb", 0),
+    2004: ("rgba", 0), 2005: ("shape", 0), 2006: ("fsl_fnirt_displacement_field", 0),
+    2007: ("fsl_cubic_spline_coefficients", 0), 2008: ("fsl_dct_coefficients", 0),
+    2009: ("fsl_quadratic_spline_coefficients", 0),
+    2016: ("fsl_topup_cubic_spline_coefficients", 0),
+    2017: ("fsl_topup_quadratic_spline_coefficients", 0), 2018: ("fsl_topup_field", 0),
+}  # fmt: skip
+_XFORMS = {
+    0: "", 1: "scanner_anat", 2: "aligned_anat", 3: "talairach", 4: "mni_152", 5: "template_other",
+}  # fmt: skip
+_SLICE_ORDERS = {
+    0: "", 1: "seq+", 2: "seq-", 3: "alt+", 4: "alt-", 5: "alt2+", 6: "alt2-",
+}  # fmt: skip
+_SPACE_UNITS = {1: "m", 2: "mm", 3: "um"}
+_TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
+
+
+def header_type(raw: bytes) -> type[Nifti1Header]:
+    """Type of header of nibabel that these bytes are: NIfTI-1 or NIfTI-2.
+
+    Raises
+    ------
+    ValueError
+        They start with neither 348 nor 540, in neither byte order, or are too short.
+    """
+    for kind in (Nifti1Header, Nifti2Header):
+        size = kind.template_dtype.itemsize
+        sizes = {int.from_bytes(raw[:4], order, signed=True) for order in ("little", "big")}
+        if size in sizes and len(raw) >= size:
+            return kind
+    raise ValueError(
+        f"not a NIfTI header: {len(raw)} bytes that start with {raw[:4]!r}; it must be 348 "
+        "(NIfTI-1) or 540 (NIfTI-2)"
+    )
+
+
+def _endianness(raw: bytes) -> Literal["<", ">"]:
+    size = header_type(raw).template_dtype.itemsize
+    return "<" if int.from_bytes(raw[:4], "little") == size else ">"
+
+
+def header_bytes(header: Nifti1Header) -> bytes:
+    """The bytes of a header of nibabel, with its extensions where it has any."""
+    stream = io.BytesIO()
+    header = header.copy()
+    header.write_to(stream)
+    return stream.getvalue() if header.extensions else header.binaryblock
+
+
+def fields(raw: bytes) -> np.ndarray[Any, Any]:
+    """The fields of a header, by their NIfTI names: a structured scalar in its byte order."""
+    dtype = header_type(raw).template_dtype.newbyteorder(_endianness(raw))
+    return np.frombuffer(raw, dtype, count=1).copy().reshape(())
+
+
+def stored_length(start: bytes) -> int | None:
+    """How many bytes of a NIfTI file its header takes, extensions included.
+
+    Parameters
+    ----------
+    start
+        At least the header and the extender.
+
+    Returns
+    -------
+    int or None
+        The header's size where there are no extensions; the offset of the voxels where there are,
+        or None, for everything, where the voxels are in another file.
+    """
+    record = fields(start)
+    size = record.dtype.itemsize
+    if len(start) <= size or not start[size]:
+        return size
+    if not record["magic"].item().startswith(b"n+"):
+        return None
+    return max(int(record["vox_offset"]), size)
+
+
+def header_json(raw: bytes) -> dict[str, Any]:
+    """The JSON form of a header (NIfTI-Zarr 1.0.rc1, section 2.4 and tables 4.1 to 4.6).
+
+    Text is decoded as Latin-1. Numbers that are not finite, and codes that have no name, are left
+    out; parameters of the intent become null, as those are that the intent does not have. Fields
+    that NIfTI-2 does not have are empty.
+
+    Parameters
+    ----------
+    raw
+        The header's bytes.
+
+    Returns
+    -------
+    dict
+        Legal JSON that validates against the specification's schema.
+    """
+    record = fields(raw)
+    size = record.dtype.itemsize
+    ndim = min(max(int(record["dim"][0]), 0), 7)
+    dim = [max(int(n), 0) for n in record["dim"][1 : 1 + ndim]]
+    while len(dim) > 5 and dim[-1] == 1:
+        dim.pop()
+    dim_info = int(record["dim_info"])
+    intent, intent_parameters = _INTENTS.get(int(record["intent_code"]), (None, 0))
+    xyzt_units = int(record["xyzt_units"])
+    values: dict[str, Any] = {
+        "NIIHeaderSize": int(record["sizeof_hdr"]),
+        "A75DataTypeName": _text(record, "data_type"),
+        "A75DBName": _text(record, "db_name"),
+        "A75Extends": _integer(record, "extents"),
+        "A75SessionError": _integer(record, "session_error"),
+        "A75Regular": _integer(record, "regular"),
+        "DimInfo": {
+            "Freq": dim_info & 3,
+            "Phase": dim_info >> 2 & 3,
+            "Slice": dim_info >> 4 & 3,
+        },
+        "Dim": (dim + [1] * 3)[: max(len(dim), 3)] if len(dim) <= 5 else None,
+        "Intent": intent,
+        "DataType": _DATA_TYPES.get(int(record["datatype"])),
+        "BitDepth": int(record["bitpix"]),
+        "FirstSliceID": int(record["slice_start"]),
+        "VoxelSize": _voxel_size(record, len(dim)),
+        "Orientation": _orientation(raw),
+        "NIIByteOffset": _whole(record["vox_offset"]),
+        "ScaleSlope": _finite(record["scl_slope"]),
+        "ScaleOffset": _finite(record["scl_inter"]),
+        "LastSliceID": int(record["slice_end"]),
+        "SliceType": _SLICE_ORDERS.get(int(record["slice_code"])),
+        "Unit": {
+            "L": _SPACE_UNITS.get(xyzt_units & 0x07, ""),
+            "T": _TIME_UNITS.get(xyzt_units & 0x38, ""),
+        },
+        "MaxIntensity": _finite(record["cal_max"]),
+        "MinIntensity": _finite(record["cal_min"]),
+        "SliceTime": _finite(record["slice_duration"]),
+        "TimeOffset": _finite(record["toffset"]),
+        "A75GlobalMax": _integer(record, "glmax"),
+        "A75GlobalMin": _integer(record, "glmin"),
+        "Description": _text(record, "descrip"),
+        "AuxFile": _text(record, "aux_file"),
+        "QForm": _XFORMS.get(int(record["qform_code"])),
+        "SForm": _XFORMS.get(int(record["sform_code"])),
+        "Quatern": _all_finite({x: record[f"quatern_{x}"] for x in "bcd"}),
+        "QuaternOffset": _all_finite({x: record[f"qoffset_{x}"] for x in "xyz"}),
+        "Affine": _affine(record),
+        "Name": _text(record, "intent_name"),
+        "NIIFormat": _text(record, "magic"),
+        "NIFTIExtension": list((raw[size : size + EXTENDER_SIZE] or bytes(4)).ljust(4, b"\0")),
+    }
+    values = {name: value for name, value in values.items() if value is not None}
+    if values["NIIFormat"] not in ("ni1", "n+1", "ni2", "n+2"):
+        del values["NIIFormat"]
+    for number in (1, 2, 3):
+        parameter = record[f"intent_p{number}"] if number <= intent_parameters else None
+        values[f"Param{number}"] = None if parameter is None else _finite(parameter)
+    return values
+
+
+def fit_header(
+    raw: bytes,
+    *,
+    axes: str,
+    shape: Sequence[int],
+    voxel_size: Sequence[float] | None = None,
+    space_unit: str | None = None,
+) -> bytes:
+    """Make a header say what the stored array is; one that says it already comes back as it is.
+
+    Parameters
+    ----------
+    raw
+        The header's bytes.
+    axes, shape
+        Names and lengths of the stored axes, in Zarr order.
+    voxel_size
+        Along the spatial axes, in Zarr order (z, y, x), where it is not what the header says. The
+        columns of the sform are scaled with it; the first voxel stays where it was.
+    space_unit
+        UDUNITS name of the unit that the header's lengths are in, where it is not what the header
+        says.
+
+    Returns
+    -------
+    bytes
+        The header, extensions unchanged.
+
+    Raises
+    ------
+    ValueError
+        NIfTI has no name for the unit.
+    """
+    record = fields(raw)
+    dim = nifti_dim(axes, shape)
+    if dim != [int(n) for n in record["dim"][1 : 1 + int(record["dim"][0])]]:
+        record["dim"] = [len(dim), *dim, *[1] * (7 - len(dim))]
+        if "t" not in axes:
+            record["pixdim"][4] = 1
+    for column, size in enumerate(reversed(voxel_size or ())):
+        was = abs(float(record["pixdim"][column + 1]))
+        record["pixdim"][column + 1] = size
+        for row in "xyz":
+            record[f"srow_{row}"][column] *= size / was if was else size
+    if space_unit is not None:
+        record["xyzt_units"] = int(record["xyzt_units"]) & ~0x07 | nifti_unit(space_unit)
+    return record.tobytes() + raw[record.dtype.itemsize :]
+
+
+def make_header(
+    *,
+    axes: str,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    voxel_size: Sequence[float],
+    space_unit: str,
+    time_step: float,
+    time_unit: str,
+    affine: np.ndarray,
+    slope: float = 1.0,
+    inter: float = 0.0,
+) -> bytes:
+    """Make the header of a volume that has none.
+
+    Parameters
+    ----------
+    axes, shape
+        Names and lengths of the stored axes, in Zarr order.
+    dtype
+        Data type of the stored voxels, one that NIfTI has.
+    voxel_size, time_step
+        Along the spatial axes in Zarr order, and along time.
+    space_unit, time_unit
+        UDUNITS names of their units; "" where unknown.
+    affine
+        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``.
+    slope, inter
+        Scale of the stored values.
+
+    Returns
+    -------
+    bytes
+        348 bytes, or 540 where a dimension is too long for NIfTI-1, little-endian.
+    """
+    dim = nifti_dim(axes, shape)
+    kind: Any = Nifti1Header if max(dim) <= np.iinfo(np.int16).max else Nifti2Header
+    header = kind(endianness="<")
+    header.set_data_dtype(dtype)
+    header.set_data_shape(dim)
+    zooms = [*reversed(voxel_size), time_step if "t" in axes else 1, 1]
+    header.set_zooms(zooms[: len(dim)])
+    header.set_sform(affine, "aligned")
+    header.set_qform(affine, "unknown")
+    header["pixdim"][1:4] = zooms[:3]
+    header.set_slope_inter(slope, inter)
+    header["xyzt_units"] = nifti_unit(space_unit) | nifti_unit(time_unit)
+    header["magic"] = header.single_magic
+    header["vox_offset"] = header.single_vox_offset
+    return header.binaryblock
+
+
+def nifti_dim(axes: str, shape: Sequence[int]) -> list[int]:
+    """Lengths of NIfTI's dimensions x, y, z, t, c, up to the last one that there is."""
+    lengths = dict(zip(axes, shape, strict=True))
+    count = 5 if "c" in axes else 4 if "t" in axes else 3
+    return [int(lengths.get(axis, 1)) for axis in "xyztc"[:count]]
+
+
+def nifti_unit(unit: str) -> int:
+    """NIfTI's code of a unit, 0 for ""; ValueError where it has none."""
+    if unit and unit not in NIFTI_CODES:
+        raise ValueError(
+            f"unit {unit!r} cannot be named in a NIfTI header; allowed: "
+            f"{', '.join(NIFTI_CODES)}, or an .ome.zarr (nifti: {{nii: false}})"
+        )
+    return NIFTI_CODES[unit] if unit else 0
+
+
+def _text(record: np.ndarray[Any, Any], name: str) -> str:
+    if name not in (record.dtype.names or ()):
+        return ""
+    content: bytes = record[name].item()
+    return content.split(b"\0")[0].decode("latin-1")
+
+
+def _integer(record: np.ndarray[Any, Any], name: str) -> int:
+    if name not in (record.dtype.names or ()):
+        return 0
+    value = record[name].item()
+    return int.from_bytes(value, "little") if isinstance(value, bytes) else int(value)
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if math.isfinite(value) else None
+
+
+def _all_finite(values: dict[str, Any]) -> dict[str, float] | None:
+    numbers = {name: float(value) for name, value in values.items()}
+    return numbers if all(map(math.isfinite, numbers.values())) else None
+
+
+def _voxel_size(record: np.ndarray[Any, Any], ndim: int) -> list[float] | None:
+    sizes = [abs(float(size)) for size in record["pixdim"][1 : 1 + max(ndim, 3)]]
+    return sizes if len(sizes) <= 5 and all(map(math.isfinite, sizes)) else None
+
+
+def _affine(record: np.ndarray[Any, Any]) -> list[list[float]] | None:
+    rows = [[float(value) for value in record[f"srow_{row}"]] for row in "xyz"]
+    return rows if all(math.isfinite(value) for row in rows for value in row) else None
+
+
+def _orientation(raw: bytes) -> dict[str, str] | None:
+    """Anatomical direction in which each voxel index grows, by the header's best affine."""
+    kind = header_type(raw)
+    block = raw[: kind.template_dtype.itemsize]
+    header = kind(block, endianness=_endianness(raw), check=False)
+    try:
+        affine = header.get_best_affine()
+    except ValueError:  # the quaternion is no rotation
+        return None
+    if not np.isfinite(affine).all():
+        return None
+    codes = aff2axcodes(affine)
+    if None in codes:
+        return None
+    return {axis: code.lower() for axis, code in zip("xyz", codes, strict=True)}

@@ -1,0 +1,116 @@
+"""Options as a JSON schema describes them: their defaults, and what is wrong with a value."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from neurozarr.metadata import Document
+
+
+class ConfigError(ValueError):
+    """A configuration or a sample sheet that is wrong; the message names what, and where."""
+
+
+class Schema:
+    """A JSON schema whose errors are one sentence each, and whose defaults can be filled in."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._schema = yaml.safe_load(Path(path).read_text())
+        self._validator = jsonschema.Draft202012Validator(self._schema)
+
+    def options(self) -> list[str]:
+        """Dotted names of all options."""
+        return list(_leaves(self._schema))
+
+    def with_defaults(self, values: Document) -> Document:
+        """The values, checked, with the defaults of what they leave out.
+
+        Text that is no value of an option is read as YAML first: it may come from a command line.
+        """
+        read = copy.deepcopy(values)
+        for group, option in (name.split(".") for name in self.options() if "." in name):
+            if isinstance(read.get(group), dict) and option in read[group]:
+                read[group][option] = self.parse(f"{group}.{option}", read[group][option])
+        self.check(read)
+        return _fill(self._schema, read)
+
+    def check(self, values: Document) -> None:
+        """Raise a ConfigError for the first value that is wrong."""
+        errors = sorted(self._validator.iter_errors(values), key=lambda error: list(error.path))
+        if errors:
+            raise ConfigError(_explain(errors[0]))
+
+    def parse(self, name: str, value: Any) -> Any:
+        """The value of an option: itself where it is one, else what its text means in YAML."""
+        if self._is_valid(name, value):
+            return value
+        read = _from_text(value)
+        return read if self._is_valid(name, read) else value
+
+    def _is_valid(self, name: str, value: Any) -> bool:
+        return bool(jsonschema.Draft202012Validator(self._option(name)).is_valid(value))
+
+    def _option(self, name: str) -> Document:
+        found = self._schema
+        for key in name.split("."):
+            found = found["properties"][key]
+        return found
+
+
+def _from_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _from_text(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_from_text(item) for item in value]
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+
+
+def _leaves(schema: Document, prefix: str = "") -> Iterator[str]:
+    for name, part in schema["properties"].items():
+        if "properties" in part:
+            yield from _leaves(part, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _fill(schema: Document, values: Document) -> Document:
+    return {
+        name: _fill(part, values.get(name) or {})
+        if "properties" in part
+        else values.get(name, copy.deepcopy(part["default"]))
+        for name, part in schema["properties"].items()
+    }
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    """One sentence for what a schema found wrong."""
+    schema: Any = error.schema
+    asked: Any = error.validator_value
+    value: Any = error.instance
+    where = ".".join(str(part) for part in error.path)
+    if error.validator == "additionalProperties":
+        known = list(schema["properties"])
+        name = next(key for key in value if key not in known)
+        prefix = f"{where}." if where else ""
+        return f"unknown option {prefix}{name}{suggest(name, known)}"
+    if error.validator == "required":
+        name = next(name for name in asked if name not in value)
+        return f"{name} is missing"
+    description = " ".join(schema.get("description", error.message).split())
+    return f"{where} is {value!r}; allowed: {description}"
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """The end of a sentence about an unknown name: the known one that is like it, or all."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"

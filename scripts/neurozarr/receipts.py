@@ -1,0 +1,69 @@
+"""What a job leaves behind, outside the store, to say what it did.
+
+Every new array gets a receipt with a nonce, and the voxels written into it a receipt that repeats
+the nonce: so voxels of an older array are told from those of the present one, although both arrays
+are described by the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from neurozarr.local import read_json, write_json
+from neurozarr.metadata import FILES
+
+
+class ReceiptError(RuntimeError):
+    """Receipts and the files in the store do not agree; the message lists where."""
+
+
+def chunk_files(array: Path) -> dict[str, int]:
+    """Size in bytes of every file of an array but its metadata, by its path in the array."""
+    found = {}
+    for folder, _, names in os.walk(array):
+        for name in names:
+            path = Path(folder, name)
+            found[path.relative_to(array).as_posix()] = path.stat().st_size
+    for name in (name for names in FILES.values() for name in names):
+        found.pop(name, None)
+    return found
+
+
+def write_array_receipt(receipt: Path, array: Path) -> None:
+    """Say that an array was created, empty."""
+    write_json(receipt, {"array": os.fspath(array), "nonce": uuid.uuid4().hex})
+
+
+def write_voxels_receipt(receipt: Path, array: Path, array_receipt: Path, seconds: float) -> None:
+    """Say that all voxels of an array were written, and into how many files and bytes."""
+    files = chunk_files(array)
+    write_json(
+        receipt,
+        {
+            "array": os.fspath(array),
+            "nonce": read_json(array_receipt)["nonce"],
+            "files": len(files),
+            "bytes": sum(files.values()),
+            "seconds": round(seconds, 3),
+        },
+    )
+
+
+def check(array: Path, array_receipt: Path, voxels_receipt: Path, expected_files: int) -> list[str]:
+    """What is wrong with an array: nothing, if its voxels are all there and its own."""
+    if not any((array / names[0]).is_file() for names in FILES.values()):
+        return [f"{array}: the array is missing"]
+    voxels = read_json(voxels_receipt)
+    if voxels["nonce"] != read_json(array_receipt)["nonce"]:
+        return [f"{array}: the voxels were written into an older array of that name"]
+    files = chunk_files(array)
+    if len(files) != expected_files or len(files) != voxels["files"]:
+        return [f"{array}: {len(files)} chunk files, but {expected_files} were written"]
+    if sum(files.values()) != voxels["bytes"]:
+        return [
+            f"{array}: {sum(files.values())} bytes in chunk files, but {voxels['bytes']} were "
+            "written"
+        ]
+    return []

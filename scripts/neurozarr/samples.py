@@ -1,0 +1,270 @@
+"""From a configuration and a sample sheet to samples: checked, with every default filled in."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from neurozarr import ome, plan, pyramid
+from neurozarr.config import ZarrConfig
+from neurozarr.metadata import Document
+from neurozarr.options import ConfigError, Schema, suggest
+from neurozarr.sources import Source, open_source, stem
+
+#: Columns of a sample sheet beside the options.
+COLUMNS = ("sample", "source", "axes", "voxel_size", "unit")
+#: Options that hold for the whole run: they decide the names of the files in a store.
+RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What holds for all samples of a run: where stores go, and the names of the files in them."""
+
+    output: str
+    zarr_version: Literal[2, 3]
+    nii: bool
+
+    @property
+    def suffix(self) -> str:
+        """Ending of a store's name."""
+        return ".nii.zarr" if self.nii else ".ome.zarr"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One volume to convert, and how.
+
+    Attributes
+    ----------
+    name
+        Name of its files in the output.
+    path
+        The file to convert.
+    axes, voxel_size, unit
+        What the file does not say itself, or says wrongly; None where it does.
+    options
+        Every option, by group and name.
+    """
+
+    name: str
+    path: Path
+    axes: str | None
+    voxel_size: tuple[float, ...] | None
+    unit: str | None
+    options: dict[str, Any]
+
+    @cached_property
+    def zarr(self) -> ZarrConfig:
+        """How the store is written."""
+        pyramid_options = dict(self.options["pyramid"])
+        del pyramid_options["mode"]
+        return ZarrConfig(
+            **self.options["zarr"],
+            **pyramid_options,
+            ome_version=self.options["ome"]["ome_version"],
+        )
+
+    @property
+    def mode(self) -> str:
+        """How a window of voxels becomes one."""
+        return self.options["pyramid"]["mode"]
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What `neurozarr.sources.open_source` is told beside the path."""
+        return {"axes": self.axes, "voxel_size": self.voxel_size, "unit": self.unit}
+
+    @cached_property
+    def source(self) -> Source:
+        """The volume; its header is read when it is first asked for."""
+        return open_source(self.path, **self.overrides)
+
+    @cached_property
+    def levels(self) -> tuple[plan.Level, ...]:
+        """The levels of its pyramid, finest first."""
+        levels = plan.plan_levels(self.source.shape, self.source.dtype, self.source.axes, self.zarr)
+        if len(levels) > 1:
+            pyramid.check_mode(self.mode, self.source.dtype)
+        return levels
+
+    def base_memory_mb(self, threads: int) -> int:
+        """Memory of the job that writes level 0, in MB."""
+        unit = plan.base_unit(self.source.shape, self.levels[0].write_unit, self.source.in_order)
+        return plan.write_memory_mb(unit, self.source.dtype, threads)
+
+    @cached_property
+    def attributes(self) -> Document:
+        """The OME-Zarr metadata of its group."""
+        source, version = self.source, self.zarr.ome_version
+        return ome.attributes(
+            axes=source.axes,
+            shapes=[level.shape for level in self.levels],
+            space_scale=source.voxel_size,
+            time_scale=source.time_step,
+            space_unit=source.space_unit,
+            time_unit=source.time_unit,
+            name=self.options["ome"]["name"] or self.name,
+            no_pool=self.zarr.no_pyramid_axis,
+            multiscales_type=self.mode,
+            ome_version=ome.version_for(self.zarr.zarr_version) if version == "auto" else version,
+        )
+
+
+def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Sample]]:
+    """Read and check a configuration and, if it names one, its sample sheet.
+
+    Parameters
+    ----------
+    config
+        What the user's file says; defaults come from the schema.
+    schemas
+        Directory of ``config.schema.yaml`` and ``samples.schema.yaml``.
+
+    Returns
+    -------
+    Run, dict[str, Sample]
+        What holds for all samples; and the samples by name, in the order of the sheet or of the
+        files.
+
+    Raises
+    ------
+    ConfigError
+        Something is wrong; nothing but the existence of the sources has been looked at.
+    """
+    schema = Schema(Path(schemas) / "config.schema.yaml")
+    rows = Schema(Path(schemas) / "samples.schema.yaml")
+    try:
+        options = schema.with_defaults(config)
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
+    if options["samples"] and options["source"]:
+        raise ConfigError("config: samples and source are both given; give one of them")
+    if options["samples"]:
+        read = _read_sheet(Path(options["samples"]), options, schema, rows)
+    elif options["source"]:
+        read = _find_sources(options, rows)
+    else:
+        raise ConfigError(
+            "config: nothing to convert; give source (a file, a list of files, or a glob) or "
+            "samples (a tab-separated sheet), such as --config source=scan.nii.gz"
+        )
+    samples: dict[str, Sample] = {}
+    for where, sample in read:
+        if sample.name in samples:
+            raise ConfigError(
+                f"{where}: sample {sample.name!r} is there twice, for {samples[sample.name].path} "
+                f"and {sample.path}; a sample sheet can name them apart"
+            )
+        try:
+            _ = sample.zarr
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        if not sample.path.exists():
+            raise ConfigError(f"{where}: source {sample.path} does not exist")
+        if not os.access(sample.path, os.R_OK):
+            raise ConfigError(f"{where}: source {sample.path} cannot be read: permission denied")
+        samples[sample.name] = sample
+    run = Run(
+        output=os.path.normpath(options["output"]),
+        zarr_version=options["zarr"]["zarr_version"],
+        nii=options["nifti"]["nii"],
+    )
+    return run, samples
+
+
+def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample]]:
+    """One sample for each file that ``source`` names."""
+    patterns = options["source"]
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        found = sorted(glob.glob(pattern, recursive=True), key=_natural)
+        if not found and glob.has_magic(pattern):
+            raise ConfigError(f"config: source {pattern!r} matches no file")
+        paths = [Path(path) for path in found or [pattern]]
+        for path in (path for path in paths if not _is_second_file(path, paths)):
+            row = {"sample": stem(path), "source": str(path)}
+            try:
+                rows.check(row)
+            except ConfigError as error:
+                raise ConfigError(f"config: source {path}: {error}") from None
+            yield "config", _sample(row, options)
+
+
+def _is_second_file(path: Path, paths: list[Path]) -> bool:
+    """Whether this is the .img of a pair whose .hdr is there as well."""
+    header = path.with_name(path.name.replace(".img", ".hdr"))
+    return header != path and header in paths
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", path)]
+
+
+def _read_sheet(
+    path: Path, options: Document, schema: Schema, rows: Schema
+) -> Iterator[tuple[str, Sample]]:
+    """One sample for each row of a sheet."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            lines = [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise ConfigError(f"config: samples {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"config: samples {path} is not UTF-8 text ({error.reason})") from None
+    columns = reader.fieldnames or []
+    _check_columns(path, columns, schema)
+    if not lines:
+        raise ConfigError(f"{path}: the sheet has no samples")
+    for number, cells in lines:
+        where = f"{path}, line {number}"
+        if None in cells or None in cells.values():
+            raise ConfigError(f"{where}: not as many cells as there are columns ({len(columns)})")
+        row = {name: cell.strip() for name, cell in cells.items() if cell.strip()}
+        try:
+            rows.check({name: row[name] for name in row if name in COLUMNS})
+            changed = copy.deepcopy(options)
+            for name in (name for name in row if name not in COLUMNS):
+                group, option = name.split(".")
+                changed[group][option] = schema.parse(name, row[name])
+            schema.check(changed)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        yield where, _sample(row, changed)
+
+
+def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
+    allowed = [name for name in schema.options() if "." in name and name not in RUN_OPTIONS]
+    for name in columns:
+        if name in RUN_OPTIONS:
+            raise ConfigError(f"{path}: column {name!r} holds for the whole run: put it in config")
+        if name not in (*COLUMNS, *allowed):
+            raise ConfigError(
+                f"{path}: unknown column {name!r}{suggest(name, allowed + list(COLUMNS))}"
+            )
+    for name in ("sample", "source"):
+        if name not in columns:
+            raise ConfigError(f"{path}: column {name!r} is missing (columns are separated by tabs)")
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise ConfigError(f"{path}: column {twice!r} is there twice")
+
+
+def _sample(row: dict[str, str], options: Document) -> Sample:
+    sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
+    return Sample(
+        name=row["sample"],
+        path=Path(row["source"]),
+        axes=row.get("axes"),
+        voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
+        unit=row.get("unit"),
+        options={group: options[group] for group in ("zarr", "pyramid", "ome", "nifti")},
+    )

@@ -1,0 +1,180 @@
+"""NIfTI-1 and -2, Analyze (plain, SPM99, SPM2) and FreeSurfer MGH/MGZ images, by nibabel."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import nibabel
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+
+from neurozarr import nifti
+from neurozarr.metadata import check_dtype
+from neurozarr.plan import Region
+from neurozarr.sources.base import Source, SourceError
+from neurozarr.units import NIFTI_NAMES
+
+#: Names of the axes by number of dimensions, in C order: NIfTI stores x, y, z, t, c, x fastest.
+_AXES = {3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
+_STORED_ORDER = "tczyx"
+_COMPRESSED = (".gz", ".bz2", ".zst", ".mgz")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NibabelSource(Source):
+    """An image file that nibabel opens, without applying its scale factors."""
+
+    suffixes = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz", ".mgh.gz")
+
+    proxy: ArrayProxy
+    file_axes: str
+
+    @classmethod
+    def open(cls, path: Path, *, axes: str | None = None) -> Self:
+        image = _load(path)
+        shape = tuple(int(length) for length in image.shape)
+        names = _AXES.get(len(shape), ())
+        if not names or 0 in shape:
+            raise SourceError(
+                f"{path}: the image has shape {shape}; only images of 3 to 5 dimensions that are "
+                "not empty can be converted"
+            )
+        if axes is not None and axes not in names:
+            raise SourceError(
+                f"{path}: axes is {axes!r}; allowed for a file of shape {shape}: "
+                f"{' or '.join(names)}"
+            )
+        file_axes = axes or names[0]
+        stored_axes = "".join(sorted(file_axes, key=_STORED_ORDER.index))
+        _check_voxels(path, image)
+        dtype = image.get_data_dtype().newbyteorder("=")
+        try:
+            check_dtype(dtype)
+        except TypeError as error:
+            raise SourceError(f"{path}: {error}") from None
+        lengths = dict(zip(reversed(file_axes), shape, strict=True))
+        stored_shape = tuple(lengths[axis] for axis in stored_axes)
+        description = _describe(image, stored_axes)
+        files = {Path(holder.filename) for holder in image.file_map.values() if holder.filename}
+        return cls(
+            files=tuple(sorted(file for file in files if file.exists())),
+            axes=stored_axes,
+            shape=stored_shape,
+            dtype=dtype,
+            nifti_header=_nifti_header(image, stored_axes, stored_shape, dtype, description),
+            in_order=_is_compressed(image),
+            # Another proxy of the same voxels: without scale factors, and keeping a compressed
+            # file open, so that the next region is read on from the last.
+            proxy=ArrayProxy(
+                image.file_map["image"].filename,
+                (shape, image.dataobj.dtype, image.dataobj.offset, 1.0, 0.0),
+                keep_file_open=True,
+            ),
+            file_axes=file_axes,
+            **description,
+        )
+
+    def read(self, region: Region) -> np.ndarray:
+        slices = dict(zip(self.axes, region, strict=True))
+        fortran = tuple(slices[axis] for axis in reversed(self.file_axes))
+        try:
+            voxels = np.asarray(self.proxy[fortran])
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise SourceError(
+                f"{self.files[0]}: the voxels cannot be read ({error}); the file may be cut short "
+                "or damaged"
+            ) from error
+        # The transpose of an array with x fastest is in C order, with x last.
+        order = [self.file_axes.index(axis) for axis in self.axes]
+        return voxels.T.transpose(order).astype(self.dtype, copy=False)
+
+
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise SourceError(f"{path}: there is no such file")
+    try:
+        image = nibabel.load(path)
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: {error.filename or error} is missing") from None
+    except PermissionError:
+        raise SourceError(f"{path}: the file cannot be read: permission denied") from None
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise SourceError(f"{path}: not an image that nibabel can open ({error})") from None
+    if not isinstance(image, SpatialImage) or not isinstance(image.dataobj, ArrayProxy):
+        raise SourceError(f"{path}: a {type(image).__name__} holds no volume on a grid of voxels")
+    return image
+
+
+def _is_compressed(image: Any) -> bool:
+    return str(image.file_map["image"].filename).lower().endswith(_COMPRESSED)
+
+
+def _check_voxels(path: Path, image: Any) -> None:
+    """Raise a SourceError where the file of the voxels is missing or too short."""
+    voxels = Path(image.file_map["image"].filename)
+    if not voxels.is_file():
+        raise SourceError(f"{path}: the file of its voxels, {voxels}, is missing")
+    proxy = image.dataobj
+    needed = proxy.offset + math.prod(map(int, proxy.shape)) * proxy.dtype.itemsize
+    size = voxels.stat().st_size
+    if not _is_compressed(image) and size < needed:
+        raise SourceError(f"{voxels}: cut short: {size} bytes, but its header asks for {needed}")
+
+
+def _describe(image: Any, axes: str) -> dict[str, Any]:
+    """Voxel size, time step and their units."""
+    zooms = [float(zoom) for zoom in image.header.get_zooms()]
+    sizes = [abs(zoom) if math.isfinite(zoom) and zoom else 1.0 for zoom in zooms]
+    space_unit, time_unit = "millimeter", ""
+    if isinstance(image, nibabel.Nifti1Pair):
+        xyzt_units = int(image.header["xyzt_units"])
+        space_unit = NIFTI_NAMES.get(xyzt_units & 0x07, "")
+        time_unit = NIFTI_NAMES.get(xyzt_units & 0x38, "")
+    elif isinstance(image, nibabel.MGHImage):
+        time_unit = "millisecond"
+    return {
+        "voxel_size": tuple(reversed(sizes[:3])),
+        "time_step": sizes[3] if "t" in axes and len(sizes) > 3 else 1.0,
+        "space_unit": space_unit,
+        "time_unit": time_unit,
+    }
+
+
+def _nifti_header(
+    image: Any,
+    axes: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    description: dict[str, Any],
+) -> bytes:
+    if isinstance(image, nibabel.Nifti1Pair):
+        holder = image.file_map.get("header", image.file_map["image"])
+        return _read_nifti_header(str(holder.filename))
+    return nifti.make_header(
+        axes=axes,
+        shape=shape,
+        dtype=dtype,
+        affine=image.affine,
+        slope=1.0 if image.dataobj.slope is None else image.dataobj.slope,
+        inter=0.0 if image.dataobj.inter is None else image.dataobj.inter,
+        **description,
+    )
+
+
+def _read_nifti_header(filename: str) -> bytes:
+    """The header's bytes as they stand in the file, extensions included.
+
+    nibabel changes a header when it loads it: the slope becomes NaN, among others.
+    """
+    with ImageOpener(filename, "rb") as file:
+        start: bytes = file.read(540 + nifti.EXTENDER_SIZE)
+        length = nifti.stored_length(start)
+        rest: bytes = file.read() if length is None else file.read(max(length - len(start), 0))
+    return (start + rest)[:length]

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from neurozarr.joblog import logged
+from neurozarr.steps import publish_header
+
+with logged(snakemake.log[0]):
+    publish_header(
+        Path(snakemake.params.path),
+        Path(snakemake.output[0]).parent.parent,
+        overrides=snakemake.params.overrides,
+        driver=snakemake.params.driver,
+        staging=Path(snakemake.params.staging),
+    )

@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from neurozarr.joblog import logged
+from neurozarr.steps import write_level
+
+with logged(snakemake.log[0]):
+    write_level(
+        Path(snakemake.input.parent).parent,
+        Path(snakemake.input.array).parent,
+        mode=snakemake.params.mode,
+        driver=snakemake.params.driver,
+        threads=snakemake.threads,
+        array_receipt=Path(snakemake.input.array_receipt),
+        receipt=Path(snakemake.output.receipt),
+    )

@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from neurozarr.joblog import logged
+from neurozarr.steps import write_base
+
+with logged(snakemake.log[0]):
+    write_base(
+        Path(snakemake.params.path),
+        Path(snakemake.input.array[0]).parent,
+        axes=snakemake.params.axes,
+        driver=snakemake.params.driver,
+        threads=snakemake.threads,
+        array_receipt=Path(snakemake.input.array_receipt[0]),
+        receipt=Path(snakemake.output.receipt[0]),
+    )
