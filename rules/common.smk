@@ -1,20 +1,19 @@
 # What the rules share: samples, the names of files, and input functions.
 
 import sys
-
-from snakemake.exceptions import WorkflowError
+from functools import cache
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from neurozarr import plan
 from neurozarr.metadata import FILES, GROUP_FILES
-from neurozarr.options import ConfigError
+from neurozarr.errors import NeurozarrError
 from neurozarr.samples import read_run
 
 try:
     RUN, SAMPLES = read_run(config, f"{workflow.basedir}/config/schemas")
-except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+except NeurozarrError as error:
+    sys.exit(f"neurozarr: {error}")
 
 
 STORE = f"{RUN.output}/{{sample}}{RUN.suffix}"
@@ -34,14 +33,15 @@ wildcard_constraints:
     level="[0-9]+",
 
 
+@cache
 def planned(name):
     """A sample, with its levels planned: what is wrong with its source is said here."""
     if name not in SAMPLES:
-        raise WorkflowError(f"there is no sample {name!r}")
+        sys.exit(f"neurozarr: there is no sample {name!r}")
     try:
-        SAMPLES[name].levels
-    except (ValueError, TypeError) as error:
-        raise WorkflowError(f"sample {name}: {error}") from None
+        SAMPLES[name].check()
+    except NeurozarrError as error:
+        sys.exit(f"neurozarr: sample {name}: {error}")
     return SAMPLES[name]
 
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from neurozarr.joblog import logged
-from neurozarr.steps import create_array
+from neurozarr.steps.create_array import create_array
 
 with logged(snakemake.log[0]):
     create_array(

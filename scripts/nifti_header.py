@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from neurozarr.joblog import logged
-from neurozarr.steps import publish_header
+from neurozarr.steps.nifti_header import publish_header
 
 with logged(snakemake.log[0]):
     publish_header(

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from neurozarr.joblog import logged
-from neurozarr.steps import publish_image
+from neurozarr.steps.ome_metadata import publish_image
 
 with logged(snakemake.log[0]):
     publish_image(

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from neurozarr.joblog import logged
-from neurozarr.steps import write_level
+from neurozarr.steps.pyramid_level import write_level
 
 with logged(snakemake.log[0]):
     write_level(

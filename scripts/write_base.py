@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from neurozarr.joblog import logged
-from neurozarr.steps import write_base
+from neurozarr.steps.write_base import write_base
 
 with logged(snakemake.log[0]):
     write_base(

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from neurozarr.errors import NeurozarrError
+
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Log to a file while a job runs; an error goes there with its traceback, and ends the job.
+    """Log to a file while a job runs; an error goes there and, in one line, to the terminal.
 
-    On the terminal an error is one line.
+    An error that is none of ours goes there with its traceback.
     """
     logging.basicConfig(
         filename=path,
@@ -25,6 +27,6 @@ def logged(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        logging.exception("%s", error)
+        logging.error("%s", error, exc_info=not isinstance(error, NeurozarrError))
         print(f"{type(error).__name__}: {error} (more in {path})", file=sys.stderr)
         raise SystemExit(1) from None

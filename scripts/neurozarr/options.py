@@ -11,11 +11,8 @@ from typing import Any
 import jsonschema
 import yaml
 
+from neurozarr.errors import ConfigError
 from neurozarr.metadata import Document
-
-
-class ConfigError(ValueError):
-    """A configuration or a sample sheet that is wrong; the message names what, and where."""
 
 
 class Schema:

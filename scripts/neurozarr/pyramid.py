@@ -1,7 +1,7 @@
 """Downsampling by two: the kernels that make the voxels of one level from those of the last.
 
 A kernel gets a block whose length is even along every axis that is halved, and sees each window of
-2, 4 or 8 voxels as as many strided views. All of them work on a few planes at a time, so that what
+2, 4, 8 … voxels as as many strided views. All of them work on a few planes at a time, so that what
 is in between stays in the processor's cache.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,6 @@ Mode = str | Callable[..., Any]
 
 #: Planes of the first spatial axis that a kernel gets at a time.
 SLAB = 16
-
-#: Compare-and-swap steps that sort 2, 4 and 8 values (Batcher's odd-even merge sort).
-_SORT = {
-    2: [(0, 1)],
-    4: [(0, 1), (2, 3), (0, 2), (1, 3), (1, 2)],
-    8: [
-        (0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (1, 2), (5, 6),
-        (0, 4), (1, 5), (2, 6), (3, 7), (2, 4), (3, 5), (1, 2), (3, 4), (5, 6),
-    ],
-}  # fmt: skip
 
 
 def check_mode(mode: Mode, dtype: np.dtype[Any]) -> None:
@@ -205,10 +196,27 @@ def _most_frequent(ordered: np.ndarray) -> np.ndarray:
 def _sorted(views: list[np.ndarray]) -> list[np.ndarray]:
     """Sort the values of every window; where one is NaN, all come out as NaN."""
     wires = list(views)
-    for low, high in _SORT[len(views)]:
+    for low, high in _sorting_network(len(views)):
         a, b = wires[low], wires[high]
         wires[low], wires[high] = np.minimum(a, b), np.maximum(a, b)
     return wires
+
+
+@cache
+def _sorting_network(count: int) -> list[tuple[int, int]]:
+    """Pairs to compare and swap, one after the other, to sort a power of two of values.
+
+    Batcher's odd-even merge sort: 1, 5 and 19 pairs for 2, 4 and 8 values.
+    """
+    powers = [2**n for n in range(count.bit_length() - 1)]
+    return [
+        (low, low + gap)
+        for merged in powers
+        for gap in reversed(powers[: powers.index(merged) + 1])
+        for start in range(gap % merged, count - gap, 2 * gap)
+        for low in range(start, min(start + gap, count - gap))
+        if low // (2 * merged) == (low + gap) // (2 * merged)
+    ]
 
 
 def _redo_nan(

@@ -7,6 +7,7 @@ are described by the same bytes.
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from pathlib import Path
@@ -14,9 +15,7 @@ from pathlib import Path
 from neurozarr.local import read_json, write_json
 from neurozarr.metadata import FILES
 
-
-class ReceiptError(RuntimeError):
-    """Receipts and the files in the store do not agree; the message lists where."""
+logger = logging.getLogger(__name__)
 
 
 def chunk_files(array: Path) -> dict[str, int]:
@@ -36,16 +35,20 @@ def write_array_receipt(receipt: Path, array: Path) -> None:
     write_json(receipt, {"array": os.fspath(array), "nonce": uuid.uuid4().hex})
 
 
-def write_voxels_receipt(receipt: Path, array: Path, array_receipt: Path, seconds: float) -> None:
-    """Say that all voxels of an array were written, and into how many files and bytes."""
+def write_voxels_receipt(
+    receipt: Path, array: Path, array_receipt: Path, *, seconds: float
+) -> None:
+    """Say that all voxels of an array were written, into how many files and bytes, and log it."""
     files = chunk_files(array)
+    size = sum(files.values())
+    logger.info("%s: %d files, %.1f MB in %.2f s", array, len(files), size / 1e6, seconds)
     write_json(
         receipt,
         {
             "array": os.fspath(array),
             "nonce": read_json(array_receipt)["nonce"],
             "files": len(files),
-            "bytes": sum(files.values()),
+            "bytes": size,
             "seconds": round(seconds, 3),
         },
     )

@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from neurozarr import ome, plan, pyramid
 from neurozarr.config import ZarrConfig
+from neurozarr.errors import ConfigError
 from neurozarr.metadata import Document
-from neurozarr.options import ConfigError, Schema, suggest
-from neurozarr.sources import Source, open_source, stem
+from neurozarr.options import Schema, suggest
+from neurozarr.sources import Source, header_of, open_source, stem
 
 #: Columns of a sample sheet beside the options.
 COLUMNS = ("sample", "source", "axes", "voxel_size", "unit")
@@ -90,11 +91,29 @@ class Sample:
 
     @cached_property
     def levels(self) -> tuple[plan.Level, ...]:
-        """The levels of its pyramid, finest first."""
-        levels = plan.plan_levels(self.source.shape, self.source.dtype, self.source.axes, self.zarr)
-        if len(levels) > 1:
-            pyramid.check_mode(self.mode, self.source.dtype)
+        """The levels of its pyramid, finest first.
+
+        Raises
+        ------
+        SourceError
+            The file cannot be converted.
+        ConfigError
+            The options do not fit the volume.
+        """
+        source = self.source
+        try:
+            levels = plan.plan_levels(source.shape, source.dtype, source.axes, self.zarr)
+            if len(levels) > 1:
+                pyramid.check_mode(self.mode, source.dtype)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         return levels
+
+    def check(self) -> None:
+        """Raise a SourceError or a ConfigError for what is wrong with the file or its options."""
+        _ = self.levels
+        if self.options["nifti"]["nii"]:
+            header_of(self.source, **self.overrides)
 
     def base_memory_mb(self, threads: int) -> int:
         """Memory of the job that writes level 0, in MB."""

@@ -12,10 +12,6 @@ import numpy as np
 from neurozarr.plan import Region
 
 
-class SourceError(ValueError):
-    """A source that cannot be converted; the message names the file and what is wrong."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source(ABC):
     """A volume, read lazily.

@@ -16,9 +16,10 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from neurozarr import nifti
+from neurozarr.errors import SourceError
 from neurozarr.metadata import check_dtype
 from neurozarr.plan import Region
-from neurozarr.sources.base import Source, SourceError
+from neurozarr.sources.base import Source
 from neurozarr.units import NIFTI_NAMES
 
 #: Names of the axes by number of dimensions, in C order: NIfTI stores x, y, z, t, c, x fastest.

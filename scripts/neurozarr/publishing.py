@@ -1,0 +1,30 @@
+"""Taking a published image back, before anything in its store changes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from neurozarr.metadata import FILES, GROUP_FILES
+
+#: Name of the array that holds the NIfTI header (NIfTI-Zarr 1.0.rc1, section 2.4).
+HEADER = "nifti"
+
+
+def unpublish(store: Path) -> None:
+    """Take the metadata of the group and the NIfTI header away: an image is no longer there."""
+    for names in GROUP_FILES.values():
+        for name in names:
+            (store / name).unlink(missing_ok=True)
+    shutil.rmtree(store / HEADER, ignore_errors=True)
+
+
+def clear(array: Path) -> None:
+    """Unpublish the image, and delete the voxels that an earlier job left in a level."""
+    unpublish(array.parent)
+    documents = {name for names in FILES.values() for name in names}
+    for child in array.iterdir():
+        if child.is_dir():
+            shutil.rmtree(child)
+        elif child.name not in documents:
+            child.unlink()

@@ -1,0 +1,34 @@
+"""Create one level of an image, empty."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from neurozarr import receipts
+from neurozarr.local import write_json
+from neurozarr.metadata import FILES, Document
+from neurozarr.publishing import unpublish
+
+logger = logging.getLogger(__name__)
+
+
+def create_array(array: Path, document: Document, *, receipt: Path) -> None:
+    """Create one level, empty, after unpublishing the image and deleting what the level held.
+
+    Parameters
+    ----------
+    array
+        Directory of the level, in the store.
+    document
+        Its Zarr metadata.
+    receipt
+        File to write last.
+    """
+    unpublish(array.parent)
+    if array.exists():
+        shutil.rmtree(array)
+    write_json(array / FILES[document["zarr_format"]][0], document)
+    receipts.write_array_receipt(receipt, array)
+    logger.info("%s: created, shape %s", array, document["shape"])

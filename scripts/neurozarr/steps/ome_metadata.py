@@ -1,0 +1,69 @@
+"""Check every level of an image, and publish it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from neurozarr import receipts
+from neurozarr.errors import ReceiptError
+from neurozarr.local import read_json, write_json
+from neurozarr.metadata import Document, group_documents
+from neurozarr.publishing import unpublish
+
+logger = logging.getLogger(__name__)
+
+
+def publish_image(
+    store: Path,
+    attributes: Document,
+    *,
+    levels: Sequence[tuple[Path, Path, Path]],
+) -> None:
+    """Check every level, delete what is no part of the image, and publish it.
+
+    Parameters
+    ----------
+    store
+        Directory of the group.
+    attributes
+        Attributes of the group: the OME-Zarr metadata.
+    levels
+        For each level, finest first, its array file, its receipt and that of its voxels.
+
+    Raises
+    ------
+    ReceiptError
+        A level is not whole. Nothing is published; the message lists what is missing.
+    """
+    unpublish(store)
+    wrong, kept = [], set()
+    for array_file, array_receipt, voxels_receipt in levels:
+        array = array_file.parent
+        kept.add(array.name)
+        wrong += receipts.check(array, array_receipt, voxels_receipt, _count_files(array_file))
+    if wrong:
+        raise ReceiptError(
+            "the image cannot be published: "
+            + "; ".join(wrong)
+            + ". Delete these levels and run again: they are rebuilt"
+        )
+    for surplus in store.iterdir():
+        if surplus.name.isdigit() and surplus.name not in kept:
+            shutil.rmtree(surplus)
+    zarr_version = read_json(levels[0][0])["zarr_format"]
+    for name, document in group_documents(zarr_version, attributes).items():
+        write_json(store / name, document)
+    logger.info("%s: published, %d levels", store, len(levels))
+
+
+def _count_files(array_file: Path) -> int:
+    """How many chunk files (shard files where there are shards) an array has when it is whole."""
+    document = read_json(array_file)
+    unit = document.get("chunks") or document["chunk_grid"]["configuration"]["chunk_shape"]
+    return math.prod(
+        -(-length // size) for length, size in zip(document["shape"], unit, strict=True)
+    )
