@@ -356,12 +356,14 @@ def _orientation(raw: bytes) -> dict[str, str] | None:
     block = raw[: kind.template_dtype.itemsize]
     header = kind(block, endianness=_endianness(raw), check=False)
     try:
-        affine = header.get_best_affine()
+        with np.errstate(all="ignore"):
+            affine = header.get_best_affine()
     except ValueError:  # the quaternion is no rotation
         return None
-    if not np.isfinite(affine).all():
+    largest = np.abs(affine).max()
+    if not 0 < largest < np.inf:  # nor NaN
         return None
-    codes = aff2axcodes(affine)
+    codes = aff2axcodes(affine / largest)
     if None in codes:
         return None
     return {axis: code.lower() for axis, code in zip("xyz", codes, strict=True)}

@@ -245,9 +245,9 @@ def _read_sheet(
         raise ConfigError(f"{path}: the sheet has no samples")
     for number, cells in lines:
         where = f"{path}, line {number}"
-        if None in cells or None in cells.values():
-            raise ConfigError(f"{where}: not as many cells as there are columns ({len(columns)})")
-        row = {name: cell.strip() for name, cell in cells.items() if cell.strip()}
+        if None in cells:
+            raise ConfigError(f"{where}: more cells than there are columns ({len(columns)})")
+        row = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
         try:
             rows.check({name: row[name] for name in row if name in COLUMNS})
             changed = copy.deepcopy(options)

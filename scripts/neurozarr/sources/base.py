@@ -65,4 +65,12 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, region: Region) -> np.ndarray:
-        """Read a region, given by a slice for each stored axis, in native byte order."""
+        """Read a region, given by a slice for each stored axis, in native byte order.
+
+        Slices have steps of 1 and are not empty.
+
+        Raises
+        ------
+        SourceError
+            The voxels cannot be read.
+        """

@@ -72,11 +72,11 @@ class NibabelSource(Source):
             nifti_header=_nifti_header(image, stored_axes, stored_shape, dtype, description),
             in_order=_is_compressed(image),
             # Another proxy of the same voxels: without scale factors, and keeping a compressed
-            # file open, so that the next region is read on from the last.
+            # file open, so that the next region is read on from the last one.
             proxy=ArrayProxy(
                 image.file_map["image"].filename,
                 (shape, image.dataobj.dtype, image.dataobj.offset, 1.0, 0.0),
-                keep_file_open=True,
+                keep_file_open=_is_compressed(image),
             ),
             file_axes=file_axes,
             **description,

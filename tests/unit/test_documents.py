@@ -1,0 +1,99 @@
+"""What is written in two places says the same in both."""
+
+import json
+import re
+import tomllib
+
+import pytest
+import yaml
+
+
+@pytest.fixture(scope="module")
+def schema(root):
+    return yaml.safe_load((root / "config/schemas/config.schema.yaml").read_text())
+
+
+def options(schema, prefix=""):
+    for name, part in schema["properties"].items():
+        if "properties" in part:
+            yield from options(part, f"{prefix}{name}.")
+        else:
+            yield prefix + name, part
+
+
+def table(root, heading):
+    """Cells of the table below a heading of config/README.md, by the first of each row."""
+    section = (root / "config/README.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\S+)` \| (.*) \|$", section, re.M)
+    return {name: cells.split(" | ") for name, cells in rows}
+
+
+def test_config_readme_documents_every_option(root, schema):
+    assert table(root, "Options") == {
+        name: [f"`{json.dumps(option['default'])}`", " ".join(option["description"].split())]
+        for name, option in options(schema)
+    }
+
+
+def test_config_readme_documents_every_column(root):
+    columns = yaml.safe_load((root / "config/schemas/samples.schema.yaml").read_text())
+    assert table(root, "Sample sheet") == {
+        name: [" ".join(column["description"].split())]
+        for name, column in columns["properties"].items()
+    }
+
+
+def test_config_yaml_holds_every_option_with_its_default(root, schema):
+    text = (root / "config/config.yaml").read_text()
+    config = yaml.safe_load(text)
+    for name, option in options(schema):
+        value = config
+        for key in name.split("."):
+            value = value[key]
+        assert value == option["default"], name
+    lines = [line.strip() for line in text.splitlines()]
+    commented = [
+        lines[number - 1].startswith("#")
+        for number, line in enumerate(lines)
+        if re.match(r"\w+: ", line)
+    ]
+    assert all(commented)
+    assert len(commented) == len(dict(options(schema)))
+
+
+def lock(root):
+    text = (root / "envs/requirements.txt").read_text()
+    return dict(re.findall(r"^([\w.-]+)==([\w.]+)$", text, re.M)), text
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=]", name)[0].strip()).lower()
+
+
+def test_the_lock_pins_every_package_and_names_no_index(root):
+    pins, text = lock(root)
+    assert len(pins) == len(text.splitlines())
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    wanted = {normal(name) for name in project["dependencies"]}
+    wanted |= {normal(name) for name in project["optional-dependencies"]["test"]}
+    assert wanted <= {normal(name) for name in pins}
+
+
+def test_the_conda_environment_has_the_pins_of_the_lock(root):
+    pins = {normal(name): version for name, version in lock(root)[0].items()}
+    environment = yaml.safe_load((root / "envs/neurozarr.yaml").read_text())
+    found = dict(item.split(" ==") for item in environment["dependencies"] if " ==" in item)
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert found.keys() == {normal(name) for name in project["dependencies"]}
+    assert {name: pins[name] for name in found} == found
+
+
+def test_every_rule_has_a_script_and_a_step_of_its_name(root):
+    for rule in (root / "rules").glob("*.smk"):
+        if rule.stem == "common":
+            continue
+        text = rule.read_text()
+        assert f"rule {rule.stem}:" in text
+        assert f"../scripts/{rule.stem}.py" in text
+        script = (root / f"scripts/{rule.stem}.py").read_text()
+        assert f"from neurozarr.steps.{rule.stem} import" in script

@@ -1,0 +1,261 @@
+"""NIfTI headers: their JSON form, and fitting them to what is stored."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nibabel.openers import ImageOpener
+
+from neurozarr import nifti
+
+IMAGES = [
+    "anatomical.nii",
+    "example4d.nii.gz",
+    "example_nifti2.nii.gz",
+    "functional.nii",
+    "nifti1.hdr",
+    "nifti2.hdr",
+    "reoriented_anat_moved.nii",
+    "resampled_anat_moved.nii",
+    "row_major.dconn.nii",
+    "standard.nii.gz",
+]
+
+TABLE_4_1 = {
+    *("NIIHeaderSize", "A75DataTypeName", "A75DBName", "A75Extends", "A75SessionError"),
+    *("A75Regular", "DimInfo", "Dim", "Param1", "Param2", "Param3", "Intent", "DataType"),
+    *("BitDepth", "FirstSliceID", "VoxelSize", "Orientation", "NIIByteOffset", "ScaleSlope"),
+    *("ScaleOffset", "LastSliceID", "SliceType", "Unit", "MaxIntensity", "MinIntensity"),
+    *("SliceTime", "TimeOffset", "A75GlobalMax", "A75GlobalMin", "Description", "AuxFile"),
+    *("QForm", "SForm", "Quatern", "QuaternOffset", "Affine", "Name", "NIIFormat"),
+}
+
+SCHEMA = Path(__file__).parents[3] / "shared/schemas/nifti-zarr-schema-1.0.rc1.json"
+
+
+def validate(found):
+    """Legal JSON that the schema of NIfTI-Zarr accepts, where the schema is at hand."""
+    json.dumps(found, allow_nan=False)
+    if SCHEMA.exists():
+        jsonschema.Draft6Validator(json.loads(SCHEMA.read_text())).validate(found)
+
+
+def raw_header(path):
+    with ImageOpener(path) as file:
+        start = file.read()
+    return start[: nifti.stored_length(start)]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_field_of_the_specification_is_in_the_json(mri, name):
+    found = nifti.header_json(raw_header(mri / name))
+    validate(found)
+    missing = TABLE_4_1 - found.keys()
+    # A CIFTI matrix has six dimensions and an intent that the schema does not know.
+    assert missing == ({"Dim", "Intent", "VoxelSize"} if "dconn" in name else set())
+
+
+def test_the_json_says_what_the_header_says(mri):
+    image = nibabel.load(mri / "functional.nii")
+    found = nifti.header_json(raw_header(mri / "functional.nii"))
+    header = image.header
+    assert found["NIIHeaderSize"] == 348
+    assert found["NIIFormat"] == "n+1"
+    assert found["Dim"] == list(image.shape)
+    assert found["VoxelSize"] == [float(zoom) for zoom in header.get_zooms()]
+    assert found["DataType"] == "int16"
+    assert found["BitDepth"] == 16
+    assert found["Unit"] == {"L": "mm", "T": "s"}
+    assert found["ScaleSlope"] == image.dataobj.slope != 1
+    assert found["ScaleOffset"] == image.dataobj.inter
+    assert found["NIIByteOffset"] == image.dataobj.offset
+    assert found["Description"] == "spm - 3D normalized"
+    np.testing.assert_array_equal(found["Affine"], header.get_sform()[:3])
+    quaternion = [float(header[f"quatern_{x}"]) for x in "bcd"]
+    assert list(found["Quatern"].values()) == quaternion
+    assert (
+        found["SForm"]
+        == {0: "", 1: "scanner_anat", 2: "aligned_anat", 4: "mni_152"}[int(header["sform_code"])]
+    )
+    letters = nibabel.aff2axcodes(image.affine)
+    assert found["Orientation"] == dict(zip("xyz", map(str.lower, letters), strict=True))
+
+
+def header(**values):
+    made = nibabel.Nifti1Header()
+    made.set_data_shape((4, 5, 6))
+    for name, value in values.items():
+        made[name] = value
+    return made.binaryblock
+
+
+def test_what_is_not_finite_is_left_out():
+    made = header(
+        scl_slope=np.nan,
+        scl_inter=np.inf,
+        cal_max=np.inf,
+        cal_min=-np.inf,
+        slice_duration=np.nan,
+        toffset=np.nan,
+        quatern_b=np.nan,
+        qoffset_x=np.inf,
+        srow_x=[np.nan, 0, 0, 0],
+        sform_code=1,
+        intent_code=3,
+        intent_p1=np.nan,
+    )
+    found = nifti.header_json(made)
+    validate(found)
+    assert TABLE_4_1 - found.keys() == {
+        *("ScaleSlope", "ScaleOffset", "MaxIntensity", "MinIntensity", "SliceTime"),
+        *("TimeOffset", "Quatern", "QuaternOffset", "Affine", "Orientation"),
+    }
+    assert found["Param1"] is None
+
+
+def test_what_has_no_name_is_left_out_or_empty():
+    made = header(intent_code=999, qform_code=9, slice_code=7, datatype=3, xyzt_units=7 + 48)
+    found = nifti.header_json(made)
+    validate(found)
+    assert TABLE_4_1 - found.keys() == {"Intent", "QForm", "SliceType", "DataType"}
+    assert found["Unit"] == {"L": "", "T": ""}
+
+
+def test_an_intent_has_as_many_parameters_as_the_specification_says():
+    found = nifti.header_json(header(intent_code=4, intent_p1=2, intent_p2=3, intent_p3=4))
+    assert (found["Intent"], found["Param1"], found["Param2"]) == ("ftest", 2, 3)
+    assert found["Param3"] is None
+
+
+def test_codes_have_the_names_of_the_schema():
+    found = nifti.header_json(
+        header(intent_code=2006, qform_code=4, sform_code=5, slice_code=6, dim_info=0b111001)
+    )
+    validate(found)
+    assert found["Intent"] == "fsl_fnirt_displacement_field"
+    assert (found["QForm"], found["SForm"]) == ("mni_152", "template_other")
+    assert found["SliceType"] == "alt2-"
+    assert found["DimInfo"] == {"Freq": 1, "Phase": 2, "Slice": 3}
+
+
+def test_text_is_latin_1_up_to_its_end():
+    found = nifti.header_json(header(descrip="Größe\0rest".encode("latin-1"), aux_file=b"a" * 24))
+    assert found["Description"] == "Größe"
+    assert found["AuxFile"] == "a" * 24
+
+
+def test_voxel_sizes_are_absolute():
+    found = nifti.header_json(header(pixdim=[-1, -2, -3, 4, 0, 0, 0, 0]))
+    assert found["VoxelSize"] == [2, 3, 4]
+
+
+@given(st.binary(min_size=344, max_size=344), st.sampled_from(["little", "big"]))
+def test_any_header_at_all_gives_legal_json(rest, order):
+    validate(nifti.header_json((348).to_bytes(4, order) + rest))
+
+
+@given(st.binary(min_size=536, max_size=536), st.sampled_from(["little", "big"]))
+def test_any_nifti_2_header_at_all_gives_legal_json(rest, order):
+    validate(nifti.header_json((540).to_bytes(4, order) + rest))
+
+
+@pytest.mark.parametrize("raw", [b"", b"hello", (348).to_bytes(4, "little") + bytes(100)])
+def test_what_is_no_header_is_an_error(raw):
+    with pytest.raises(ValueError, match="not a NIfTI header"):
+        nifti.header_json(raw)
+
+
+def test_a_header_ends_where_its_extensions_do(mri):
+    assert len(raw_header(mri / "anatomical.nii")) == 348
+    assert len(raw_header(mri / "example4d.nii.gz")) == 416
+    assert len(raw_header(mri / "example_nifti2.nii.gz")) == 608
+    pair = header(magic=b"ni1") + b"\1\0\0\0" + bytes(16)
+    assert nifti.stored_length(pair) is None
+
+
+def fit(raw, **changes):
+    said = {"axes": "zyx", "shape": (6, 5, 4)} | changes
+    return nifti.fit_header(raw, **said)
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Header, nibabel.Nifti2Header])
+@pytest.mark.parametrize("endianness", "<>")
+def test_a_header_that_fits_is_not_touched(kind, endianness):
+    made = kind(endianness=endianness)
+    made.set_data_shape((4, 5, 6))
+    raw = made.binaryblock + b"\1\0\0\0" + b"extension"
+    assert fit(raw) == raw
+
+
+@pytest.mark.parametrize("endianness", "<>")
+def test_a_voxel_size_scales_the_sform_about_the_first_voxel(endianness):
+    made = nibabel.Nifti1Header(endianness=endianness)
+    made.set_data_shape((4, 5, 6))
+    affine = np.array([[0, 2, 0, 10], [3, 0, 0, 20], [0, 0, -4, 30], [0, 0, 0, 1]])
+    made.set_sform(affine, 1)
+    made.set_zooms((3, 2, 4))
+    found = nibabel.Nifti1Header(
+        fit(made.binaryblock, voxel_size=(1, 2, 6)), endianness=endianness, check=False
+    )
+    assert found.get_zooms() == (6, 2, 1)
+    np.testing.assert_array_equal(found.get_sform(), affine * [2, 1, 0.25, 1])
+
+
+def test_a_unit_is_the_headers_own_or_the_one_that_is_given():
+    made = header(xyzt_units=2 + 16)
+    assert fit(made) == made
+    found = nifti.fields(fit(made, space_unit="micrometer"))
+    assert int(found["xyzt_units"]) == 3 + 16
+    with pytest.raises(ValueError, match="'nanometer' cannot be named in a NIfTI header; allowed"):
+        fit(made, space_unit="nanometer")
+
+
+def test_dimensions_follow_the_axes():
+    made = nibabel.Nifti1Header()
+    made.set_data_shape((4, 5, 6, 3))
+    found = nifti.fields(nifti.fit_header(made.binaryblock, axes="czyx", shape=(3, 6, 5, 4)))
+    assert found["dim"].tolist() == [5, 4, 5, 6, 1, 3, 1, 1]
+    same = nifti.fit_header(made.binaryblock, axes="tzyx", shape=(3, 6, 5, 4))
+    assert same == made.binaryblock
+
+
+def make(**changes):
+    said = {
+        "axes": "tzyx",
+        "shape": (3, 6, 5, 4),
+        "dtype": np.dtype("float32"),
+        "voxel_size": (3.0, 2.0, 1.0),
+        "space_unit": "micrometer",
+        "time_step": 7.0,
+        "time_unit": "millisecond",
+        "affine": np.diag([1.0, 2.0, 3.0, 1.0]),
+        "slope": 2.0,
+        "inter": -1.0,
+    }
+    return nifti.make_header(**said | changes)
+
+
+def test_a_header_is_made_from_what_is_known():
+    raw = make()
+    found = nibabel.Nifti1Header(raw, check=True)
+    assert len(raw) == 348
+    assert found.get_data_shape() == (4, 5, 6, 3)
+    assert found.get_zooms() == (1, 2, 3, 7)
+    assert found.get_xyzt_units() == ("micron", "msec")
+    assert found.get_data_dtype() == np.dtype("float32")
+    assert (found["scl_slope"], found["scl_inter"]) == (2, -1)
+    np.testing.assert_array_equal(found.get_best_affine(), np.diag([1, 2, 3, 1]))
+    assert found["magic"].item() == b"n+1"
+    assert found["vox_offset"] == 352
+
+
+def test_nifti_2_is_chosen_where_a_dimension_is_too_long_for_nifti_1():
+    raw = make(axes="zyx", shape=(6, 5, 32768))
+    assert len(raw) == 540
+    assert nibabel.Nifti2Header(raw).get_data_shape() == (32768, 5, 6)
+    assert len(make(axes="zyx", shape=(6, 5, 32767))) == 348

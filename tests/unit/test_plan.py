@@ -1,0 +1,132 @@
+"""The plan of an image: levels, chunks, shards, and the boxes that tile them."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurozarr import ZarrConfig, plan
+
+UINT16 = np.dtype("uint16")
+
+boxes = st.integers(1, 4).flatmap(
+    lambda ndim: st.tuples(
+        st.lists(st.integers(1, 40), min_size=ndim, max_size=ndim),
+        st.lists(st.integers(1, 50), min_size=ndim, max_size=ndim),
+    )
+)
+
+
+@given(boxes)
+def test_regions_tile_an_array_exactly(case):
+    shape, unit = case
+    count = np.zeros(shape, int)
+    for region in plan.regions(shape, unit):
+        count[region] += 1
+        for side, size, length in zip(region, unit, shape, strict=True):
+            assert side.start % size == 0
+            assert side.stop == min(side.start + size, length)
+    assert (count == 1).all()
+
+
+@given(
+    st.lists(st.integers(1, 5000), min_size=3, max_size=3),
+    st.lists(st.integers(1, 300), min_size=3, max_size=3),
+    st.sampled_from([None, 0, 1, 2]),
+)
+def test_each_level_is_half_of_the_last_until_one_chunk_holds_it(shape, chunks, skipped):
+    shapes = plan.pyramid_shapes(shape, chunks, no_pyramid_axis=skipped)
+    assert shapes[0] == tuple(shape)
+    for parent, child in itertools.pairwise(shapes):
+        for axis in range(3):
+            assert child[axis] == (parent[axis] if axis == skipped else max(parent[axis] // 2, 1))
+
+    def fits(shape):
+        return all(shape[axis] <= chunks[axis] for axis in range(3) if axis != skipped)
+
+    assert fits(shapes[-1])
+    assert not any(fits(shape) for shape in shapes[:-1])
+
+
+def test_levels_that_are_asked_for_go_below_one_chunk_but_not_below_one_voxel():
+    assert plan.pyramid_shapes((5, 2, 1), (64,) * 3, levels=3) == [
+        (5, 2, 1),
+        (2, 1, 1),
+        (1, 1, 1),
+        (1, 1, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunk", "expected"),
+    [
+        ((300, 300, 300), 128, (128, 128, 128)),
+        ((300, 300, 300), (64, 128, 256), (64, 128, 256)),
+        ((9, 300, 300, 300), 128, (1, 128, 128, 128)),
+        ((9, 3, 300, 300, 300), (3, 64, 64, 64), (1, 3, 64, 64, 64)),
+        ((9, 3, 300, 300, 300), (2, 3, 64, 64, 64), (2, 3, 64, 64, 64)),
+        ((40, 300, 300), 128, (40, 128, 128)),
+        ((300, 300), 128, (128, 128)),
+        ((348,), 128, (128,)),
+    ],
+)
+def test_chunks_cover_the_last_axes_and_are_no_larger_than_the_volume(shape, chunk, expected):
+    assert plan.array_layout(shape, UINT16, ZarrConfig(chunk=chunk)) == (expected, None)
+
+
+@pytest.mark.parametrize("chunk", [(64, 64), (1, 1, 64, 64, 64)])
+def test_a_chunk_of_too_few_or_too_many_sizes_is_refused(chunk):
+    with pytest.raises(ValueError, match="allowed for 4 axes: one number, or 3 to 4 of them"):
+        plan.array_layout((9, 300, 300, 300), UINT16, ZarrConfig(chunk=chunk))
+
+
+def test_a_shard_is_a_multiple_of_the_chunk():
+    def layout(shape, chunk, shard):
+        return plan.array_layout(shape, UINT16, ZarrConfig(chunk=chunk, shard=shard))
+
+    assert layout((300, 300, 300), 64, 128) == ((64,) * 3, (128,) * 3)
+    assert layout((40, 300, 300), 64, 128) == ((40, 64, 64), (40, 128, 128))
+    with pytest.raises(ValueError, match="axis 0 is no multiple of the chunk's 64"):
+        layout((300, 300, 300), 64, 100)
+
+
+@given(
+    st.lists(st.integers(1, 10**5), min_size=3, max_size=5),
+    st.integers(1, 256),
+    st.sampled_from(["u1", "f4", "c16"]),
+)
+def test_an_automatic_shard_is_whole_chunks_up_to_a_gibibyte(shape, chunk, dtype):
+    chunks, shards = plan.array_layout(
+        shape, np.dtype(dtype), ZarrConfig(chunk=chunk, shard="auto")
+    )
+    assert all(s % c == 0 for s, c in zip(shards, chunks, strict=True))
+    size = math.prod(shards) * np.dtype(dtype).itemsize
+    assert size <= 2**30
+    covers = all(s >= n for s, n in zip(shards[-3:], shape[-3:], strict=True))
+    assert covers or size > 2**28
+
+
+def test_a_plan_has_a_document_for_each_level():
+    config = ZarrConfig(chunk=32, shard=64, no_pyramid_axis=0)
+    levels = plan.plan_levels((3, 100, 200, 200), UINT16, "tzyx", config)
+    assert [level.shape for level in levels] == [
+        (3, 100, 200, 200),
+        (3, 100, 100, 100),
+        (3, 100, 50, 50),
+        (3, 100, 25, 25),
+    ]
+    for level in levels:
+        assert level.write_unit == (1, 64, 64, 64)
+        assert level.document["shape"] == list(level.shape)
+        assert level.document["dimension_names"] == ["t", "z", "y", "x"]
+
+
+def test_memory_depends_on_chunks_and_threads_and_not_on_the_volume():
+    config = ZarrConfig(chunk=64)
+    small, large = (plan.plan_levels((n, n, n), UINT16, "zyx", config)[1] for n in (256, 100_000))
+    assert small.memory_mb(2) == large.memory_mb(2) < large.memory_mb(4)
+    unit = plan.base_unit((10_000,) * 3, (64,) * 3, in_order=False)
+    assert plan.write_memory_mb(unit, UINT16, 2) == plan.write_memory_mb((64,) * 3, UINT16, 2)

@@ -1,0 +1,197 @@
+"""Configurations and sample sheets: what they become, and how they are refused."""
+
+import os
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+from neurozarr.errors import ConfigError, SourceError
+from neurozarr.samples import read_run
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path, mri, monkeypatch):
+    """A directory with two images, to run in."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.nii", "b.nii"):
+        shutil.copy(mri / "anatomical.nii", name)
+    return tmp_path
+
+
+@pytest.fixture
+def read(root):
+    def read(config):
+        return read_run(config, root / "config/schemas")
+
+    return read
+
+
+@pytest.fixture
+def read_sheet(read):
+    def read_sheet(*lines, **config):
+        with open("samples.tsv", "w") as file:
+            file.write("".join("\t".join(line.split("|")) + "\n" for line in lines))
+        return read({"samples": "samples.tsv"} | config)[1]
+
+    return read_sheet
+
+
+def test_defaults_are_filled_in(read):
+    run, samples = read({"source": "a.nii"})
+    assert (run.output, run.suffix, run.zarr_version) == ("results", ".nii.zarr", 3)
+    sample = samples["a"]
+    assert sample.zarr.chunk == 128
+    assert (sample.mode, sample.zarr.levels) == ("mean", -1)
+    assert sample.attributes["ome"]["multiscales"][0]["name"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("a.nii", ["a"]),
+        (["b.nii", "a.nii"], ["b", "a"]),
+        ("*.nii", ["a", "b"]),
+        (["a.nii", "b*"], ["a", "b"]),
+    ],
+)
+def test_sources_are_files_lists_and_globs(read, source, names):
+    assert list(read({"source": source})[1]) == names
+
+
+def test_globs_are_in_natural_order(read):
+    for number in (10, 9, 1):
+        shutil.copy("a.nii", f"s{number}.nii")
+    assert list(read({"source": "s*.nii"})[1]) == ["s1", "s9", "s10"]
+
+
+def test_both_files_of_a_pair_are_one_sample(read):
+    for suffix in (".hdr", ".img"):
+        (open("pair" + suffix, "w")).close()
+    samples = read({"source": "pair.*"})[1]
+    assert [str(sample.path) for sample in samples.values()] == ["pair.hdr"]
+
+
+def test_a_sheet_has_a_line_for_each_sample(read_sheet):
+    samples = read_sheet(
+        "sample|source|voxel_size|unit|pyramid.mode|zarr.chunk|zarr.shard|ome.name|ome.ome_version",
+        "one|a.nii||||||",
+        "two|b.nii|1, 2,3|um|mode|[8, 16, 32]|auto|5|0.5",
+        "three|b.nii|0.5",
+        pyramid={"mode": "median"},
+    )
+    assert [sample.mode for sample in samples.values()] == ["median", "mode", "median"]
+    one, two, three = samples.values()
+    assert (one.voxel_size, one.unit, one.zarr.chunk, one.zarr.shard) == (None, None, 128, None)
+    assert two.voxel_size == (1, 2, 3)
+    assert two.zarr.chunk == (8, 16, 32)
+    assert two.zarr.shard == "auto"
+    assert two.options["ome"] == {"name": "5", "ome_version": "0.5"}
+    assert two.source.space_unit == "micrometer"
+    assert three.voxel_size == (0.5,) * 3
+
+
+def test_text_from_a_command_line_is_read_as_yaml(read):
+    zarr = {"chunk": ["64", "32", "16"], "shard": "null", "compressor_options": {"clevel": "1"}}
+    sample = read({"source": "a.nii", "zarr": zarr, "pyramid": {"levels": "2"}})[1]["a"]
+    assert sample.zarr.chunk == (64, 32, 16)
+    assert sample.zarr.shard is None
+    assert sample.zarr.compressor_options == {"clevel": 1}
+    assert len(sample.levels) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "config: nothing to convert; give source"),
+        ({"source": "a.nii", "samples": "s.tsv"}, "config: samples and source are both given"),
+        ({"sources": "a.nii"}, "config: unknown option sources; did you mean source?"),
+        ({"source": "a.nii", "zarr": {"chunks": 3}}, "config: unknown option zarr.chunks; did you"),
+        ({"source": "a.nii", "zarr": {"xyz": 3}}, "unknown option zarr.xyz; known: zarr_version, "),
+        ({"source": "a.nii", "zarr": 3}, "config: zarr is 3; allowed: options"),
+        ({"source": "a.nii", "zarr": {"chunk": 0}}, "config: zarr.chunk is 0; allowed: chunk shap"),
+        ({"source": "a.nii", "pyramid": {"mode": "max"}}, "pyramid.mode is 'max'; allowed: how"),
+        ({"source": "a.nii", "nifti": {"nii": "maybe"}}, "nifti.nii is 'maybe'; allowed: true"),
+        (
+            {"source": "a.nii", "zarr": {"compressor": "zlib"}},
+            "config: compressor is 'zlib', which",
+        ),
+        ({"source": 3}, "config: source is 3; allowed: a file, a list of files, or a glob"),
+        ({"source": []}, "config: source is []; allowed"),
+        ({"source": "c.nii"}, "config: source c.nii does not exist"),
+        ({"source": "c*.nii"}, "config: source 'c*.nii' matches no file"),
+        ({"source": "a.nii", "output": "{x}"}, "config: output is '{x}'; allowed: directory"),
+        ({"samples": "none.tsv"}, "config: samples none.tsv cannot be read: No such file"),
+        ({"source": ["a.nii", "./a.nii"]}, "sample 'a' is there twice, for a.nii and a.nii"),
+    ],
+    ids=str,
+)
+def test_a_wrong_configuration_is_one_line_that_names_what(read, config, message):
+    with pytest.raises(ConfigError) as error:
+        read(config)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["sample|file", "a|a.nii"], "samples.tsv: unknown column 'file'"),
+        (["sample|pyramid.mod", "a|mean"], "column 'pyramid.mod'; did you mean pyramid.mode?"),
+        (["sample|source|nifti.nii", "a|a.nii|true"], "'nifti.nii' holds for the whole run"),
+        (["sample|source|zarr.zarr_version", "a|a.nii|2"], "holds for the whole run"),
+        (["sample", "a"], "column 'source' is missing"),
+        (["sample|source|source", "a|a.nii|b.nii"], "column 'source' is there twice"),
+        (["sample|source"], "samples.tsv: the sheet has no samples"),
+        (["sample|source", "a|a.nii|x"], "samples.tsv, line 2: more cells than there are columns"),
+        (["sample|source", "a|"], "samples.tsv, line 2: source is missing"),
+        (["sample|source", "a|a.nii", "a|b.nii"], "line 3: sample 'a' is there twice, for a.nii"),
+        (["sample|source", "../a|a.nii"], "line 2: sample is '../a'; allowed: a name of letters"),
+        (["sample|source", "a/b|a.nii"], "line 2: sample is 'a/b'; allowed: a name of letters"),
+        (["sample|source", ".a|a.nii"], "line 2: sample is '.a'"),
+        (["sample|source", "a b|a.nii"], "line 2: sample is 'a b'"),
+        (["sample|source", "a|c.nii"], "line 2: source c.nii does not exist"),
+        (["sample|source|voxel_size", "a|a.nii|big"], "line 2: voxel_size is 'big'; allowed"),
+        (["sample|source|axes", "a|a.nii|abc"], "line 2: axes is 'abc'; allowed: names of"),
+        (["sample|source|pyramid.mode", "a|a.nii|max"], "line 2: pyramid.mode is 'max'; allowed"),
+        (["sample|source|zarr.chunk", "a|a.nii|[1"], "line 2: zarr.chunk is '[1'; allowed"),
+    ],
+    ids=str,
+)
+def test_a_wrong_sheet_is_one_line_that_names_where(read_sheet, lines, message):
+    with pytest.raises(ConfigError) as error:
+        read_sheet(*lines)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sheet_that_is_no_text_is_refused(read):
+    shutil.copy("a.nii", "samples.tsv")
+    with pytest.raises(ConfigError, match=r"samples\.tsv is not UTF-8 text"):
+        read({"samples": "samples.tsv"})
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_a_source_that_cannot_be_read_is_refused(read):
+    os.chmod("a.nii", 0)
+    with pytest.raises(ConfigError, match=r"a\.nii cannot be read: permission denied"):
+        read({"source": "a.nii"})
+
+
+def test_options_that_do_not_fit_the_volume_are_found_in_the_plan(read, mri):
+    nibabel.Nifti1Image(np.zeros((9, 9, 9), "c8"), np.eye(4)).to_filename("complex.nii")
+    config = {"source": "complex.nii", "zarr": {"chunk": 4}, "pyramid": {"mode": "median"}}
+    with pytest.raises(ConfigError, match="'median', which is not defined for dtype complex64"):
+        read(config)[1]["complex"].check()
+    with pytest.raises(ConfigError, match=r"shard is \(8, 9\); allowed for 3 axes"):
+        read({"source": "a.nii", "zarr": {"shard": [8, 9]}})[1]["a"].check()
+    with pytest.raises(ConfigError, match=r"fill_value is 0\.5, which dtype int16 cannot hold"):
+        read({"source": "a.nii", "zarr": {"fill_value": 0.5}})[1]["a"].check()
+
+
+def test_a_unit_that_nifti_cannot_name_is_refused_for_a_nifti_zarr_alone(read_sheet):
+    lines = ["sample|source|unit", "one|a.nii|nanometer"]
+    with pytest.raises(SourceError, match="'nanometer' cannot be named in a NIfTI header"):
+        read_sheet(*lines)["one"].check()
+    read_sheet(*lines, nifti={"nii": False})["one"].check()

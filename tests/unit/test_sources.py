@@ -1,0 +1,240 @@
+"""Sources: what they say of themselves, and any region of them."""
+
+import gzip
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurozarr.errors import SourceError
+from neurozarr.sources import open_source, stem
+
+
+@pytest.fixture(scope="module")
+def voxels():
+    return np.random.default_rng(0).integers(0, 200, (5, 6, 7, 3, 2)).astype("uint8")
+
+
+def save(path, voxels, kind=nibabel.Nifti1Image, **options):
+    image = kind(voxels, np.diag([1.0, 2.0, 3.0, 1.0]), **options)
+    image.to_filename(path)
+    return path
+
+
+def whole(source):
+    return source.read(tuple(slice(0, length) for length in source.shape))
+
+
+@pytest.mark.parametrize(
+    ("ndim", "axes", "order"),
+    [(3, "zyx", (2, 1, 0)), (4, "tzyx", (3, 2, 1, 0)), (5, "tczyx", (3, 4, 2, 1, 0))],
+)
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.img", "a.hdr", "a.img.gz"])
+def test_dimensions_become_axes_in_zarr_order(tmp_path, voxels, name, ndim, axes, order):
+    voxels = voxels[(..., *(0,) * (5 - ndim))]
+    kind = nibabel.Nifti1Pair if "nii" not in name else nibabel.Nifti1Image
+    source = open_source(save(tmp_path / name, voxels, kind))
+    assert source.axes == axes
+    assert source.shape == tuple(voxels.shape[axis] for axis in order)
+    assert source.voxel_size == (3, 2, 1)
+    np.testing.assert_array_equal(whole(source), voxels.transpose(order))
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("dtype", [">i2", "<f4", ">f8", "<u2", ">c8"])
+def test_either_byte_order_is_read(tmp_path, voxels, kind, dtype):
+    data = voxels[..., 0, 0].astype(dtype)
+    header = kind.header_class(endianness=dtype[0])
+    header.set_data_dtype(dtype)
+    source = open_source(save(tmp_path / "a.nii", data, kind, header=header))
+    assert nibabel.load(tmp_path / "a.nii").get_data_dtype().byteorder in (dtype[0], "=")
+    assert source.dtype == np.dtype(dtype).newbyteorder("=")
+    assert whole(source).dtype == source.dtype
+    np.testing.assert_array_equal(whole(source), data.T)
+
+
+def test_stored_integers_are_kept_and_the_scale_stays_in_the_header(mri):
+    source = open_source(mri / "functional.nii")
+    image = nibabel.load(mri / "functional.nii")
+    assert image.dataobj.slope != 1
+    np.testing.assert_array_equal(whole(source), image.dataobj.get_unscaled().T)
+    assert source.nifti_header == (mri / "functional.nii").read_bytes()[:348]
+
+
+def test_the_header_is_the_files_own_with_its_extensions(mri, tmp_path):
+    with gzip.open(mri / "example4d.nii.gz") as file:
+        assert open_source(mri / "example4d.nii.gz").nifti_header == file.read(416)
+    image = nibabel.Nifti1Pair(np.zeros((4, 5, 6), "u1"), np.eye(4))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"hello"))
+    image.to_filename(tmp_path / "a.hdr")
+    raw = (tmp_path / "a.hdr").read_bytes()
+    assert b"hello" in raw
+    assert open_source(tmp_path / "a.img").nifti_header == raw
+
+
+def test_units_and_steps_are_those_of_the_image(mri, tmp_path, voxels):
+    source = open_source(mri / "functional.nii")
+    assert (source.space_unit, source.time_unit, source.time_step) == ("millimeter", "second", 2.0)
+    assert source.voxel_size == (8, 4, 4)
+    source = open_source(mri / "standard.nii.gz")
+    assert (source.space_unit, source.time_unit) == ("", "")
+    image = nibabel.Nifti1Image(voxels[..., 0], np.eye(4))
+    image.header.set_xyzt_units("micron", "msec")
+    image.header["pixdim"][1:5] = [-2, 0, 5, 0]
+    image.to_filename(tmp_path / "a.nii")
+    source = open_source(tmp_path / "a.nii")
+    assert (source.space_unit, source.time_unit) == ("micrometer", "millisecond")
+    assert source.time_step == 1
+
+
+# nibabel leaves the files of MGH images open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["a.mgh", "a.mgz"])
+def test_mgh_is_read_and_given_a_header(tmp_path, voxels, name):
+    data = voxels[..., 0].astype("float32")
+    affine = np.array([[-1, 0, 0, 5], [0, 0, 2, 6], [0, -3, 0, 7], [0, 0, 0, 1.0]])
+    image = nibabel.MGHImage(data, affine)
+    image.header.set_zooms((1, 3, 2, 1500))
+    image.to_filename(tmp_path / name)
+    source = open_source(tmp_path / name)
+    assert source.axes == "tzyx"
+    assert source.dtype == np.dtype("float32")
+    assert source.time_step == 1500
+    assert (source.space_unit, source.time_unit) == ("millimeter", "millisecond")
+    np.testing.assert_array_equal(whole(source), data.T)
+    header = nibabel.Nifti1Header(source.nifti_header)
+    np.testing.assert_allclose(header.get_best_affine(), affine)
+    assert header.get_data_shape() == data.shape
+    assert header.get_xyzt_units() == ("mm", "msec")
+
+
+@pytest.mark.parametrize(
+    "kind", [nibabel.AnalyzeImage, nibabel.Spm99AnalyzeImage, nibabel.Spm2AnalyzeImage]
+)
+def test_analyze_is_read_and_given_a_header(tmp_path, voxels, kind):
+    data = voxels[..., 0, 0].astype("int16")
+    image = kind(data, np.diag([-1.0, 2.0, 3.0, 1.0]))
+    image.to_filename(tmp_path / "a.img")
+    source = open_source(tmp_path / "a.hdr")
+    assert tmp_path / "a.img" in source.files
+    loaded = nibabel.load(tmp_path / "a.img")
+    np.testing.assert_array_equal(whole(source), data.T)
+    header = nibabel.Nifti1Header(source.nifti_header)
+    np.testing.assert_allclose(header.get_best_affine(), loaded.affine)
+    assert header.get_zooms() == (1, 2, 3)
+
+
+def test_the_scale_of_spm_is_kept_in_the_header(tmp_path):
+    data = np.linspace(0, 1, 120).reshape(4, 5, 6)
+    image = nibabel.Spm99AnalyzeImage(data, np.eye(4))
+    image.set_data_dtype("int16")
+    image.to_filename(tmp_path / "a.img")
+    source = open_source(tmp_path / "a.img")
+    assert source.dtype == np.dtype("int16")
+    slope = nibabel.Nifti1Header(source.nifti_header)["scl_slope"]
+    assert slope == np.float32(nibabel.load(tmp_path / "a.img").dataobj.slope) != 1
+    np.testing.assert_allclose(whole(source) * slope, data.T, atol=1e-4)
+
+
+@pytest.fixture(scope="module", params=["a.nii", "a.nii.gz"])
+def five_dimensional(request, tmp_path_factory, voxels):
+    return open_source(save(tmp_path_factory.mktemp("source") / request.param, voxels))
+
+
+@given(data=st.data())
+def test_a_region_is_what_numpy_takes_from_the_whole(five_dimensional, voxels, data):
+    sides = []
+    for length in five_dimensional.shape:
+        start = data.draw(st.integers(0, length - 1))
+        sides.append(slice(start, data.draw(st.integers(start + 1, length))))
+    expected = voxels.transpose(3, 4, 2, 1, 0)[tuple(sides)]
+    np.testing.assert_array_equal(five_dimensional.read(tuple(sides)), expected)
+
+
+def test_what_the_file_does_not_say_can_be_told(tmp_path, voxels):
+    path = save(tmp_path / "a.nii", voxels[..., 0])
+    source = open_source(path, axes="czyx", voxel_size=(7, 8, 9), unit="um")
+    assert source.axes == "czyx"
+    assert source.voxel_size == (7, 8, 9)
+    assert source.space_unit == "micrometer"
+    np.testing.assert_array_equal(whole(source), voxels[..., 0].T)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"axes": "zyxt"}, r"axes is 'zyxt'; allowed for a file of shape .*: tzyx or czyx"),
+        ({"voxel_size": (1, 2)}, r"voxel_size is \[1, 2\]; allowed: 3 positive numbers"),
+        ({"voxel_size": (1, 0, 2)}, r"voxel_size is \[1, 0, 2\]"),
+        ({"unit": "second"}, "'second' is no unit of space"),
+    ],
+)
+def test_what_is_told_must_fit_the_file(tmp_path, voxels, told, message):
+    path = save(tmp_path / "a.nii", voxels[..., 0])
+    with pytest.raises(SourceError, match=rf"a\.nii: {message}"):
+        open_source(path, **told)
+
+
+def test_a_compressed_file_is_read_in_order(tmp_path, voxels):
+    assert open_source(save(tmp_path / "a.nii.gz", voxels)).in_order
+    assert not open_source(save(tmp_path / "b.nii", voxels)).in_order
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.nii", b"hello", "not an image that nibabel can open"),
+        ("a.nii", b"", "not an image that nibabel can open"),
+        ("a.nii.gz", b"not gzip", "not an image that nibabel can open"),
+        ("a.txt", b"hello", "not a format that can be read; known file names end in .nii"),
+        ("a.mgz", b"hello", "not an image that nibabel can open"),
+    ],
+)
+def test_what_is_no_image_is_an_error_that_names_the_file(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=f"{name}: {message}"):
+        open_source(tmp_path / name)
+
+
+def test_what_is_missing_or_cut_short_is_found_before_any_work(mri, tmp_path):
+    with pytest.raises(SourceError, match="there is no such file"):
+        open_source(tmp_path / "a.nii")
+    shutil.copy(mri / "nifti1.hdr", tmp_path)
+    with pytest.raises(SourceError, match=r"the file of its voxels, .*nifti1\.img, is missing"):
+        open_source(tmp_path / "nifti1.hdr")
+    cut = tmp_path / "cut.nii"
+    cut.write_bytes((mri / "anatomical.nii").read_bytes()[:-1])
+    with pytest.raises(SourceError, match="cut short: 68001 bytes, but its header asks for 68002"):
+        open_source(cut)
+
+
+def test_a_compressed_file_that_is_cut_short_is_named_when_it_is_read(mri, tmp_path):
+    cut = tmp_path / "cut.nii.gz"
+    cut.write_bytes((mri / "example4d.nii.gz").read_bytes()[:100_000])
+    with pytest.raises(SourceError, match=r"cut\.nii\.gz: the voxels cannot be read"):
+        whole(open_source(cut))
+
+
+def test_volumes_that_cannot_be_converted_are_refused(tmp_path, mri):
+    rgb = np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for data, message in (
+        (rgb, r"dtype .* cannot be stored in Zarr"),
+        (np.zeros((4, 5), "u1"), r"shape \(4, 5\); only images of 3 to 5 dimensions"),
+        (np.zeros((4, 5, 6, 1, 1, 2), "u1"), "only images of 3 to 5 dimensions"),
+    ):
+        path = save(tmp_path / "a.nii", data)
+        with pytest.raises(SourceError, match=message):
+            open_source(path)
+    with pytest.raises(SourceError, match="a Cifti2Image holds no volume"):
+        open_source(mri / "row_major.dconn.nii")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a/sub-01_T1w.nii.gz", "sub-01_T1w"), ("x.y.nii", "x.y"), ("A.MGZ", "A"), ("b.img", "b")],
+)
+def test_a_sample_is_named_after_its_file(name, expected):
+    assert stem(name) == expected
