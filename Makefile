@@ -39,7 +39,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 lock:
 	$(PYTHON) -m venv --clear .venv

@@ -98,8 +98,35 @@ class Workflow:
         }
 
 
+@pytest.fixture(scope="session")
+def make_workflow(root: Path, tmp_path_factory) -> Callable[[dict], Workflow]:
+    """Makes a workflow with a configuration, in an empty directory of its own."""
+    return lambda config: Workflow(root, tmp_path_factory.mktemp("run"), config)
+
+
 @pytest.fixture
-def workflow(root: Path, tmp_path: Path, mri: Path) -> Workflow:
+def workflow(make_workflow, mri: Path) -> Workflow:
     """A conversion, not yet run, of a real T1 into three levels."""
-    source = shutil.copy(mri / "anatomical.nii", tmp_path)
-    return Workflow(root, tmp_path, {"source": Path(source).name, "zarr": {"chunk": 16}})
+    made = make_workflow({"source": "anatomical.nii", "zarr": {"chunk": 16}})
+    shutil.copy(mri / "anatomical.nii", made.directory)
+    return made
+
+
+@pytest.fixture
+def converted(workflow):
+    """The same, run."""
+    workflow()
+    return workflow
+
+
+@pytest.fixture
+def fresh(make_workflow):
+    """The store that the same configuration gives when nothing was there."""
+
+    def fresh(workflow):
+        other = make_workflow(workflow.config)
+        shutil.copy(workflow.directory / workflow.config["source"], other.directory)
+        other()
+        return other.tree()
+
+    return fresh

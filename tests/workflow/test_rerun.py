@@ -16,12 +16,6 @@ METADATA = {"ome_metadata", "nifti_header"}
 EVERYTHING = BASE | LEVELS | METADATA
 
 
-@pytest.fixture
-def converted(workflow):
-    workflow()
-    return workflow
-
-
 class Watcher(threading.Thread):
     """A reader that looks at a store all the time, and keeps what it sees published."""
 
@@ -75,15 +69,6 @@ def rerun(workflow, **changes):
     return ran.jobs
 
 
-def fresh(workflow, tmp_path_factory):
-    """The store that the same configuration gives when nothing was there."""
-    directory = tmp_path_factory.mktemp("fresh")
-    shutil.copy(workflow.directory / workflow.config["source"], directory)
-    other = type(workflow)(workflow.root, directory, workflow.config)
-    other()
-    return other.tree()
-
-
 def test_nothing_is_done_after_success(converted):
     assert rerun(converted) == set()
 
@@ -93,10 +78,10 @@ def test_a_touched_source_of_the_same_content_is_not_converted_again(converted):
     assert converted("--dry-run").jobs == set()
 
 
-def test_a_new_pyramid_mode_redoes_the_levels_and_going_back_does_too(converted, tmp_path_factory):
+def test_a_new_pyramid_mode_redoes_the_levels_and_going_back_does_too(converted, fresh):
     mean = converted.tree()
     assert rerun(converted, pyramid={"mode": "median"}) == LEVELS | METADATA
-    assert converted.tree() == fresh(converted, tmp_path_factory) != mean
+    assert converted.tree() == fresh(converted) != mean
     assert rerun(converted, pyramid={"mode": "mean"}) == LEVELS | METADATA
     assert converted.tree() == mean
 
@@ -119,17 +104,17 @@ def test_a_new_voxel_size_redoes_metadata_and_header_alone(converted):
     assert attributes["VoxelSize"] == [3, 2, 1]
 
 
-def test_a_new_chunk_shape_redoes_everything_and_leaves_no_old_chunk(converted, tmp_path_factory):
+def test_a_new_chunk_shape_redoes_everything_and_leaves_no_old_chunk(converted, fresh):
     jobs = rerun(converted, zarr={"chunk": 32})
     assert jobs > BASE | METADATA
-    assert converted.tree() == fresh(converted, tmp_path_factory)
+    assert converted.tree() == fresh(converted)
 
 
-def test_fewer_levels_leave_no_old_level_and_more_come_back(converted, tmp_path_factory):
+def test_fewer_levels_leave_no_old_level_and_more_come_back(converted, fresh):
     three = converted.tree()
     assert rerun(converted, pyramid={"levels": 1}) == METADATA
     assert not (converted.store() / "2").exists()
-    assert converted.tree() == fresh(converted, tmp_path_factory)
+    assert converted.tree() == fresh(converted)
     jobs = rerun(converted, pyramid={"levels": 2})
     assert jobs == {"create_array/2", "pyramid_level/2"} | METADATA
     assert converted.tree() == three
@@ -151,33 +136,6 @@ def test_a_deleted_store_is_rebuilt(converted):
     assert converted.tree() == whole
 
 
-@pytest.mark.parametrize("deleted", [".", "1"])
-def test_a_rebuild_that_is_killed_after_its_first_job_is_finished_by_the_next(converted, deleted):
-    whole = converted.tree()
-    first = (
-        converted.directory / f"results/.state/anatomical/{deleted.replace('.', '0')}/array.json"
-    )
-    nonce = first.read_bytes()
-    shutil.rmtree(converted.store() / deleted)
-    converted.kill_when(lambda: first.exists() and first.read_bytes() not in (nonce, b""))
-    converted()
-    assert converted.tree() == whole
-    assert converted("--dry-run").jobs == set()
-
-
-@pytest.mark.parametrize(
-    "moment",
-    ["0/zarr.json", "0/c", "1/c", "2/zarr.json", "2/c", "zarr.json", "nifti/zarr.json"],
-)
-def test_a_conversion_that_is_killed_at_any_moment_is_finished_by_the_next(
-    workflow, moment, tmp_path_factory
-):
-    seen = workflow.store() / moment
-    workflow.kill_when(seen.exists)
-    workflow()
-    assert workflow.tree() == fresh(workflow, tmp_path_factory)
-
-
 def test_a_changed_source_redoes_its_sample_alone(workflow):
     other = workflow.directory / "other.nii"
     shutil.copy(workflow.directory / "anatomical.nii", other)
@@ -193,8 +151,8 @@ def test_a_changed_source_redoes_its_sample_alone(workflow):
     assert workflow.tree("other") == untouched
 
 
-def test_a_format_that_changes_leaves_nothing_of_the_old_one(converted, tmp_path_factory):
+def test_a_format_that_changes_leaves_nothing_of_the_old_one(converted, fresh):
     converted.config["zarr"]["zarr_version"] = 2
     converted()
     assert not list(converted.store().rglob("zarr.json"))
-    assert converted.tree() == fresh(converted, tmp_path_factory)
+    assert converted.tree() == fresh(converted)

@@ -1,0 +1,247 @@
+"""Real images, converted by the whole workflow and read by other people's software."""
+
+import json
+import shutil
+import warnings
+
+import nibabel
+import niizarr
+import numpy as np
+import ome_zarr_models
+import pytest
+import tensorstore
+import yaozarrs
+import zarr
+from nibabel.openers import ImageOpener
+
+from neurozarr.pyramid import downsample
+
+T1, SERIES, NIFTI2 = "anatomical", "example4d", "example_nifti2"
+SOURCES = {T1: "anatomical.nii", SERIES: "example4d.nii.gz", NIFTI2: "example_nifti2.nii.gz"}
+FORMATS = {
+    "v3": {"zarr": {"chunk": 16}},
+    "v2": {"zarr": {"zarr_version": 2, "chunk": 16, "compressor": "zlib", "order": "F"}},
+    "sharded": {"zarr": {"chunk": 8, "shard": 32, "compressor": "zstd"}},
+}
+
+
+class Converted:
+    """The stores of one run, and what they were made from."""
+
+    def __init__(self, workflow, mri):
+        self.workflow, self.mri = workflow, mri
+
+    def image(self, sample):
+        return nibabel.load(self.mri / SOURCES[sample])
+
+    def voxels(self, sample):
+        """The stored voxels of the source, in Zarr order."""
+        return self.image(sample).dataobj.get_unscaled().T
+
+    def store(self, sample):
+        return self.workflow.store(sample)
+
+    def array(self, sample, level):
+        return zarr.open_array(str(self.store(sample) / str(level)), mode="r")
+
+    def tensorstore(self, sample, level):
+        v2 = self.workflow.config["zarr"].get("zarr_version") == 2
+        spec = {
+            "driver": "zarr" if v2 else "zarr3",
+            "kvstore": f"file://{self.store(sample)}/{level}/",
+        }
+        return tensorstore.open(spec).result()
+
+    def multiscale(self, sample):
+        attributes = dict(zarr.open_group(str(self.store(sample)), mode="r").attrs)
+        return attributes.get("ome", attributes)["multiscales"][0]
+
+    def levels(self, sample):
+        return len(self.multiscale(sample)["datasets"])
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def converted(request, make_workflow, mri):
+    workflow = make_workflow({"source": [str(mri / name) for name in SOURCES.values()]})
+    workflow.config |= FORMATS[request.param]
+    workflow()
+    return Converted(workflow, mri)
+
+
+every_sample = pytest.mark.parametrize("sample", SOURCES)
+
+
+@every_sample
+def test_zarr_python_and_tensorstore_read_the_source_voxel_for_voxel(converted, sample):
+    expected = converted.voxels(sample)
+    np.testing.assert_array_equal(converted.array(sample, 0)[...], expected)
+    np.testing.assert_array_equal(converted.tensorstore(sample, 0).read().result(), expected)
+    assert converted.array(sample, 0).dtype == np.dtype("int16")
+
+
+@every_sample
+def test_each_level_is_the_mean_of_the_last(converted, sample):
+    assert converted.levels(sample) > 1
+    for level in range(1, converted.levels(sample)):
+        parent = converted.tensorstore(sample, level - 1).read().result()
+        steps = [1] * (parent.ndim - 3) + [2 if length > 1 else 1 for length in parent.shape[-3:]]
+        even = parent[tuple(slice(n // s * s) for n, s in zip(parent.shape, steps, strict=True))]
+        expected = tensorstore.downsample(tensorstore.array(even), steps, "mean").read().result()
+        found = converted.tensorstore(sample, level).read().result()
+        np.testing.assert_array_equal(found, expected)
+
+
+@every_sample
+def test_the_metadata_validates(converted, sample):
+    yaozarrs.validate_zarr_store(str(converted.store(sample)))
+    group = zarr.open_group(str(converted.store(sample)), mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about its own future
+        image = ome_zarr_models.open_ome_zarr(group)
+    version = "04" if converted.workflow.config["zarr"].get("zarr_version") == 2 else "05"
+    assert f"v{version}" in type(image).__module__
+
+
+@every_sample
+def test_the_metadata_says_what_the_source_says(converted, sample):
+    image, found = converted.image(sample), converted.multiscale(sample)
+    zooms = [float(zoom) for zoom in image.header.get_zooms()]
+    units = {"mm": "millimeter", "sec": "second"}
+    space, time = (units[unit] for unit in image.header.get_xyzt_units())
+    axes = [{"name": name, "type": "space", "unit": space} for name in "zyx"]
+    if image.ndim == 4:
+        axes.insert(0, {"name": "t", "type": "time", "unit": time})
+        scale = [zooms[3], 1, 1, 1]
+        assert found["coordinateTransformations"] == [{"type": "scale", "scale": scale}]
+    assert found["axes"] == axes
+    scale, _ = found["datasets"][0]["coordinateTransformations"]
+    assert scale["scale"][-3:] == zooms[2::-1]
+    assert (found["name"], found["type"]) == (sample, "mean")
+    names = converted.array(sample, 0).metadata.to_dict().get("dimension_names")
+    assert names in (None, tuple(axis["name"] for axis in axes), [axis["name"] for axis in axes])
+
+
+@every_sample
+def test_the_nifti_header_is_the_sources_own(converted, sample):
+    stored = zarr.open_array(str(converted.store(sample) / "nifti"), mode="r")
+    with ImageOpener(converted.mri / SOURCES[sample]) as file:
+        expected = file.read(stored.shape[0])
+    assert stored[...].tobytes() == expected
+    assert stored.shape[0] == {T1: 348, SERIES: 416, NIFTI2: 608}[sample]
+    assert stored.attrs["Dim"] == list(converted.image(sample).shape)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@every_sample
+def test_zarr2nii_gives_the_source_back(converted, sample, tmp_path):
+    expected = converted.image(sample)
+    niizarr.zarr2nii(str(converted.store(sample)), str(tmp_path / "back.nii"))
+    back = nibabel.load(tmp_path / "back.nii")
+    assert type(back) is type(expected)
+    np.testing.assert_array_equal(back.dataobj.get_unscaled(), expected.dataobj.get_unscaled())
+    np.testing.assert_array_equal(back.affine, expected.affine)
+    assert back.header.get_zooms() == expected.header.get_zooms()
+    assert back.header.get_xyzt_units() == expected.header.get_xyzt_units()
+    assert back.header.extensions == expected.header.extensions
+    lost = {"scl_slope", "scl_inter", "vox_offset"}
+    for field in set(expected.header.keys()) - lost:
+        np.testing.assert_array_equal(back.header[field], expected.header[field], err_msg=field)
+
+
+def test_every_job_leaves_a_log_and_a_benchmark(converted):
+    jobs = {"create_array_0", "write_base", "pyramid_level_1", "ome_metadata", "nifti_header"}
+    for folder, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
+        found = {path.name for path in (converted.workflow.directory / folder / T1).iterdir()}
+        assert {job + suffix for job in jobs} <= found
+    log = converted.workflow.directory / "logs" / T1 / "write_base.log"
+    assert "0: " in log.read_text()
+
+
+def test_nothing_but_zarr_is_in_a_store(converted):
+    for sample in SOURCES:
+        names = {path.name for path in converted.store(sample).iterdir()}
+        levels = {str(level) for level in range(converted.levels(sample))}
+        assert names - levels in ({"zarr.json", "nifti"}, {".zgroup", ".zattrs", "nifti"})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_every_kind_of_source_in_one_sheet(make_workflow, tmp_path):
+    """Pairs, Analyze, MGZ, both byte orders, 5D, floats with NaN, labels; and an override."""
+    random = np.random.default_rng(0)
+    affine = np.array([[0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 9], [0, 0, 0, 1.0]])
+    floats = random.normal(size=(20, 21, 22)).astype("f4")
+    floats[random.random(floats.shape) < 0.3] = np.nan
+    images = {
+        "pair.hdr": nibabel.Nifti1Pair(random.integers(0, 99, (20, 21, 22), "i2"), affine),
+        "analyze.img": nibabel.Spm2AnalyzeImage(random.integers(0, 99, (20, 21, 22), "i2"), affine),
+        "mgh.mgz": nibabel.MGHImage(random.integers(0, 99, (20, 21, 22, 2), "i4"), affine),
+        "big.nii": nibabel.Nifti2Image(
+            random.integers(0, 2**16, (20, 21, 22), "u2"),
+            affine,
+            nibabel.Nifti2Header(endianness=">"),
+        ),
+        "five.nii.gz": nibabel.Nifti1Image(random.integers(0, 9, (20, 21, 22, 2, 3), "u1"), affine),
+        "floats.nii": nibabel.Nifti1Image(floats, affine),
+        "labels.nii": nibabel.Nifti1Image(
+            random.integers(0, 9, (20, 21, 22, 4), "u8"), affine, dtype="u8"
+        ),
+    }
+    images["big.nii"].set_data_dtype("u2")
+    lines = ["sample\tsource\taxes\tvoxel_size\tunit\tpyramid.mode"]
+    for name, image in images.items():
+        image.to_filename(tmp_path / name)
+        extra = "czyx\t4, 5, 6\tmicron\tmode" if name == "labels.nii" else ""
+        lines.append(f"{name.split('.')[0]}\t{tmp_path / name}\t{extra}")
+    workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 16}})
+    (workflow.directory / "sheet.tsv").write_text("\n".join(lines))
+    workflow()
+    for name in images:
+        sample = name.split(".")[0]
+        store = workflow.store(sample)
+        yaozarrs.validate_zarr_store(str(store))
+        levels = [zarr.open_array(str(store / level), mode="r")[...] for level in "01"]
+        source = nibabel.load(tmp_path / name)
+        unscaled = np.asarray(getattr(source.dataobj, "get_unscaled", source.get_fdata)())
+        order = (3, 4, 2, 1, 0) if unscaled.ndim == 5 else None
+        np.testing.assert_array_equal(levels[0], unscaled.transpose(order))
+        assert levels[0].dtype == source.get_data_dtype().newbyteorder("=")
+        steps = [1] * (levels[0].ndim - 3) + [2, 2, 2]
+        mode = "mode" if sample == "labels" else "mean"
+        np.testing.assert_array_equal(levels[1], downsample(levels[0], steps, mode))
+        back = niizarr.zarr2nii(str(store))
+        if sample == "labels":
+            assert back.shape == (20, 21, 22, 1, 4)
+            assert back.header.get_zooms() == (6, 5, 4, 1, 1)
+            assert back.header.get_xyzt_units()[0] == "micron"
+        else:
+            assert back.shape == source.shape
+            affine = back.header.get_best_affine()
+            np.testing.assert_allclose(affine, source.affine, atol=1e-5)
+    assert (workflow.store("big") / "nifti").exists()
+    header = zarr.open_array(str(workflow.store("big") / "nifti"), mode="r")[...].tobytes()
+    assert header[:4] == (540).to_bytes(4, "big")
+
+
+def test_an_ome_zarr_has_no_nifti_header(workflow):
+    workflow.config["nifti"] = {"nii": False}
+    run = workflow()
+    assert "nifti_header" not in run.jobs
+    assert workflow.store().name == "anatomical.ome.zarr"
+    assert not (workflow.store() / "nifti").exists()
+    yaozarrs.validate_zarr_store(str(workflow.store()))
+
+
+def test_the_store_does_not_depend_on_where_when_or_by_how_many_threads(
+    workflow, make_workflow, mri
+):
+    workflow("--cores", "1")
+    other = make_workflow({"source": str(mri / "anatomical.nii"), "zarr": {"chunk": 16}})
+    other("--cores", "8")
+    assert workflow.tree() == other.tree()
+
+
+def test_one_option_on_the_command_line_is_enough(root, make_workflow, mri):
+    workflow = make_workflow({"output": "out", "zarr": {"chunk": 32}})
+    workflow("--config", f"source={shutil.copy(mri / 'anatomical.nii', workflow.directory)}")
+    text = (workflow.directory / "out/anatomical.nii.zarr/zarr.json").read_text()
+    assert len(json.loads(text)["attributes"]["ome"]["multiscales"][0]["datasets"]) == 2
