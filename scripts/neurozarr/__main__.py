@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -25,11 +26,13 @@ def describe(path: Path) -> str:
     lines = [
         f"{path}: Zarr v{group.zarr_version}, axes "
         + ", ".join(f"{axis['name']} ({axis.get('unit', axis['type'])})" for axis in image["axes"]),
-        f"{'level':<7}{'shape':<24}{'scale':<28}{'chunk':<20}{'MB on disk':>10}",
+        f"{'level':<7}{'shape':<24}{'voxel size':<28}{'chunk':<20}{'MB on disk':>10}",
     ]
     for dataset in image["datasets"]:
         array = group.array(dataset["path"])
-        scale = dataset["coordinateTransformations"][0]["scale"]
+        steps = [dataset, image] if "coordinateTransformations" in image else [dataset]
+        scales = [step["coordinateTransformations"][0]["scale"] for step in steps]
+        scale = [math.prod(sizes) for sizes in zip(*scales, strict=True)]
         size = sum(chunk_files(path / dataset["path"]).values()) / 1e6
         lines.append(
             f"{dataset['path']:<7}{_by(array.shape):<24}{_by(f'{s:.4g}' for s in scale):<28}"
