@@ -19,7 +19,7 @@ $(READY): envs/requirements.txt pyproject.toml
 	    "neurozarr needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY)
@@ -43,8 +43,8 @@ test: lint
 
 lock:
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
-	$(BIN)/pip freeze --disable-pip-version-check --exclude-editable > envs/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --editable '.[test]' setuptools
+	$(BIN)/pip freeze --disable-pip-version-check --all --exclude pip --exclude-editable > envs/requirements.txt
 	touch $(READY)
 
 clean:

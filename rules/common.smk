@@ -2,6 +2,7 @@
 
 import sys
 from functools import cache
+from os.path import normpath
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
@@ -16,8 +17,8 @@ except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 
 
-STORE = f"{RUN.output}/{{sample}}{RUN.suffix}"
-STATE = f"{RUN.output}/.state/{{sample}}"
+STORE = normpath(f"{RUN.output}/{{sample}}{RUN.suffix}")
+STATE = normpath(f"{RUN.output}/.state/{{sample}}")
 
 STAGING = f"{STATE}/header"
 

@@ -185,6 +185,14 @@ def options(document: Document) -> dict[str, Any]:
     }
 
 
+def count_files(document: Document) -> int:
+    """How many files of chunks (of shards, where there are any) a whole array has."""
+    unit = document.get("chunks") or document["chunk_grid"]["configuration"]["chunk_shape"]
+    return math.prod(
+        -(-length // size) for length, size in zip(document["shape"], unit, strict=True)
+    )
+
+
 def dtype_of(document: Document) -> np.dtype[Any]:
     """Data type of an array; TypeError where it is none that NumPy and Zarr share."""
     name = document["dtype" if document["zarr_format"] == 2 else "data_type"]

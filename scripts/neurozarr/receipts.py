@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 
 from neurozarr.local import read_json, write_json
-from neurozarr.metadata import FILES
+from neurozarr.metadata import FILES, count_files
 
 logger = logging.getLogger(__name__)
 
@@ -54,19 +54,19 @@ def write_voxels_receipt(
     )
 
 
-def check(array: Path, array_receipt: Path, voxels_receipt: Path, expected_files: int) -> list[str]:
+def check(array_file: Path, array_receipt: Path, voxels_receipt: Path) -> list[str]:
     """What is wrong with an array: nothing, if its voxels are all there and its own."""
-    if not any((array / names[0]).is_file() for names in FILES.values()):
+    array = array_file.parent
+    if not array_file.is_file():
         return [f"{array}: the array is missing"]
     voxels = read_json(voxels_receipt)
     if voxels["nonce"] != read_json(array_receipt)["nonce"]:
         return [f"{array}: the voxels were written into an older array of that name"]
     files = chunk_files(array)
-    if len(files) != expected_files or len(files) != voxels["files"]:
-        return [f"{array}: {len(files)} chunk files, but {expected_files} were written"]
-    if sum(files.values()) != voxels["bytes"]:
-        return [
-            f"{array}: {sum(files.values())} bytes in chunk files, but {voxels['bytes']} were "
-            "written"
-        ]
+    expected = count_files(read_json(array_file))
+    if len(files) != expected:
+        return [f"{array}: {len(files)} chunk files, but there must be {expected}"]
+    size = sum(files.values())
+    if size != voxels["bytes"]:
+        return [f"{array}: {size} bytes in chunk files, but {voxels['bytes']} were written"]
     return []

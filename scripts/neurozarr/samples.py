@@ -193,7 +193,7 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
             raise ConfigError(f"{where}: source {sample.path} cannot be read: permission denied")
         samples[sample.name] = sample
     run = Run(
-        output=os.path.normpath(options["output"]),
+        output=options["output"],
         zarr_version=options["zarr"]["zarr_version"],
         nii=options["nifti"]["nii"],
     )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tempfile
 import warnings
 
 import nibabel
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 import tensorstore
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 from nibabel.openers import ImageOpener
 
 import neurozarr
 from neurozarr import ZarrArray, ZarrConfig, ZarrGroup, ZarrNode
+from neurozarr.pyramid import downsample, factors
 
 SHAPE = (40, 30, 20)
 
@@ -369,6 +373,33 @@ def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(tmp_path, voxels):
         found.append([group[level][...] for level in "012"])
     for chunked, sharded in zip(*found, strict=True):
         np.testing.assert_array_equal(chunked, sharded)
+
+
+@given(
+    st.tuples(st.integers(1, 2), *[st.integers(1, 16)] * 3).map(list),
+    st.integers(5, 9),
+    st.sampled_from([None, 1, 2, 3, "auto"]),
+    st.sampled_from(["u1", "i8", "f4"]),
+    st.sampled_from(["mean", "median", "mode", "stride"]),
+    st.sampled_from([None, 0, 2]),
+)
+def test_a_pyramid_in_chunks_or_shards_is_that_of_the_whole(
+    shape, chunk, per_shard, dtype, mode, skipped
+):
+    voxels = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    if dtype == "f4":
+        voxels[voxels < 10] = np.nan
+    with tempfile.TemporaryDirectory() as directory:
+        shard = per_shard * chunk if isinstance(per_shard, int) else per_shard
+        config = ZarrConfig(out=directory, chunk=chunk, shard=shard)
+        group = neurozarr.from_config(config)
+        group.create_array("0", shape, dtype)[...] = voxels
+        shapes = group.generate_pyramid(levels=2, mode=mode, no_pyramid_axis=skipped)
+        for level in (1, 2):
+            batch, spatial = shape[:-3], shapes[level]
+            assert group[str(level)].shape == (*batch, *spatial)
+            voxels = downsample(voxels, factors(voxels.shape, (*batch, *spatial)), mode)
+            np.testing.assert_array_equal(group[str(level)][...], voxels)
 
 
 def test_a_pyramid_refuses_what_it_cannot_do(image):
