@@ -1,0 +1,129 @@
+"""Creating arrays, on both Zarr formats, seen by zarr-python and by TensorStore."""
+
+import numpy as np
+import pytest
+import zarr
+
+import neurozarr
+from neurozarr import ZarrConfig
+
+from .stores import OPTIONS, SHAPE, document, read_tensorstore
+
+
+def test_the_configuration_of_the_group_decides_unless_a_field_is_given(tmp_path):
+    group = neurozarr.from_config(ZarrConfig(out=tmp_path / "a.zarr", chunk=8, compressor="gzip"))
+    assert document(group.create_array("a", SHAPE, "u2"))["codecs"][1]["name"] == "gzip"
+    array = group.create_array("b", SHAPE, "u2", chunk=(4, 8, 10), compressor=None, fill_value=3)
+    assert array.chunks == (4, 8, 10)
+    assert [codec["name"] for codec in document(array)["codecs"]] == ["bytes"]
+    assert document(array)["fill_value"] == 3
+    other = ZarrConfig(chunk=16, compressor="zstd", compressor_options={"level": 9})
+    array = group.create_array("c", SHAPE, "u2", zarr_config=other, order="F")
+    assert array.chunks == (16, 16, 16)
+    assert [codec["name"] for codec in document(array)["codecs"]] == ["transpose", "bytes", "zstd"]
+
+
+def test_an_array_that_exists_is_kept_unless_it_may_be_overwritten(image, version):
+    with pytest.raises(FileExistsError, match="exists already"):
+        image.create_array("0", (3,), "uint8")
+    overwrite = ZarrConfig(zarr_version=version, overwrite=True)
+    assert image.create_array("0", (3,), "uint8", zarr_config=overwrite).shape == (3,)
+
+
+def test_an_unknown_option_is_refused(image):
+    with pytest.raises(TypeError, match=r"unknown option chunks; known: chunk, compressor"):
+        image.create_array("1", (3,), "uint8", chunks=(1,))
+    with pytest.raises(TypeError, match="unknown option levels"):
+        image.create_array_from_base("1", SHAPE, levels=2)
+
+
+def test_a_configuration_of_the_other_format_is_refused(group, version):
+    with pytest.raises(ValueError, match=f"is Zarr v{version}"):
+        group.create_array("0", (3,), "u1", zarr_config=ZarrConfig(zarr_version=5 - version))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_other_readers_agree_on_every_option(group, voxels, options):
+    array = group.create_array("0", SHAPE, "int16", **options)
+    array[...] = voxels
+    for found in (
+        zarr.open_array(array.store_path, mode="r")[...],
+        read_tensorstore(array).read().result(),
+    ):
+        np.testing.assert_array_equal(found, voxels)
+
+
+@pytest.mark.parametrize(
+    ("shard", "options"),
+    [(16, {}), ((16, 24, 8), {"order": "F"}), ("auto", {"compressor": None}), (32, OPTIONS[2])],
+    ids=str,
+)
+def test_other_readers_agree_on_shards(tmp_path, voxels, shard, options):
+    group = neurozarr.from_config(ZarrConfig(out=tmp_path / "a.zarr", chunk=8, shard=shard))
+    array = group.create_array("0", SHAPE, "int16", **options)
+    array[...] = voxels
+    assert array.shards == {"auto": (64, 32, 32), 16: (16,) * 3, 32: (32,) * 3}.get(shard, shard)
+    found = zarr.open_array(array.store_path, mode="r")
+    assert (found.shards, found.chunks) == (array.shards, (8, 8, 8))
+    np.testing.assert_array_equal(found[...], voxels)
+    np.testing.assert_array_equal(read_tensorstore(array).read().result(), voxels)
+
+
+def test_level_0_is_the_model_of_the_others(tmp_path, voxels):
+    for number, options in enumerate([*OPTIONS, {"shard": 16}, {"shard": 16, "order": "F"}]):
+        config = {"chunk": 8, "fill_value": 2} | options
+        group = neurozarr.from_config(ZarrConfig(out=tmp_path / f"{number}.zarr", **config))
+        base = group.create_array("0", SHAPE, "int16")
+        base.dimension_names = "zyx"
+        base.attrs["only"] = "mine"
+        level = group.create_array_from_base("1", (20, 15, 10), data=voxels[::2, ::2, ::2])
+        expected = document(base) | {"shape": [20, 15, 10], "attributes": {}}
+        assert document(level) == expected
+        np.testing.assert_array_equal(level[...], voxels[::2, ::2, ::2])
+
+
+def test_level_0_is_the_model_on_zarr_v2_too(tmp_path):
+    config = ZarrConfig(out=tmp_path / "a", zarr_version=2, chunk=8, order="F", fill_value=1)
+    group = neurozarr.from_config(config)
+    base = group.create_array("0", SHAPE, "float32", dimension_separator=".")
+    level = group.create_array_from_base("1", (20, 15, 10))
+    assert document(level) == document(base) | {"shape": [20, 15, 10]}
+
+
+def test_codecs_that_no_option_expresses_are_copied_too(tmp_path):
+    zarr.create_array(
+        str(tmp_path / "a" / "0"),
+        shape=SHAPE,
+        chunks=(8, 8, 8),
+        dtype="uint16",
+        compressors=[zarr.codecs.ZstdCodec(level=2), zarr.codecs.Crc32cCodec()],
+    )
+    group = neurozarr.open_group(tmp_path / "a")
+    level = group.create_array_from_base("1", (20, 15, 10))
+    assert document(level)["codecs"] == document(group["0"])["codecs"]
+    with pytest.raises(ValueError, match="codecs bytes, zstd, crc32c, which have no option"):
+        group.create_array_from_base("2", (20, 15, 10), compressor="gzip")
+
+
+def test_fields_that_are_given_win_over_level_0(group, version):
+    group.create_array("0", SHAPE, "int16", compressor="blosc", compressor_options={"clevel": 9})
+    level = group.create_array_from_base(
+        "1", (20, 15, 10), chunk=4, compressor="zstd", order="F", fill_value=9
+    )
+    assert level.chunks == (4, 4, 4)
+    assert level.dtype == np.dtype("int16")
+    found = document(level)
+    assert found["fill_value"] == 9
+    if version == 2:
+        assert found["compressor"] == {"id": "zstd", "level": 3}
+        assert found["order"] == "F"
+    else:
+        assert [codec["name"] for codec in found["codecs"]] == ["transpose", "bytes", "zstd"]
+    level = group.create_array_from_base("2", (20, 15, 10), compressor_options={"clevel": 2})
+    blosc = document(level)["compressor"] if version == 2 else document(level)["codecs"][1]
+    assert blosc.get("configuration", blosc)["clevel"] == 2
+
+
+def test_a_level_has_as_many_dimensions_as_level_0(image):
+    with pytest.raises(ValueError, match="has 2 dimensions"):
+        image.create_array_from_base("1", (20, 15))

@@ -1,0 +1,200 @@
+"""Images: their pyramid, their OME metadata and their NIfTI header."""
+
+import io
+import tempfile
+import warnings
+
+import nibabel
+import numpy as np
+import pytest
+import tensorstore
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from nibabel.openers import ImageOpener
+
+import neurozarr
+from neurozarr import ZarrConfig
+from neurozarr.pyramid import downsample, factors
+
+from .stores import SHAPE, document, read_tensorstore
+
+
+def test_a_pyramid_is_the_mean_of_the_last_level_as_tensorstore_has_it(group):
+    voxels = np.random.default_rng(1).integers(0, 2**16, (32, 16, 48)).astype("uint16")
+    group.create_array("0", voxels.shape, "uint16")[...] = voxels
+    assert group.generate_pyramid() == [[32, 16, 48], [16, 8, 24], [8, 4, 12], [4, 2, 6]]
+    for level in (1, 2, 3):
+        parent = read_tensorstore(group[str(level - 1)])
+        expected = tensorstore.downsample(parent, [2, 2, 2], "mean").read().result()
+        np.testing.assert_array_equal(group[str(level)][...], expected)
+
+
+def test_time_and_channels_are_not_sampled(group):
+    group.create_array("0", (3, 2, 20, 20, 20), "uint8")
+    assert group.generate_pyramid(levels=1) == [[20, 20, 20], [10, 10, 10]]
+    assert group["1"].shape == (3, 2, 10, 10, 10)
+
+
+def test_a_pyramid_has_the_levels_the_mode_and_the_axes_that_are_asked_for(image, voxels):
+    shapes = image.generate_pyramid(levels=2, ndim=2, mode="stride", no_pyramid_axis=1)
+    assert shapes == [[30, 20], [15, 20], [7, 20]]
+    np.testing.assert_array_equal(image["2"][...], voxels[:, ::2, :][:, :14:2, :])
+    assert image.generate_pyramid(levels=0, mode=np.max) == [list(SHAPE)]
+    assert list(image.keys()) == ["0"]
+    image.generate_pyramid(levels=1, mode=np.max)
+    assert image["1"][0, 0, 0] == voxels[:2, :2, :2].max()
+
+
+def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(tmp_path, voxels):
+    found = []
+    for shard in (None, 16):
+        config = ZarrConfig(out=tmp_path / f"{shard}.zarr", chunk=8, shard=shard)
+        group = neurozarr.from_config(config)
+        group.create_array("0", SHAPE, "int16")[...] = voxels
+        group.generate_pyramid(levels=2)
+        found.append([group[level][...] for level in "012"])
+    for chunked, sharded in zip(*found, strict=True):
+        np.testing.assert_array_equal(chunked, sharded)
+
+
+@given(
+    st.tuples(st.integers(1, 2), *[st.integers(1, 16)] * 3).map(list),
+    st.integers(5, 9),
+    st.sampled_from([None, 1, 2, 3, "auto"]),
+    st.sampled_from(["u1", "i8", "f4"]),
+    st.sampled_from(["mean", "median", "mode", "stride"]),
+    st.sampled_from([None, 0, 2]),
+)
+def test_a_pyramid_in_chunks_or_shards_is_that_of_the_whole(
+    shape, chunk, per_shard, dtype, mode, skipped
+):
+    voxels = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    if dtype == "f4":
+        voxels[voxels < 10] = np.nan
+    with tempfile.TemporaryDirectory() as directory:
+        shard = per_shard * chunk if isinstance(per_shard, int) else per_shard
+        config = ZarrConfig(out=directory, chunk=chunk, shard=shard)
+        group = neurozarr.from_config(config)
+        group.create_array("0", shape, dtype)[...] = voxels
+        shapes = group.generate_pyramid(levels=2, mode=mode, no_pyramid_axis=skipped)
+        for level in (1, 2):
+            batch, spatial = shape[:-3], shapes[level]
+            assert group[str(level)].shape == (*batch, *spatial)
+            voxels = downsample(voxels, factors(voxels.shape, (*batch, *spatial)), mode)
+            np.testing.assert_array_equal(group[str(level)][...], voxels)
+
+
+def test_a_pyramid_refuses_what_it_cannot_do(image):
+    with pytest.raises(ValueError, match="mode is 'max'; allowed: mean, median, mode, stride"):
+        image.generate_pyramid(mode="max")
+    with pytest.raises(ValueError, match="levels is -2"):
+        image.generate_pyramid(levels=-2)
+    with pytest.raises(ValueError, match="no_pyramid_axis is 3"):
+        image.generate_pyramid(no_pyramid_axis=3)
+
+
+def ome(group):
+    """OME metadata, written in the version that is meant for the group."""
+    return {"ome_version": "0.5" if group.zarr_version == 3 else "0.4"}
+
+
+def multiscales(group):
+    attributes = dict(zarr.open_group(group.store_path, mode="r").attrs)
+    if group.zarr_version == 2:
+        assert attributes["multiscales"][0]["version"] == "0.4"
+        return attributes["multiscales"][0]
+    assert attributes["ome"]["version"] == "0.5"
+    return attributes["ome"]["multiscales"][0]
+
+
+def test_ome_metadata_is_found_where_its_version_has_it(image):
+    image.generate_pyramid()
+    image.write_ome_metadata(["z", "y", "x"], **ome(image))
+    found = multiscales(image)
+    assert [axis["name"] for axis in found["axes"]] == ["z", "y", "x"]
+    assert [dataset["path"] for dataset in found["datasets"]] == ["0", "1", "2", "3"]
+    if image.zarr_version == 3:
+        assert image["3"].dimension_names == ("z", "y", "x")
+
+
+def test_ome_metadata_can_leave_levels_out(image):
+    image.generate_pyramid(levels=2)
+    image.write_ome_metadata("zyx", levels=1, **ome(image))
+    assert [dataset["path"] for dataset in multiscales(image)["datasets"]] == ["0", "1"]
+    with pytest.raises(KeyError, match="no level 3"):
+        image.write_ome_metadata("zyx", levels=3, **ome(image))
+    with pytest.raises(ValueError, match="levels is -1"):
+        image.write_ome_metadata("zyx", levels=-1, **ome(image))
+
+
+def test_every_argument_of_the_ome_metadata_is_honoured(group):
+    group.create_array("0", (3, 16, 16, 16), "uint8")
+    group.generate_pyramid(levels=1, no_pyramid_axis=0)
+    group.write_ome_metadata(
+        ["t", "z", "y", "x"],
+        space_scale=[1, 2, 3],
+        time_scale=0.5,
+        space_unit="mm",
+        time_unit="minute",
+        name="brain",
+        pyramid_aligns=["edge", "edge", "center"],
+        no_pool=0,
+        multiscales_type="mean",
+        **ome(group),
+    )
+    found = multiscales(group)
+    assert (found["name"], found["type"]) == ("brain", "mean")
+    assert [axis.get("unit") for axis in found["axes"]] == ["minute"] + ["millimeter"] * 3
+    assert found["coordinateTransformations"] == [{"type": "scale", "scale": [0.5, 1, 1, 1]}]
+    scale, translation = found["datasets"][1]["coordinateTransformations"]
+    assert scale["scale"] == [1, 1, 4, 3 * 15 / 7]
+    assert translation["translation"] == [0, 0, 1, 0]
+
+
+def test_a_version_that_does_not_fit_the_format_is_written_with_a_warning(image, version):
+    with pytest.warns(UserWarning, match=f"into a Zarr v{version} group"):
+        image.write_ome_metadata("zyx", ome_version="0.4" if version == 3 else "0.5")
+    with pytest.raises(ValueError, match=r"ome_version is '0.3'; allowed: 0.4, 0.5"):
+        image.write_ome_metadata("zyx", ome_version="0.3")
+
+
+def test_a_fitting_version_gives_no_warning(image):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image.write_ome_metadata("zyx", **ome(image))
+
+
+@pytest.mark.parametrize(("name", "size"), [("anatomical.nii", 348), ("example4d.nii.gz", 416)])
+def test_the_bytes_of_a_nifti_header_are_stored_as_they_are(group, mri, name, size):
+    with ImageOpener(mri / name) as file:
+        raw = file.read(size)
+    group.write_nifti_header(raw)
+    array = group["nifti"]
+    assert array[...].tobytes() == raw
+    assert (array.dtype, array.shape, array.chunks) == (np.dtype("uint8"), (size,), (size,))
+    assert document(array).get("compressor") is None
+    assert [codec["name"] for codec in document(array).get("codecs", [])] in ([], ["bytes"])
+    assert array.attrs["NIIHeaderSize"] == 348
+    np.testing.assert_array_equal(read_tensorstore(array).read().result(), array[...])
+
+
+@pytest.mark.parametrize("name", ["anatomical.nii", "example4d.nii.gz", "example_nifti2.nii.gz"])
+def test_a_header_of_nibabel_is_stored_with_its_extensions(group, mri, name):
+    header = nibabel.load(mri / name).header
+    group.write_nifti_header(header)
+    read = type(header).from_fileobj(io.BytesIO(group["nifti"][...].tobytes()), check=False)
+    assert read.extensions == header.extensions
+    assert read["vox_offset"] == 352 + 192 * ("nifti2" in name) + header.extensions.get_sizeondisk()
+    read["vox_offset"] = header["vox_offset"]
+    assert read == header
+
+
+def test_a_nifti_header_replaces_the_one_before(group, mri):
+    group.write_nifti_header(nibabel.load(mri / "example4d.nii.gz").header)
+    raw = (mri / "anatomical.nii").read_bytes()[:348]
+    group.write_nifti_header(raw)
+    assert group["nifti"][...].tobytes() == raw
+    with pytest.raises(ValueError, match="not a NIfTI header"):
+        group.write_nifti_header(b"hello")
+    assert group["nifti"][...].tobytes() == raw

@@ -1,0 +1,198 @@
+"""Arrays and groups: opening them, and what they are and hold."""
+
+import numpy as np
+import pytest
+import zarr
+
+import neurozarr
+from neurozarr import ZarrArray, ZarrConfig, ZarrGroup, ZarrNode
+
+from .stores import SHAPE, read_tensorstore
+
+
+def test_nodes_know_their_path_and_format(image, version, tmp_path):
+    for node, path in ((image, "image.zarr"), (image["0"], "image.zarr/0")):
+        assert isinstance(node, ZarrNode)
+        assert node.store_path == str(tmp_path / path)
+        assert node.zarr_version == version
+
+
+def test_attributes_are_on_disk_when_assigned(image):
+    for node in (image, image["0"]):
+        node.attrs["a"] = [1, {"b": None}]
+        node.attrs.update(c="µ")
+        found = zarr.open(node.store_path, mode="r").attrs
+        assert dict(found) == dict(node.attrs) == {"a": [1, {"b": None}], "c": "µ"}
+        del node.attrs["a"]
+        assert list(node.attrs) == ["c"]
+        assert len(node.attrs) == 1
+        with pytest.raises(KeyError):
+            node.attrs["a"]
+
+
+def test_an_array_knows_its_shape_dtype_and_chunks(image):
+    array = image["0"]
+    assert isinstance(array, ZarrArray)
+    assert (array.ndim, array.shape, array.dtype) == (3, SHAPE, np.dtype("int16"))
+    assert (array.chunks, array.shards) == ((8, 8, 8), None)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [..., 3, -1, slice(5, 9), (slice(None), 4), (slice(3, 30, 7), ..., slice(0, 3)), (1, 2, 3)],
+)
+def test_a_region_is_read_as_numpy_would(image, voxels, key):
+    np.testing.assert_array_equal(image["0"][key], voxels[key])
+    assert isinstance(image["0"][key], np.ndarray)
+
+
+def test_a_region_is_written_when_the_assignment_returns(image, voxels):
+    region = (slice(3, 17), slice(None), 5)
+    image["0"][region] = 7
+    voxels[region] = 7
+    np.testing.assert_array_equal(read_tensorstore(image["0"]).read().result(), voxels)
+
+
+def test_chunks_equal_to_the_fill_value_are_written(group):
+    array = group.create_array("0", (16, 16, 16), "uint8", fill_value=0)
+    array[...] = 0
+    chunks = [path for path in array._path.rglob("*") if path.is_file()]
+    assert len(chunks) == 8 + len(list(array._path.glob("*zar*")))
+
+
+def test_dimension_names_are_those_of_zarr_v3(image, version):
+    array = image["0"]
+    assert array.dimension_names is None
+    if version == 2:
+        with pytest.raises(ValueError, match="Zarr v2"):
+            array.dimension_names = "zyx"
+        return
+    array.dimension_names = "zyx"
+    assert array.dimension_names == ("z", "y", "x")
+    assert zarr.open_array(array.store_path, mode="r").metadata.dimension_names == ("z", "y", "x")
+
+
+def test_members_are_found_by_name(image):
+    image.create_group("labels")
+    assert isinstance(image["0"], ZarrArray)
+    assert isinstance(image["labels"], ZarrGroup)
+    assert list(image.keys()) == ["0", "labels"]
+    assert "0" in image
+    assert "1" not in image
+    with pytest.raises(KeyError, match="'1' is not in"):
+        image["1"]
+    with pytest.raises(KeyError, match="no name"):
+        image["../other"]
+
+
+def test_keys_are_in_natural_order(group):
+    for name in ("10", "9", "nifti", "0"):
+        group.create_array(name, (1,), "uint8")
+    assert list(group.keys()) == ["0", "9", "10", "nifti"]
+
+
+def test_a_copy_is_put_in_place_of_what_had_the_name(image, voxels):
+    image.create_array("copy", (3,), "float32")
+    image["copy"] = image["0"]
+    np.testing.assert_array_equal(image["copy"][...], voxels)
+    image["0"][...] = 0
+    np.testing.assert_array_equal(image["copy"][...], voxels)
+    image.create_group("a")["b"] = image["copy"]
+    image["c"] = image["a"]
+    np.testing.assert_array_equal(image["c"]["b"][...], voxels)
+
+
+def test_only_nodes_of_the_same_format_can_be_put_into_a_group(image, version, tmp_path):
+    with pytest.raises(TypeError, match="no array or group"):
+        image["1"] = np.zeros(3)
+    other = neurozarr.open_group(tmp_path / "other.zarr", zarr_version=5 - version)
+    with pytest.raises(ValueError, match=f"Zarr v{5 - version}"):
+        image["1"] = other
+
+
+def test_a_member_can_be_deleted(image):
+    del image["0"]
+    assert "0" not in image
+    assert not image._path.joinpath("0").exists()
+    with pytest.raises(KeyError):
+        del image["0"]
+
+
+def test_a_group_is_created_or_opened_or_emptied(group):
+    group.create_group("a").create_array("x", (1,), "uint8")
+    assert list(group.create_group("a").keys()) == ["x"]
+    assert list(group.create_group("a", overwrite=True).keys()) == []
+
+
+def test_a_configuration_opens_what_exists_and_overwrites_it_if_it_says_so(tmp_path, version):
+    config = {"out": tmp_path / "a.zarr", "zarr_version": version}
+    neurozarr.from_config(ZarrConfig(**config)).create_group("kept")
+    assert list(neurozarr.from_config(ZarrConfig(**config)).keys()) == ["kept"]
+    assert list(neurozarr.from_config(ZarrConfig(**config, overwrite=True)).keys()) == []
+    with pytest.raises(ValueError, match=f"is Zarr v{version}"):
+        neurozarr.from_config(ZarrConfig(out=config["out"], zarr_version=5 - version))
+    with pytest.raises(ValueError, match="out is None"):
+        neurozarr.from_config(ZarrConfig())
+
+
+def test_a_directory_that_is_not_zarr_is_never_overwritten(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").touch()
+    with pytest.raises(FileExistsError, match="is not Zarr"):
+        neurozarr.from_config(ZarrConfig(out=tmp_path / "photos", overwrite=True))
+    assert (tmp_path / "photos" / "holiday.jpg").exists()
+
+
+def test_a_driver_is_picked_by_name(image):
+    assert type(neurozarr.open_group(image.store_path, driver="zarr-python")) is type(image)
+    array = neurozarr.open_array(f"{image.store_path}/0", driver="zarr-python")
+    assert type(array) is type(image["0"])
+    for opening in (neurozarr.open_group, neurozarr.open_array):
+        with pytest.raises(ValueError, match="driver is 'h5py'; allowed: zarr-python"):
+            opening(image.store_path, driver="h5py")
+
+
+def test_what_is_opened_for_reading_cannot_be_changed(image, voxels):
+    group = neurozarr.open_group(image.store_path, "r")
+    array = neurozarr.open_array(f"{image.store_path}/0", "r")
+    for attempt in (
+        lambda: group.attrs.update(a=1),
+        lambda: group.create_array("1", (1,), "uint8"),
+        lambda: group.create_array_from_base("1", SHAPE),
+        lambda: group.create_group("a"),
+        lambda: group.__delitem__("0"),
+        lambda: group.__setitem__("1", array),
+        lambda: array.__setitem__(..., 0),
+        lambda: group["0"].__setitem__(..., 0),
+    ):
+        with pytest.raises(PermissionError, match="mode 'r'"):
+            attempt()
+    np.testing.assert_array_equal(array[...], voxels)
+
+
+def test_modes_create_open_or_empty_a_group(tmp_path, version):
+    path = tmp_path / "a.zarr"
+    for mode in ("r", "r+"):
+        with pytest.raises(FileNotFoundError, match="no Zarr group"):
+            neurozarr.open_group(path, mode)
+    assert neurozarr.open_group(path, "w-", version).zarr_version == version
+    with pytest.raises(FileExistsError):
+        neurozarr.open_group(path, "w-", version)
+    neurozarr.open_group(path, "r+").create_group("a")
+    assert list(neurozarr.open_group(path).keys()) == ["a"]
+    assert list(neurozarr.open_group(path, "w", version).keys()) == []
+    with pytest.raises(ValueError, match="mode is 'x'"):
+        neurozarr.open_group(path, "x")
+    with pytest.raises(ValueError, match=f"is Zarr v{version}"):
+        neurozarr.open_group(path, zarr_version=5 - version)
+
+
+def test_an_array_is_opened_by_its_path(image, version):
+    path = f"{image.store_path}/0"
+    assert neurozarr.open_array(path, "r+", version).shape == SHAPE
+    with pytest.raises(ValueError, match=f"is Zarr v{version}"):
+        neurozarr.open_array(path, zarr_version=5 - version)
+    with pytest.raises(ValueError, match="mode is 'w'"):
+        neurozarr.open_array(path, "w")
+    with pytest.raises(FileNotFoundError, match="no Zarr array"):
+        neurozarr.open_array(image.store_path)
