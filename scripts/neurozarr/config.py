@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from neurozarr import ome
 
-DRIVERS = ("zarr-python",)
+DRIVERS = ("tensorstore", "zarr-python")
 
 
 class Option(NamedTuple):
@@ -87,7 +87,7 @@ class ZarrConfig:
     overwrite
         Whether `from_config` and `create_array` may replace what exists.
     driver
-        Library that carries the voxels.
+        Library that carries the voxels: "tensorstore" or "zarr-python".
 
     Raises
     ------
@@ -108,7 +108,7 @@ class ZarrConfig:
     no_pyramid_axis: int | None = None
     ome_version: Literal["auto", "0.4", "0.5"] = "auto"
     overwrite: bool = False
-    driver: str = "zarr-python"
+    driver: str = "tensorstore"
 
     def __post_init__(self) -> None:
         for name in ("chunk", "shard"):

@@ -10,7 +10,10 @@ from neurozarr.config import DRIVERS, ZarrConfig
 from neurozarr.local import LocalArray, LocalGroup, check_version
 
 #: Module and name of each driver's type of group. A driver is imported when it is first used.
-_GROUP_TYPES = {"zarr-python": ("neurozarr.zarr_python", "ZarrPythonGroup")}
+_GROUP_TYPES = {
+    "tensorstore": ("neurozarr.tensorstore", "TensorStoreGroup"),
+    "zarr-python": ("neurozarr.zarr_python", "ZarrPythonGroup"),
+}
 
 DEFAULT_DRIVER = DRIVERS[0]
 
@@ -66,6 +69,8 @@ def open_array(
     mode: Literal["r", "r+", "a"] = "a",
     zarr_version: Literal[2, 3] | None = None,
     driver: str = DEFAULT_DRIVER,
+    *,
+    threads: int | None = None,
 ) -> LocalArray:
     """Open an array that exists.
 
@@ -79,6 +84,9 @@ def open_array(
         What its version of the Zarr format must be; None for either.
     driver
         Library that carries the voxels.
+    threads
+        How many threads the library may use at once; None for as many as there are processors.
+        With zarr-python this holds for the process, from its first array on.
 
     Raises
     ------
@@ -89,7 +97,7 @@ def open_array(
     """
     if mode not in ("r", "r+", "a"):
         raise ValueError(f'mode is {mode!r}; allowed: "r", "r+", "a"')
-    array = group_type(driver).array_type(path, read_only=mode == "r")
+    array = group_type(driver).array_type(path, read_only=mode == "r", threads=threads)
     check_version(array, zarr_version)
     return array
 

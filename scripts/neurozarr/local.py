@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, Unpack
 
@@ -150,10 +151,25 @@ class LocalArray(LocalNode, ZarrArray):
 
     _kind = ARRAY
 
+    def __init__(
+        self,
+        store_path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(store_path, read_only=read_only)
+        self._threads = threads
+
     @property
     def document(self) -> Document:
         """The array's metadata, as it stands on disk (attributes apart on Zarr v2)."""
         return read_json(self._path / metadata.FILES[self._zarr_version][0])
+
+    @cached_property
+    def _is_sharded(self) -> bool:
+        codecs = self.document.get("codecs", [])
+        return any(codec["name"] == "sharding_indexed" for codec in codecs)
 
     @property
     def dimension_names(self) -> tuple[str | None, ...] | None:

@@ -24,6 +24,8 @@ class ZarrPythonArray(LocalArray):
     def _array(self) -> zarr.Array[Any]:
         # Every chunk is written, also where it equals the fill value: what is missing can then be
         # told from what is empty.
+        if self._threads:
+            zarr.config.set({"threading.max_workers": self._threads})
         mode: Literal["r", "r+"] = "r" if self._read_only else "r+"
         array = zarr.open_array(os.fspath(self._path), mode=mode)
         return array.with_config({"write_empty_chunks": True})

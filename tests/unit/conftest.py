@@ -3,6 +3,7 @@ import pytest
 
 import neurozarr
 from neurozarr import ZarrConfig
+from neurozarr.config import DRIVERS
 
 from .stores import SHAPE
 
@@ -12,10 +13,15 @@ def version(request):
     return request.param
 
 
+@pytest.fixture(params=DRIVERS)
+def driver(request):
+    return request.param
+
+
 @pytest.fixture
-def group(tmp_path, version):
+def group(tmp_path, version, driver):
     return neurozarr.from_config(
-        ZarrConfig(out=tmp_path / "image.zarr", zarr_version=version, chunk=8)
+        ZarrConfig(out=tmp_path / "image.zarr", zarr_version=version, chunk=8, driver=driver)
     )
 
 

@@ -49,7 +49,7 @@ from neurozarr.config import COMPRESSORS
         ({"ome_version": "0.4"}, "asks for zarr_version 2, but zarr_version is 3"),
         ({"ome_version": "0.5", "zarr_version": 2}, "asks for zarr_version 3, but"),
         ({"overwrite": 1}, "overwrite is 1; allowed: true or false"),
-        ({"driver": "h5py"}, "driver is 'h5py'; allowed: zarr-python"),
+        ({"driver": "h5py"}, "driver is 'h5py'; allowed: tensorstore, zarr-python"),
     ],
     ids=str,
 )

@@ -10,8 +10,10 @@ from neurozarr import ZarrConfig
 from .stores import OPTIONS, SHAPE, document, read_tensorstore
 
 
-def test_the_configuration_of_the_group_decides_unless_a_field_is_given(tmp_path):
-    group = neurozarr.from_config(ZarrConfig(out=tmp_path / "a.zarr", chunk=8, compressor="gzip"))
+def test_the_configuration_of_the_group_decides_unless_a_field_is_given(driver, tmp_path):
+    group = neurozarr.from_config(
+        ZarrConfig(driver=driver, out=tmp_path / "a.zarr", chunk=8, compressor="gzip")
+    )
     assert document(group.create_array("a", SHAPE, "u2"))["codecs"][1]["name"] == "gzip"
     array = group.create_array("b", SHAPE, "u2", chunk=(4, 8, 10), compressor=None, fill_value=3)
     assert array.chunks == (4, 8, 10)
@@ -58,8 +60,10 @@ def test_other_readers_agree_on_every_option(group, voxels, options):
     [(16, {}), ((16, 24, 8), {"order": "F"}), ("auto", {"compressor": None}), (32, OPTIONS[2])],
     ids=str,
 )
-def test_other_readers_agree_on_shards(tmp_path, voxels, shard, options):
-    group = neurozarr.from_config(ZarrConfig(out=tmp_path / "a.zarr", chunk=8, shard=shard))
+def test_other_readers_agree_on_shards(driver, tmp_path, voxels, shard, options):
+    group = neurozarr.from_config(
+        ZarrConfig(driver=driver, out=tmp_path / "a.zarr", chunk=8, shard=shard)
+    )
     array = group.create_array("0", SHAPE, "int16", **options)
     array[...] = voxels
     assert array.shards == {"auto": (64, 32, 32), 16: (16,) * 3, 32: (32,) * 3}.get(shard, shard)
@@ -69,10 +73,12 @@ def test_other_readers_agree_on_shards(tmp_path, voxels, shard, options):
     np.testing.assert_array_equal(read_tensorstore(array).read().result(), voxels)
 
 
-def test_level_0_is_the_model_of_the_others(tmp_path, voxels):
+def test_level_0_is_the_model_of_the_others(driver, tmp_path, voxels):
     for number, options in enumerate([*OPTIONS, {"shard": 16}, {"shard": 16, "order": "F"}]):
         config = {"chunk": 8, "fill_value": 2} | options
-        group = neurozarr.from_config(ZarrConfig(out=tmp_path / f"{number}.zarr", **config))
+        group = neurozarr.from_config(
+            ZarrConfig(driver=driver, out=tmp_path / f"{number}.zarr", **config)
+        )
         base = group.create_array("0", SHAPE, "int16")
         base.dimension_names = "zyx"
         base.attrs["only"] = "mine"
@@ -82,8 +88,10 @@ def test_level_0_is_the_model_of_the_others(tmp_path, voxels):
         np.testing.assert_array_equal(level[...], voxels[::2, ::2, ::2])
 
 
-def test_level_0_is_the_model_on_zarr_v2_too(tmp_path):
-    config = ZarrConfig(out=tmp_path / "a", zarr_version=2, chunk=8, order="F", fill_value=1)
+def test_level_0_is_the_model_on_zarr_v2_too(driver, tmp_path):
+    config = ZarrConfig(
+        driver=driver, out=tmp_path / "a", zarr_version=2, chunk=8, order="F", fill_value=1
+    )
     group = neurozarr.from_config(config)
     base = group.create_array("0", SHAPE, "float32", dimension_separator=".")
     level = group.create_array_from_base("1", (20, 15, 10))

@@ -15,6 +15,7 @@ from nibabel.openers import ImageOpener
 
 import neurozarr
 from neurozarr import ZarrConfig
+from neurozarr.config import DRIVERS
 from neurozarr.pyramid import downsample, factors
 
 from .stores import SHAPE, document, read_tensorstore
@@ -46,10 +47,10 @@ def test_a_pyramid_has_the_levels_the_mode_and_the_axes_that_are_asked_for(image
     assert image["1"][0, 0, 0] == voxels[:2, :2, :2].max()
 
 
-def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(tmp_path, voxels):
+def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(driver, tmp_path, voxels):
     found = []
     for shard in (None, 16):
-        config = ZarrConfig(out=tmp_path / f"{shard}.zarr", chunk=8, shard=shard)
+        config = ZarrConfig(driver=driver, out=tmp_path / f"{shard}.zarr", chunk=8, shard=shard)
         group = neurozarr.from_config(config)
         group.create_array("0", SHAPE, "int16")[...] = voxels
         group.generate_pyramid(levels=2)
@@ -59,6 +60,7 @@ def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(tmp_path, voxels):
 
 
 @given(
+    st.sampled_from(DRIVERS),
     st.tuples(st.integers(1, 2), *[st.integers(1, 16)] * 3).map(list),
     st.integers(5, 9),
     st.sampled_from([None, 1, 2, 3, "auto"]),
@@ -67,14 +69,14 @@ def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(tmp_path, voxels):
     st.sampled_from([None, 0, 2]),
 )
 def test_a_pyramid_in_chunks_or_shards_is_that_of_the_whole(
-    shape, chunk, per_shard, dtype, mode, skipped
+    driver, shape, chunk, per_shard, dtype, mode, skipped
 ):
     voxels = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
     if dtype == "f4":
         voxels[voxels < 10] = np.nan
     with tempfile.TemporaryDirectory() as directory:
         shard = per_shard * chunk if isinstance(per_shard, int) else per_shard
-        config = ZarrConfig(out=directory, chunk=chunk, shard=shard)
+        config = ZarrConfig(driver=driver, out=directory, chunk=chunk, shard=shard)
         group = neurozarr.from_config(config)
         group.create_array("0", shape, dtype)[...] = voxels
         shapes = group.generate_pyramid(levels=2, mode=mode, no_pyramid_axis=skipped)

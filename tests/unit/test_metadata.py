@@ -25,7 +25,7 @@ OPTIONS = {
     },
     "zlib": LEVELS,
     "gzip": LEVELS,
-    "zstd": {"level": st.integers(-7, 22)},
+    "zstd": {"level": st.integers(-7, 22), "checksum": st.booleans()},
     None: {},
 }
 
@@ -35,10 +35,13 @@ def configs(draw):
     version = draw(st.sampled_from([2, 3]))
     names = [name for name in OPTIONS if (version, name) != (3, "zlib")]
     compressor = draw(st.sampled_from(names))
+    options = draw(st.fixed_dictionaries({}, optional=OPTIONS[compressor]))
+    if version == 2:
+        options.pop("checksum", None)
     return ZarrConfig(
         zarr_version=version,
         compressor=compressor,
-        compressor_options=draw(st.fixed_dictionaries({}, optional=OPTIONS[compressor])),
+        compressor_options=options,
         order=draw(st.sampled_from("CF")),
         dimension_separator=draw(st.sampled_from("./")),
         fill_value=draw(st.sampled_from([None, 0, 1])),

@@ -6,6 +6,7 @@ import zarr
 
 import neurozarr
 from neurozarr import ZarrArray, ZarrConfig, ZarrGroup, ZarrNode
+from neurozarr.config import DRIVERS
 
 from .stores import SHAPE, read_tensorstore
 
@@ -39,7 +40,17 @@ def test_an_array_knows_its_shape_dtype_and_chunks(image):
 
 @pytest.mark.parametrize(
     "key",
-    [..., 3, -1, slice(5, 9), (slice(None), 4), (slice(3, 30, 7), ..., slice(0, 3)), (1, 2, 3)],
+    [
+        ...,
+        3,
+        -1,
+        slice(5, 9),
+        slice(30, 99),
+        slice(9, 5),
+        (slice(None), 4),
+        (slice(3, 30, 7), ..., slice(0, 3)),
+        (1, 2, 3),
+    ],
 )
 def test_a_region_is_read_as_numpy_would(image, voxels, key):
     np.testing.assert_array_equal(image["0"][key], voxels[key])
@@ -124,31 +135,35 @@ def test_a_group_is_created_or_opened_or_emptied(group):
     assert list(group.create_group("a", overwrite=True).keys()) == []
 
 
-def test_a_configuration_opens_what_exists_and_overwrites_it_if_it_says_so(tmp_path, version):
-    config = {"out": tmp_path / "a.zarr", "zarr_version": version}
+def test_a_configuration_opens_what_exists_and_overwrites_it_if_it_says_so(
+    driver, tmp_path, version
+):
+    config = {"out": tmp_path / "a.zarr", "zarr_version": version, "driver": driver}
     neurozarr.from_config(ZarrConfig(**config)).create_group("kept")
     assert list(neurozarr.from_config(ZarrConfig(**config)).keys()) == ["kept"]
     assert list(neurozarr.from_config(ZarrConfig(**config, overwrite=True)).keys()) == []
     with pytest.raises(ValueError, match=f"is Zarr v{version}"):
-        neurozarr.from_config(ZarrConfig(out=config["out"], zarr_version=5 - version))
+        neurozarr.from_config(
+            ZarrConfig(driver=driver, out=config["out"], zarr_version=5 - version)
+        )
     with pytest.raises(ValueError, match="out is None"):
         neurozarr.from_config(ZarrConfig())
 
 
-def test_a_directory_that_is_not_zarr_is_never_overwritten(tmp_path):
+def test_a_directory_that_is_not_zarr_is_never_overwritten(driver, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").touch()
     with pytest.raises(FileExistsError, match="is not Zarr"):
-        neurozarr.from_config(ZarrConfig(out=tmp_path / "photos", overwrite=True))
+        neurozarr.from_config(ZarrConfig(driver=driver, out=tmp_path / "photos", overwrite=True))
     assert (tmp_path / "photos" / "holiday.jpg").exists()
 
 
-def test_a_driver_is_picked_by_name(image):
-    assert type(neurozarr.open_group(image.store_path, driver="zarr-python")) is type(image)
-    array = neurozarr.open_array(f"{image.store_path}/0", driver="zarr-python")
+def test_a_driver_is_picked_by_name(image, driver):
+    assert type(neurozarr.open_group(image.store_path, driver=driver)) is type(image)
+    array = neurozarr.open_array(f"{image.store_path}/0", driver=driver)
     assert type(array) is type(image["0"])
     for opening in (neurozarr.open_group, neurozarr.open_array):
-        with pytest.raises(ValueError, match="driver is 'h5py'; allowed: zarr-python"):
+        with pytest.raises(ValueError, match="driver is 'h5py'; allowed: tensorstore, zarr-python"):
             opening(image.store_path, driver="h5py")
 
 
@@ -196,3 +211,16 @@ def test_an_array_is_opened_by_its_path(image, version):
         neurozarr.open_array(path, "w")
     with pytest.raises(FileNotFoundError, match="no Zarr array"):
         neurozarr.open_array(image.store_path)
+
+
+def test_an_index_beyond_the_array_is_an_error(image):
+    for key in (40, -41, (0, 30), (0, 0, 0, 0), (..., 0, ...), slice(None, None, -1)):
+        with pytest.raises(IndexError):
+            image["0"][key]
+
+
+def test_each_driver_opens_what_the_other_wrote(image, voxels):
+    for driver in DRIVERS:
+        group = neurozarr.open_group(image.store_path, "r", driver=driver)
+        np.testing.assert_array_equal(group["0"][...], voxels)
+        assert group["0"].dimension_names == image["0"].dimension_names

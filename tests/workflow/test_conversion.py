@@ -222,6 +222,22 @@ def test_every_kind_of_source_in_one_sheet(make_workflow, tmp_path):
     assert header[:4] == (540).to_bytes(4, "big")
 
 
+def test_both_drivers_write_the_same_image(workflow, make_workflow, mri):
+    workflow()
+    config = {"chunk": 16, "driver": "zarr-python"}
+    other = make_workflow({"source": str(mri / "anatomical.nii"), "zarr": config})
+    other()
+    trees = [
+        {name: checksum for name, checksum in run.tree().items() if name.endswith("zarr.json")}
+        for run in (workflow, other)
+    ]
+    assert trees[0] == trees[1]
+    assert workflow.tree().keys() == other.tree().keys()
+    for level in "012":
+        stores = [zarr.open_array(str(run.store() / level)) for run in (workflow, other)]
+        np.testing.assert_array_equal(stores[0][...], stores[1][...])
+
+
 def test_an_ome_zarr_has_no_nifti_header(workflow):
     workflow.config["nifti"] = {"nii": False}
     run = workflow()

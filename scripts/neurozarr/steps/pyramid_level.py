@@ -36,8 +36,8 @@ def write_level(
     clear(array)
     start = time.monotonic()
     voxels.write_level(
-        open_array(parent, "r", driver=driver),
-        open_array(array, driver=driver),
+        open_array(parent, "r", driver=driver, threads=threads),
+        open_array(array, driver=driver, threads=threads),
         mode=mode,
         threads=threads,
     )

@@ -37,6 +37,8 @@ def write_base(
     clear(array)
     start = time.monotonic()
     voxels.write_base(
-        open_source(source, axes=axes), open_array(array, driver=driver), threads=threads
+        open_source(source, axes=axes),
+        open_array(array, driver=driver, threads=threads),
+        threads=threads,
     )
     receipts.write_voxels_receipt(receipt, array, array_receipt, seconds=time.monotonic() - start)

@@ -1,0 +1,95 @@
+"""The driver that carries voxels with TensorStore."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorstore
+from numpy.typing import ArrayLike
+
+from neurozarr.local import LocalArray, LocalGroup
+
+_DRIVERS = {2: "zarr", 3: "zarr3"}
+
+# Nothing is cached: every voxel is read or written once. As with other writers of Zarr, the
+# operating system decides when a file reaches the disk.
+_CONTEXT = {"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False}
+_POOLS = ("data_copy_concurrency", "file_io_concurrency")
+
+
+class TensorStoreArray(LocalArray):
+    """An array whose voxels TensorStore reads and writes."""
+
+    @cached_property
+    def _array(self) -> tensorstore.TensorStore:
+        threads = {pool: {"limit": self._threads} for pool in _POOLS if self._threads}
+        spec = {
+            "driver": _DRIVERS[self.zarr_version],
+            "kvstore": {"driver": "file", "path": f"{self._path}/"},
+            # What is missing can then be told from what is empty.
+            "store_data_equal_to_fill_value": True,
+            "context": _CONTEXT | threads,
+        }
+        return tensorstore.open(spec, open=True, read=True, write=not self._read_only).result()
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._array.dtype.numpy_dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        layout: Any = self._array.chunk_layout
+        return layout.read_chunk.shape
+
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        layout: Any = self._array.chunk_layout
+        return layout.write_chunk.shape if self._is_sharded else None
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return np.asarray(self._array[_region(key, self.shape)].read().result())
+
+    def __setitem__(self, key: Any, value: ArrayLike) -> None:
+        self.check_writable()
+        self._array[_region(key, self.shape)].write(np.asarray(value, self.dtype)).result()
+
+
+class TensorStoreGroup(LocalGroup):
+    """A group of arrays whose voxels TensorStore reads and writes."""
+
+    array_type = TensorStoreArray
+
+
+def _region(key: Any, shape: tuple[int, ...]) -> tuple[int | slice, ...]:
+    """What NumPy means by a key, without the negative indices and the ends beyond the array.
+
+    Raises
+    ------
+    IndexError
+        An index is beyond the array, a step is negative, or there are too many of them.
+    """
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if keys.count(...) > 1 or len(keys) - keys.count(...) > len(shape):
+        raise IndexError(f"{key} are too many indices for an array of shape {shape}")
+    place = keys.index(...) if ... in keys else len(keys)
+    keys[place : place + 1] = [slice(None)] * (len(shape) - len(keys) + keys.count(...))
+    region: list[int | slice] = []
+    for index, length in zip(keys, shape, strict=True):
+        if not isinstance(index, slice):
+            region.append(range(length)[index])
+            continue
+        start, stop, step = index.indices(length)
+        if step < 1:
+            raise IndexError(f"{index} has a step of {step}; allowed: 1 or more")
+        region.append(slice(start, max(start, stop), step))
+    return tuple(region)
