@@ -24,7 +24,7 @@ STAGING = f"{STATE}/header"
 
 ARRAY = f"{STORE}/{{level}}/{FILES[RUN.zarr_version][0]}"
 ARRAY_RECEIPT = f"{STATE}/{{level}}/array.json"
-VOXELS_RECEIPT = f"{STATE}/{{level}}/voxels.json"
+BLOCK_RECEIPT = f"{STATE}/{{level}}/block-{{block}}.json"
 GROUP = [f"{STORE}/{name}" for name in GROUP_FILES[RUN.zarr_version]]
 HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
 
@@ -32,6 +32,7 @@ HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
 wildcard_constraints:
     sample="[^/]+",
     level="[0-9]+",
+    block="[0-9]+",
 
 
 @cache
@@ -58,11 +59,22 @@ def level(wildcards):
     return sample(wildcards).levels[int(wildcards.level)]
 
 
-def parent(pattern):
-    """The file of the level above that a pattern names."""
-    return lambda wildcards: pattern.format(
-        sample=wildcards.sample, level=int(wildcards.level) - 1
-    )
+def region(wildcards, level):
+    """The voxels of a block, as start and end along each axis."""
+    sides = sample(wildcards).levels[int(level)].region(int(wildcards.block))
+    return [[side.start, side.stop] for side in sides]
+
+
+def parent_array(wildcards):
+    """The array of the level above."""
+    return expand(ARRAY, sample=wildcards.sample, level=int(wildcards.level) - 1)
+
+
+def parent_blocks(wildcards):
+    """The receipts of those blocks of the level above that a block is made from."""
+    above = int(wildcards.level) - 1
+    blocks = sample(wildcards).parents(above + 1, int(wildcards.block))
+    return expand(BLOCK_RECEIPT, sample=wildcards.sample, level=above, block=blocks)
 
 
 def each_level(pattern):
@@ -72,6 +84,20 @@ def each_level(pattern):
         sample=wildcards.sample,
         level=range(len(sample(wildcards).levels)),
     )
+
+
+def each_block(wildcards):
+    """The receipts of all blocks, level by level."""
+    return [
+        receipt
+        for number, level in enumerate(sample(wildcards).levels)
+        for receipt in expand(
+            BLOCK_RECEIPT,
+            sample=wildcards.sample,
+            level=number,
+            block=range(level.blocks),
+        )
+    ]
 
 
 def all_images(wildcards):

@@ -2,7 +2,7 @@ rule ome_metadata:
     input:
         arrays=each_level(ARRAY),
         array_receipts=each_level(ARRAY_RECEIPT),
-        voxels_receipts=each_level(VOXELS_RECEIPT),
+        block_receipts=each_block,
     output:
         GROUP,
     log:
@@ -15,6 +15,7 @@ rule ome_metadata:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
+        blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         attributes=lambda wildcards: sample(wildcards).attributes,
     script:
         "../scripts/ome_metadata.py"

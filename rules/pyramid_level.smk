@@ -1,23 +1,26 @@
 rule pyramid_level:
     input:
-        parent=parent(ARRAY),
-        parent_receipt=parent(VOXELS_RECEIPT),
+        parent=parent_array,
+        parent_blocks=parent_blocks,
         array=ARRAY,
         array_receipt=ARRAY_RECEIPT,
     output:
-        receipt=VOXELS_RECEIPT,
+        receipt=BLOCK_RECEIPT,
     log:
-        "logs/{sample}/pyramid_level_{level}.log",
+        "logs/{sample}/pyramid_level_{level}_{block}.log",
     benchmark:
-        "benchmarks/{sample}/pyramid_level_{level}.tsv"
+        "benchmarks/{sample}/pyramid_level_{level}_{block}.tsv"
     wildcard_constraints:
         level="[1-9][0-9]*",
     conda:
         "../envs/neurozarr.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, threads: level(wildcards).memory_mb(threads),
+        mem_mb=lambda wildcards, threads: sample(wildcards).memory_mb(
+            int(wildcards.level), threads
+        ),
     params:
+        region=lambda wildcards: region(wildcards, wildcards.level),
         mode=lambda wildcards: sample(wildcards).mode,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:

@@ -4,19 +4,20 @@ rule write_base:
         array=expand(ARRAY, level=0, allow_missing=True),
         array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
     output:
-        receipt=expand(VOXELS_RECEIPT, level=0, allow_missing=True),
+        receipt=expand(BLOCK_RECEIPT, level=0, allow_missing=True),
     log:
-        "logs/{sample}/write_base.log",
+        "logs/{sample}/write_base_{block}.log",
     benchmark:
-        "benchmarks/{sample}/write_base.tsv"
+        "benchmarks/{sample}/write_base_{block}.tsv"
     conda:
         "../envs/neurozarr.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, threads: sample(wildcards).base_memory_mb(threads),
+        mem_mb=lambda wildcards, threads: sample(wildcards).memory_mb(0, threads),
     params:
         path=lambda wildcards: str(sample(wildcards).path),
         axes=lambda wildcards: sample(wildcards).axes,
+        region=lambda wildcards: region(wildcards, 0),
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/write_base.py"

@@ -5,8 +5,9 @@ from neurozarr.steps.pyramid_level import write_level
 
 with logged(snakemake.log[0]):
     write_level(
-        Path(snakemake.input.parent).parent,
-        Path(snakemake.input.array).parent,
+        Path(snakemake.input.parent[0]),
+        Path(snakemake.input.array),
+        region=tuple(slice(start, stop) for start, stop in snakemake.params.region),
         mode=snakemake.params.mode,
         driver=snakemake.params.driver,
         threads=snakemake.threads,

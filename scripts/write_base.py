@@ -6,7 +6,8 @@ from neurozarr.steps.write_base import write_base
 with logged(snakemake.log[0]):
     write_base(
         Path(snakemake.params.path),
-        Path(snakemake.input.array[0]).parent,
+        Path(snakemake.input.array[0]),
+        region=tuple(slice(start, stop) for start, stop in snakemake.params.region),
         axes=snakemake.params.axes,
         driver=snakemake.params.driver,
         threads=snakemake.threads,

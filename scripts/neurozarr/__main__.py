@@ -8,7 +8,6 @@ from pathlib import Path
 
 from neurozarr.abc import ZarrGroup
 from neurozarr.drivers import open_group
-from neurozarr.receipts import chunk_files
 
 
 def describe(path: Path) -> str:
@@ -33,7 +32,8 @@ def describe(path: Path) -> str:
         steps = [dataset, image] if "coordinateTransformations" in image else [dataset]
         scales = [step["coordinateTransformations"][0]["scale"] for step in steps]
         scale = [math.prod(sizes) for sizes in zip(*scales, strict=True)]
-        size = sum(chunk_files(path / dataset["path"]).values()) / 1e6
+        files = (path / dataset["path"]).rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
         lines.append(
             f"{dataset['path']:<7}{_by(array.shape):<24}{_by(f'{s:.4g}' for s in scale):<28}"
             f"{_by(array.chunks):<20}{size:>10.2f}"

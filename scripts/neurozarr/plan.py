@@ -1,7 +1,8 @@
-"""What a conversion will write, worked out from a header and a configuration alone."""
+"""What a conversion will write, and in which jobs, from a header and a configuration alone."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ from neurozarr.metadata import Document, array_document
 #: Uncompressed size that an automatic shard stays below, in bytes.
 AUTO_SHARD_BYTES = 2**30
 
+#: Uncompressed size of the voxels that a thread handles at once, in bytes, where a chunk or a shard
+#: is not larger: enough to make a call worth its cost, and small enough for the processor's cache.
+SUB_BLOCK_BYTES = 2**22
+
 #: Memory of a job that holds no voxels, in MB: the interpreter and its libraries.
 BASE_MEMORY_MB = 300
 
@@ -23,24 +28,68 @@ Region = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a pyramid: its shape, the unit it is written in, and its Zarr document."""
+    """One level of a pyramid, and the blocks that it is written in.
+
+    Attributes
+    ----------
+    shape
+        Length of every axis, in voxels.
+    chunks
+        Shape of a chunk.
+    write_unit
+        Shape of what is one file: a shard, or a chunk where there are no shards.
+    block
+        Shape of what one job writes: whole write units.
+    dtype
+        Data type of the voxels.
+    document
+        The Zarr metadata of the array.
+    """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     write_unit: tuple[int, ...]
+    block: tuple[int, ...]
     dtype: np.dtype[Any]
     document: Document
 
-    def memory_mb(self, threads: int) -> int:
-        """Memory of the job that writes this level from the last one, in MB.
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are; they are numbered from 0, in C order."""
+        return math.prod(grid(self.shape, self.block))
 
-        Each thread holds the voxels under a chunk, twice while they are put together, and the
-        unit that it writes with its encoded form.
+    def region(self, block: int) -> Region:
+        """The voxels of a block."""
+        index = np.unravel_index(block, grid(self.shape, self.block))
+        return tuple(
+            slice(int(i) * size, min((int(i) + 1) * size, length))
+            for i, size, length in zip(index, self.block, self.shape, strict=True)
+        )
+
+    def blocks_of(self, region: Region) -> list[int]:
+        """The blocks that a region touches."""
+        counts = grid(self.shape, self.block)
+        sides = [
+            range(side.start // size, -(-side.stop // size))
+            for side, size in zip(region, self.block, strict=True)
+        ]
+        return [int(np.ravel_multi_index(index, counts)) for index in itertools.product(*sides)]
+
+    def memory_mb(self, threads: int) -> int:
+        """Memory of a job that writes a block of this level from the last one, in MB.
+
+        Each thread holds the voxels under a sub-block, decoded and reduced, and the unit that it
+        writes with its encoded form; whatever the size of the block.
         """
-        window = 8 * math.prod(self.chunks)
-        unit = math.prod(self.write_unit)
-        voxels = threads * (2 * window + 3 * unit)
+        unit = math.prod(sub_block(self.chunks, self.write_unit, self.dtype))
+        window = 8 * min(unit, max(math.prod(self.chunks), SUB_BLOCK_BYTES // self.dtype.itemsize))
+        voxels = (threads + 1) * (2 * window + 3 * unit)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
+
+
+def grid(shape: Sequence[int], box: Sequence[int]) -> tuple[int, ...]:
+    """How many boxes there are along each axis."""
+    return tuple(-(-length // size) for length, size in zip(shape, box, strict=True))
 
 
 def spatial_ndim(ndim: int) -> int:
@@ -49,7 +98,14 @@ def spatial_ndim(ndim: int) -> int:
 
 
 def plan_levels(
-    shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[str], config: ZarrConfig
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    axes: Sequence[str],
+    config: ZarrConfig,
+    *,
+    block_mb: float = math.inf,
+    max_jobs: int = 1,
+    in_order: bool = False,
 ) -> tuple[Level, ...]:
     """Plan every level of an image.
 
@@ -63,6 +119,13 @@ def plan_levels(
         Names of the axes, spatial ones last.
     config
         How to store the image.
+    block_mb
+        Uncompressed size of what one job writes, in MB. Blocks are larger where a write unit is,
+        and where there would be more than ``max_jobs`` of them in all levels together.
+    max_jobs
+        How many blocks there may be, if there are more of them than levels.
+    in_order
+        Whether level 0 can only be read from the start to the end: it then is one block.
 
     Returns
     -------
@@ -74,6 +137,7 @@ def plan_levels(
     ValueError, TypeError
         The configuration does not fit shape or dtype.
     """
+    dtype = np.dtype(dtype)
     chunks, shards = array_layout(shape, dtype, config)
     batch = len(shape) - spatial_ndim(len(shape))
     if config.no_pyramid_axis is not None and config.no_pyramid_axis >= len(shape) - batch:
@@ -88,12 +152,15 @@ def plan_levels(
         no_pyramid_axis=config.no_pyramid_axis,
     )
     shapes = [(*shape[:batch], *spatial) for spatial in spatial_shapes]
+    unit = shards or chunks
+    blocks = _blocks(shapes, unit, dtype.itemsize, block_mb, max_jobs, in_order)
     return tuple(
         Level(
             shape=level_shape,
             chunks=chunks,
-            write_unit=shards or chunks,
-            dtype=np.dtype(dtype),
+            write_unit=unit,
+            block=block,
+            dtype=dtype,
             document=array_document(
                 level_shape,
                 dtype,
@@ -103,8 +170,57 @@ def plan_levels(
                 dimension_names=axes,
             ),
         )
-        for level_shape in shapes
+        for level_shape, block in zip(shapes, blocks, strict=True)
     )
+
+
+def _blocks(
+    shapes: Sequence[tuple[int, ...]],
+    unit: tuple[int, ...],
+    itemsize: int,
+    block_mb: float,
+    max_jobs: int,
+    in_order: bool,
+) -> list[tuple[int, ...]]:
+    """Shape of the blocks of every level."""
+    while True:
+        blocks = [_block(shape, unit, block_mb * 1e6 / itemsize) for shape in shapes]
+        if in_order:
+            blocks[0] = _block(shapes[0], unit, math.inf)
+        counts = [
+            math.prod(grid(shape, block)) for shape, block in zip(shapes, blocks, strict=True)
+        ]
+        if sum(counts) <= max_jobs or max(counts) == 1:
+            return blocks
+        block_mb *= 2
+
+
+def _block(shape: tuple[int, ...], unit: tuple[int, ...], voxels: float) -> tuple[int, ...]:
+    """The box of whole units, at most ``voxels`` large, that is longest in C order."""
+    block = list(unit)
+    for axis in reversed(range(len(shape))):
+        needed = -(-shape[axis] // unit[axis])
+        count = int(min(needed, max(voxels // math.prod(block), 1)))
+        block[axis] = count * unit[axis]
+        if count < needed:
+            break
+    return tuple(block)
+
+
+def sub_block(
+    chunks: Sequence[int], write_unit: Sequence[int], dtype: np.dtype[Any]
+) -> tuple[int, ...]:
+    """Shape of what a thread writes at once.
+
+    A shard where there are shards; else a chunk, or, of small chunks, a box of them.
+    """
+    box = list(write_unit)
+    if tuple(chunks) != tuple(write_unit):
+        return tuple(box)
+    axes = range(len(box) - spatial_ndim(len(box)), len(box))
+    while 2 * math.prod(box) * dtype.itemsize <= SUB_BLOCK_BYTES:
+        box[min(axes, key=lambda axis: box[axis])] *= 2
+    return tuple(box)
 
 
 def pyramid_shapes(
@@ -179,32 +295,37 @@ def array_layout(
     return chunks, tuple(shards)
 
 
-def regions(shape: Sequence[int], unit: Sequence[int]) -> Iterator[Region]:
-    """The boxes of shape ``unit`` (cut at the far edges) that tile an array, in C order."""
-    counts = [math.ceil(length / size) for length, size in zip(shape, unit, strict=True)]
-    for index in np.ndindex(*counts):
+def whole(shape: Sequence[int]) -> Region:
+    """All of an array."""
+    return tuple(slice(0, length) for length in shape)
+
+
+def regions(region: Region, box: Sequence[int]) -> Iterator[Region]:
+    """The boxes of shape ``box`` (cut at the far edges) that tile a region, in C order."""
+    shape = [side.stop - side.start for side in region]
+    for index in np.ndindex(*grid(shape, box)):
         yield tuple(
-            slice(i * size, min((i + 1) * size, length))
-            for i, size, length in zip(index, unit, shape, strict=True)
+            slice(side.start + i * size, min(side.start + (i + 1) * size, side.stop))
+            for side, i, size in zip(region, index, box, strict=True)
         )
 
 
-def base_unit(shape: Sequence[int], write_unit: Sequence[int], in_order: bool) -> tuple[int, ...]:
-    """Shape of the boxes in which level 0 is read and written.
+def base_memory_mb(level: Level, threads: int, *, in_order: bool) -> int:
+    """Memory of a job that writes a block of level 0, in MB.
 
-    A unit that is written at once; where the source can only be read in order, a row of them
-    across the last two axes, so that nothing is read twice.
+    Each thread holds the sub-block that it writes, with its encoded form; of a source that can only
+    be read in order, two rows of units across the last two axes are held as well.
     """
-    return (*write_unit[:-2], *shape[-2:]) if in_order else tuple(write_unit)
+    unit = math.prod(sub_block(level.chunks, level.write_unit, level.dtype))
+    voxels = (threads + 1) * 3 * unit
+    if in_order:
+        voxels += 2 * math.prod(row(level.shape, level.write_unit))
+    return BASE_MEMORY_MB + math.ceil(voxels * level.dtype.itemsize / 1e6)
 
 
-def write_memory_mb(unit: Sequence[int], dtype: np.dtype[Any], threads: int) -> int:
-    """Memory of the job that writes level 0 in boxes of shape ``unit``, in MB.
-
-    One box is read while each thread holds another, with its encoded form.
-    """
-    voxels = (threads + 2) * 3 * math.prod(unit)
-    return BASE_MEMORY_MB + math.ceil(voxels * np.dtype(dtype).itemsize / 1e6)
+def row(shape: Sequence[int], write_unit: Sequence[int]) -> tuple[int, ...]:
+    """Shape of a row of units across the last two axes: what is read at once, in order."""
+    return (*write_unit[:-2], *shape[-2:])
 
 
 def _box(field: str, size: int | str | Sequence[int], ndim: int) -> tuple[int, ...]:

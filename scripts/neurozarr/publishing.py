@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from neurozarr.metadata import FILES, GROUP_FILES
+from neurozarr.metadata import GROUP_FILES
 
 #: Name of the array that holds the NIfTI header (NIfTI-Zarr 1.0.rc1, section 2.4).
 HEADER = "nifti"
@@ -17,14 +17,3 @@ def unpublish(store: Path) -> None:
         for name in names:
             (store / name).unlink(missing_ok=True)
     shutil.rmtree(store / HEADER, ignore_errors=True)
-
-
-def clear(array: Path) -> None:
-    """Unpublish the image, and delete the voxels that an earlier job left in a level."""
-    unpublish(array.parent)
-    documents = {name for names in FILES.values() for name in names}
-    for child in array.iterdir():
-        if child.is_dir():
-            shutil.rmtree(child)
-        elif child.name not in documents:
-            child.unlink()

@@ -1,33 +1,34 @@
 """What a job leaves behind, outside the store, to say what it did.
 
-Every new array gets a receipt with a nonce, and the voxels written into it a receipt that repeats
-the nonce: so voxels of an older array are told from those of the present one, although both arrays
-are described by the same bytes.
+Every new array gets a receipt with a nonce, and every block that is written into it a receipt that
+repeats the nonce: so voxels of an older array are told from those of the present one, although both
+arrays are described by the same bytes.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from neurozarr.local import read_json, write_json
-from neurozarr.metadata import FILES, count_files
+from neurozarr.metadata import FILES, Document, chunk_index, chunk_key, file_grid, file_shape
+from neurozarr.plan import Region, grid
+
+if TYPE_CHECKING:
+    from neurozarr.voxels import Summary
 
 logger = logging.getLogger(__name__)
 
-
-def chunk_files(array: Path) -> dict[str, int]:
-    """Size in bytes of every file of an array but its metadata, by its path in the array."""
-    found = {}
-    for folder, _, names in os.walk(array):
-        for name in names:
-            path = Path(folder, name)
-            found[path.relative_to(array).as_posix()] = path.stat().st_size
-    for name in (name for names in FILES.values() for name in names):
-        found.pop(name, None)
-    return found
+#: How many missing files an error names.
+NAMED = 5
 
 
 def write_array_receipt(receipt: Path, array: Path) -> None:
@@ -35,38 +36,101 @@ def write_array_receipt(receipt: Path, array: Path) -> None:
     write_json(receipt, {"array": os.fspath(array), "nonce": uuid.uuid4().hex})
 
 
-def write_voxels_receipt(
-    receipt: Path, array: Path, array_receipt: Path, *, seconds: float
+def write_block_receipt(
+    receipt: Path,
+    array_file: Path,
+    region: Region,
+    summary: Summary,
+    *,
+    array_receipt: Path,
+    seconds: float,
 ) -> None:
-    """Say that all voxels of an array were written, into how many files and bytes, and log it."""
-    files = chunk_files(array)
-    size = sum(files.values())
-    logger.info("%s: %d files, %.1f MB in %.2f s", array, len(files), size / 1e6, seconds)
+    """Say that a block of an array was written, and log it.
+
+    Parameters
+    ----------
+    receipt
+        File to write.
+    array_file
+        Metadata of the array.
+    region, summary
+        Which voxels were written, and what is known of them.
+    array_receipt
+        Receipt of the array.
+    seconds
+        How long it took.
+    """
+    array = array_file.parent
+    document = read_json(array_file)
+    sizes = [(array / key).stat().st_size for key in _keys(document, region)]
+    size = sum(sizes)
+    logger.info("%s: %d files, %.1f MB in %.2f s", array, len(sizes), size / 1e6, seconds)
     write_json(
         receipt,
         {
             "array": os.fspath(array),
             "nonce": read_json(array_receipt)["nonce"],
-            "files": len(files),
+            "region": [[side.start, side.stop] for side in region],
+            "files": len(sizes),
             "bytes": size,
+            **asdict(summary),
             "seconds": round(seconds, 3),
         },
     )
 
 
-def check(array_file: Path, array_receipt: Path, voxels_receipt: Path) -> list[str]:
-    """What is wrong with an array: nothing, if its voxels are all there and its own."""
+def check(array_file: Path, array_receipt: Path, block_receipts: Sequence[Path]) -> list[str]:
+    """What is wrong with an array: nothing, if its voxels are all there and its own.
+
+    Files in the array that are no part of it, which a killed job may have left, are deleted.
+    """
     array = array_file.parent
     if not array_file.is_file():
         return [f"{array}: the array is missing"]
-    voxels = read_json(voxels_receipt)
-    if voxels["nonce"] != read_json(array_receipt)["nonce"]:
-        return [f"{array}: the voxels were written into an older array of that name"]
-    files = chunk_files(array)
-    expected = count_files(read_json(array_file))
-    if len(files) != expected:
-        return [f"{array}: {len(files)} chunk files, but there must be {expected}"]
-    size = sum(files.values())
-    if size != voxels["bytes"]:
-        return [f"{array}: {size} bytes in chunk files, but {voxels['bytes']} were written"]
-    return []
+    document = read_json(array_file)
+    nonce = read_json(array_receipt)["nonce"]
+    blocks = [read_json(receipt) for receipt in block_receipts]
+    if any(block["nonce"] != nonce for block in blocks):
+        return [f"{array}: voxels were written into an older array of that name"]
+    if sum(block["files"] for block in blocks) != math.prod(file_grid(document)):
+        return [f"{array}: the receipts of its blocks are not those of all its voxels"]
+    found = _files(array, document)
+    wrong = []
+    for block in blocks:
+        region = tuple(slice(start, stop) for start, stop in block["region"])
+        sizes = [found.get(key) for key in _keys(document, region)]
+        missing = [
+            key for key, size in zip(_keys(document, region), sizes, strict=True) if size is None
+        ]
+        if missing:
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            wrong.append(f"{array}: {', '.join(missing[:NAMED])}{more} missing")
+        elif sum(size or 0 for size in sizes) != block["bytes"]:
+            wrong.append(
+                f"{array}: {sum(size or 0 for size in sizes)} bytes in the chunk files of "
+                f"{block['region']}, but {block['bytes']} were written"
+            )
+    return wrong
+
+
+def _files(array: Path, document: Document) -> dict[str, int]:
+    """Size of every chunk file, by its key; other files but the metadata are deleted."""
+    found = {}
+    for folder, _, names in os.walk(array):
+        for name in names:
+            path = Path(folder, name)
+            key = path.relative_to(array).as_posix()
+            if chunk_index(document, key) is not None:
+                found[key] = path.stat().st_size
+            elif key not in FILES[document["zarr_format"]]:
+                path.unlink()
+    return found
+
+
+def _keys(document: Document, region: Region) -> Iterator[str]:
+    """Keys of the chunk files under a region, which is whole files."""
+    unit = file_shape(document)
+    first = [side.start // size for side, size in zip(region, unit, strict=True)]
+    counts = grid([side.stop - side.start for side in region], unit)
+    for index in np.ndindex(*counts):
+        yield chunk_key(document, [f + i for f, i in zip(first, index, strict=True)])

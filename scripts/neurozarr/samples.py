@@ -102,7 +102,14 @@ class Sample:
         """
         source = self.source
         try:
-            levels = plan.plan_levels(source.shape, source.dtype, source.axes, self.zarr)
+            levels = plan.plan_levels(
+                source.shape,
+                source.dtype,
+                source.axes,
+                self.zarr,
+                in_order=source.in_order,
+                **self.options["resources"],
+            )
             if len(levels) > 1:
                 pyramid.check_mode(self.mode, source.dtype)
         except ValueError as error:
@@ -115,10 +122,22 @@ class Sample:
         if self.options["nifti"]["nii"]:
             header_of(self.source, **self.overrides)
 
-    def base_memory_mb(self, threads: int) -> int:
-        """Memory of the job that writes level 0, in MB."""
-        unit = plan.base_unit(self.source.shape, self.levels[0].write_unit, self.source.in_order)
-        return plan.write_memory_mb(unit, self.source.dtype, threads)
+    def memory_mb(self, level: int, threads: int) -> int:
+        """Memory of a job that writes a block of a level, in MB."""
+        if level:
+            return self.levels[level].memory_mb(threads)
+        in_order = self.source.in_order
+        return plan.base_memory_mb(self.levels[0], threads, in_order=in_order)
+
+    def parents(self, level: int, block: int) -> list[int]:
+        """The blocks of the level above that a block of a level is made from."""
+        parent, child = self.levels[level - 1], self.levels[level]
+        steps = pyramid.factors(parent.shape, child.shape)
+        window = tuple(
+            slice(side.start * step, side.stop * step)
+            for side, step in zip(child.region(block), steps, strict=True)
+        )
+        return parent.blocks_of(window)
 
     @cached_property
     def attributes(self) -> Document:
@@ -285,5 +304,7 @@ def _sample(row: dict[str, str], options: Document) -> Sample:
         axes=row.get("axes"),
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
         unit=row.get("unit"),
-        options={group: options[group] for group in ("zarr", "pyramid", "ome", "nifti")},
+        options={
+            group: options[group] for group in ("zarr", "pyramid", "ome", "resources", "nifti")
+        },
     )

@@ -2,24 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import xxhash
 
 from neurozarr import pyramid
-from neurozarr.plan import Region, base_unit, regions
+from neurozarr.plan import Region, regions, row, sub_block, whole
 
 if TYPE_CHECKING:
     from neurozarr.abc import ZarrArray
     from neurozarr.sources import Source
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-def write_base(source: Source, array: ZarrArray, *, threads: int = 1) -> None:
-    """Copy the voxels of a source into level 0.
+@dataclass(frozen=True)
+class Summary:
+    """What is known of voxels after they were written.
+
+    Attributes
+    ----------
+    checksum
+        Of all voxels, by XXH3; the same for the same voxels in the same sub-blocks.
+    minimum, maximum, total, count
+        Of the finite voxels; minimum and maximum are None where there are none, and, like the
+        total, for complex numbers.
+    """
+
+    checksum: int
+    minimum: float | None
+    maximum: float | None
+    total: float | None
+    count: int
+
+
+def summarize(voxels: np.ndarray, seed: int) -> Summary:
+    """The summary of a sub-block, contiguous in C order, whose place among others is ``seed``."""
+    checksum = xxhash.xxh3_64_intdigest(voxels.data, seed=seed)
+    if voxels.dtype.kind in "fc":
+        with np.errstate(all="ignore"):
+            if not np.isfinite(voxels.sum(dtype=np.result_type(voxels, np.float64))):
+                voxels = voxels[np.isfinite(voxels)]
+    if voxels.dtype.kind == "c" or voxels.size == 0:
+        return Summary(checksum, None, None, None, voxels.size)
+    return Summary(checksum, voxels.min().item(), voxels.max().item(), _total(voxels), voxels.size)
+
+
+def _total(voxels: np.ndarray) -> float:
+    """The sum of finite voxels; exact for integers."""
+    kind, itemsize = voxels.dtype.kind, voxels.dtype.itemsize
+    if kind == "f":
+        with np.errstate(over="ignore"):
+            return float(voxels.sum(dtype=np.float64))
+    if itemsize < 8:
+        return int(voxels.sum(dtype=np.int64))
+    low = int((voxels & 0xFFFFFFFF).sum(dtype=np.uint64))
+    return (int((voxels >> 32).sum(dtype=voxels.dtype)) << 32) + low
+
+
+def merge(summaries: Iterable[Summary]) -> Summary:
+    """The summary of all sub-blocks together, in whatever order they come."""
+    parts = list(summaries)
+    totals = [part.total for part in parts if part.total is not None]
+    exact = all(isinstance(total, int) for total in totals)
+    return Summary(
+        checksum=sum(part.checksum for part in parts) % 2**64,
+        minimum=min((part.minimum for part in parts if part.minimum is not None), default=None),
+        maximum=max((part.maximum for part in parts if part.maximum is not None), default=None),
+        total=(sum(totals) if exact else float(np.sum(sorted(totals)))) if totals else None,
+        count=sum(part.count for part in parts),
+    )
+
+
+def write_base(
+    source: Source, array: ZarrArray, *, region: Region | None = None, threads: int = 1
+) -> Summary:
+    """Copy voxels of a source into level 0.
 
     Parameters
     ----------
@@ -27,75 +90,114 @@ def write_base(source: Source, array: ZarrArray, *, threads: int = 1) -> None:
         Where to read; its axes are those of the array.
     array
         Level 0, of the source's shape.
+    region
+        What to copy, in whole shards (chunks where there are none); None for all.
     threads
-        How many regions are encoded at once. Regions are read in order, one at a time: whole
-        shards (chunks where there are none), or the planes of a row of them where the source can
-        only be read in order.
+        How many sub-blocks are read, encoded and written at once. Of a source that can only be
+        read in order, a row of them is read at a time, by one thread.
+
+    Returns
+    -------
+    Summary
+        Of what was copied.
     """
-    unit = base_unit(array.shape, array.shards or array.chunks, source.in_order)
+    region = region or whole(array.shape)
+    unit = array.shards or array.chunks
+    box = sub_block(array.chunks, unit, array.dtype)
 
-    def write(item: tuple[Region, np.ndarray]) -> None:
-        region, voxels = item
-        array[region] = voxels
+    def rows() -> Iterator[tuple[Region, np.ndarray | None]]:
+        if not source.in_order:
+            yield from ((part, None) for part in regions(region, box))
+            return
+        for slab in regions(region, row(array.shape, unit)):
+            voxels = source.read(slab)
+            for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
+                yield _shift(part, slab), voxels[part]
 
-    for_each(write, ((r, source.read(r)) for r in regions(array.shape, unit)), threads=threads)
+    def write(item: tuple[int, tuple[Region, np.ndarray | None]]) -> Summary:
+        number, (part, voxels) = item
+        voxels = np.ascontiguousarray(source.read(part) if voxels is None else voxels)
+        array[part] = voxels
+        return summarize(voxels, number)
+
+    return merge(for_each(write, enumerate(rows()), threads=threads))
 
 
 def write_level(
-    parent: ZarrArray, child: ZarrArray, *, mode: pyramid.Mode = "mean", threads: int = 1
-) -> None:
-    """Write all voxels of a level from those of the last one.
+    parent: ZarrArray,
+    child: ZarrArray,
+    *,
+    region: Region | None = None,
+    mode: pyramid.Mode = "mean",
+    threads: int = 1,
+) -> Summary:
+    """Write voxels of a level from those of the last one.
 
     Parameters
     ----------
     parent, child
         Two successive levels.
+    region
+        What to write of the child, in whole shards (chunks where there are none); None for all.
     mode
         How a window of voxels becomes one (see `neurozarr.pyramid.downsample`).
     threads
-        How many shards (chunks where there are none) are made at once.
+        How many sub-blocks are made at once.
+
+    Returns
+    -------
+    Summary
+        Of what was written.
     """
     pyramid.check_mode(mode, parent.dtype)
     steps = pyramid.factors(parent.shape, child.shape)
+    box = sub_block(child.chunks, child.shards or child.chunks, child.dtype)
+    part_of_box = sub_block(child.chunks, child.chunks, child.dtype)
 
-    def shrink(region: Region) -> np.ndarray:
+    def shrink(part: Region) -> np.ndarray:
         window = tuple(
             slice(side.start * step, side.stop * step)
-            for side, step in zip(region, steps, strict=True)
+            for side, step in zip(part, steps, strict=True)
         )
         return pyramid.downsample(parent[window], steps, mode)
 
-    def write(region: Region) -> None:
+    def write(item: tuple[int, Region]) -> Summary:
+        number, part = item
         if child.shards is None:
-            child[region] = shrink(region)
-            return
-        # A shard is written at once, but made chunk by chunk: eight times less memory.
-        shard = np.empty([side.stop - side.start for side in region], child.dtype)
-        for chunk in regions(shard.shape, child.chunks):
-            shard[chunk] = shrink(
-                tuple(
-                    slice(side.start + inner.start, side.start + inner.stop)
-                    for side, inner in zip(region, chunk, strict=True)
-                )
-            )
-        child[region] = shard
+            voxels = shrink(part)
+        else:
+            # A shard is written at once, but made in parts: eight times less memory.
+            voxels = np.empty([side.stop - side.start for side in part], child.dtype)
+            for inner in regions(whole(voxels.shape), part_of_box):
+                voxels[inner] = shrink(_shift(inner, part))
+        child[part] = voxels
+        return summarize(voxels, number)
 
-    for_each(write, regions(child.shape, child.shards or child.chunks), threads=threads)
+    parts = regions(region or whole(child.shape), box)
+    return merge(for_each(write, enumerate(parts), threads=threads))
 
 
-def for_each(function: Callable[[T], None], items: Iterable[T], *, threads: int) -> None:
-    """Call a function on every item, in several threads.
+def _shift(inner: Region, outer: Region) -> Region:
+    """A region that is given from the start of another one, from the start of the array."""
+    return tuple(
+        slice(side.start + part.start, side.start + part.stop)
+        for side, part in zip(outer, inner, strict=True)
+    )
+
+
+def for_each(function: Callable[[T], R], items: Iterable[T], *, threads: int) -> list[R]:
+    """Call a function on every item, in several threads, and return what it returned.
 
     Items are drawn in this thread, in order, and no more than one is drawn ahead of the threads.
-    The first error stops the drawing and is raised.
+    The first error stops the drawing and is raised. Results come in no order.
     """
+    results: list[R] = []
     with ThreadPoolExecutor(threads) as pool:
-        running: set[Future[None]] = set()
+        running: set[Future[R]] = set()
         for item in items:
             running.add(pool.submit(function, item))
             if len(running) > threads:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-        for future in running:
-            future.result()
+                results += [future.result() for future in done]
+        results += [future.result() for future in running]
+    return results

@@ -141,3 +141,25 @@ def test_a_dtype_that_zarr_does_not_have_is_refused(dtype):
 def test_big_endian_voxels_are_described_little_endian():
     assert describe(ZarrConfig(zarr_version=2), ">i2")["dtype"] == "<i2"
     assert describe(ZarrConfig(), ">i2") == describe(ZarrConfig(), "<i2")
+
+
+@given(configs(), st.sampled_from([None, (4, 8, 4)]))
+def test_chunk_files_have_the_names_that_a_document_gives_them(config, shards):
+    shards = shards if config.zarr_version == 3 else None
+    document = describe(config, "u1", shards=shards)
+    grid = metadata.file_grid(document)
+    assert grid == ((2, 1, 1) if shards else (2, 2, 2))
+    with tempfile.TemporaryDirectory() as directory:
+        array, _ = store(Path(directory), document)
+        array[...] = np.arange(1, 121).reshape(6, 5, 4)
+        files = {
+            path.relative_to(directory).as_posix()
+            for path in Path(directory).rglob("*")
+            if path.is_file()
+        }
+    keys = {metadata.chunk_key(document, index): index for index in np.ndindex(*grid)}
+    assert files - {"zarr.json", ".zarray", ".zattrs"} == keys.keys()
+    for key, index in keys.items():
+        assert metadata.chunk_index(document, key) == index
+    for key in ("c/0/0", "c/0/0/9", "0.0.0.0", "c/0/0/x", "c/0/0/01", "zarr.json", "c/0/0/-1"):
+        assert metadata.chunk_index(document, key) is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import ZarrConfig, plan
+from neurozarr import ZarrConfig, plan, pyramid
 
 UINT16 = np.dtype("uint16")
 
@@ -24,7 +24,7 @@ boxes = st.integers(1, 4).flatmap(
 def test_regions_tile_an_array_exactly(case):
     shape, unit = case
     count = np.zeros(shape, int)
-    for region in plan.regions(shape, unit):
+    for region in plan.regions(plan.whole(shape), unit):
         count[region] += 1
         for side, size, length in zip(region, unit, shape, strict=True):
             assert side.start % size == 0
@@ -124,9 +124,100 @@ def test_a_plan_has_a_document_for_each_level():
         assert level.document["dimension_names"] == ["t", "z", "y", "x"]
 
 
+@st.composite
+def planned(draw):
+    """A plan of random shape, chunks, shards and blocks."""
+    ndim = draw(st.integers(3, 4))
+    shape = draw(st.lists(st.integers(1, 60), min_size=ndim, max_size=ndim))
+    chunk = draw(st.tuples(*[st.integers(1, 20)] * 3))
+    multiple = draw(st.sampled_from([None, 1, 2, 3]))
+    config = ZarrConfig(
+        chunk=chunk,
+        shard=multiple and tuple(multiple * size for size in chunk),
+        no_pyramid_axis=draw(st.sampled_from([None, 0, 1, 2])),
+    )
+    return plan.plan_levels(
+        shape,
+        UINT16,
+        "tzyx"[-ndim:],
+        config,
+        block_mb=draw(st.floats(1e-5, 1)),
+        max_jobs=draw(st.integers(1, 10_000)),
+        in_order=draw(st.booleans()),
+    )
+
+
+@given(planned())
+def test_blocks_tile_each_level_exactly_and_share_no_file(levels):
+    for level in levels:
+        count = np.zeros(level.shape, int)
+        for block in range(level.blocks):
+            region = level.region(block)
+            count[region] += 1
+            assert level.blocks_of(region) == [block]
+            for side, size, length in zip(region, level.write_unit, level.shape, strict=True):
+                assert side.start % size == 0
+                assert side.stop % size == 0 or side.stop == length
+        assert (count == 1).all()
+
+
+@given(planned())
+def test_the_parents_of_a_block_cover_it(levels):
+    for parent, child in itertools.pairwise(levels):
+        steps = pyramid.factors(parent.shape, child.shape)
+        for block in range(child.blocks):
+            window = tuple(
+                slice(side.start * step, side.stop * step)
+                for side, step in zip(child.region(block), steps, strict=True)
+            )
+            covered = np.zeros(parent.shape, bool)
+            for number in parent.blocks_of(window):
+                touched = parent.region(number)
+                assert covered[touched].size
+                covered[touched] = True
+            assert covered[window].all()
+
+
+def test_blocks_are_about_as_large_as_asked_for_and_of_whole_rows():
+    levels = plan.plan_levels((1536,) * 3, UINT16, "zyx", ZarrConfig(), block_mb=1000, max_jobs=500)
+    assert levels[0].block == (128, 1536, 1536)
+    assert [level.blocks for level in levels] == [12, 1, 1, 1, 1]
+
+
+def test_blocks_grow_where_there_would_be_too_many():
+    ten_terabytes = (17_000, 17_000, 17_000)
+    levels = plan.plan_levels(
+        ten_terabytes, UINT16, "zyx", ZarrConfig(), block_mb=1000, max_jobs=500
+    )
+    assert 100 < sum(level.blocks for level in levels) <= 500
+    few = plan.plan_levels(ten_terabytes, UINT16, "zyx", ZarrConfig(), block_mb=1, max_jobs=1)
+    assert {level.blocks for level in few} == {1}
+
+
+def test_level_0_of_a_source_that_is_read_in_order_is_one_block():
+    levels = plan.plan_levels(
+        (1536,) * 3, UINT16, "zyx", ZarrConfig(), block_mb=100, max_jobs=500, in_order=True
+    )
+    assert levels[0].blocks == 1
+    assert levels[1].blocks > 1
+
+
+@given(st.tuples(*[st.integers(1, 300)] * 3), st.sampled_from(["u1", "f4", "c16"]))
+def test_a_sub_block_is_whole_chunks_and_no_larger_than_it_must_be(chunks, dtype):
+    box = plan.sub_block(chunks, chunks, np.dtype(dtype))
+    assert all(b % c == 0 for b, c in zip(box, chunks, strict=True))
+    size = math.prod(box) * np.dtype(dtype).itemsize
+    assert size <= plan.SUB_BLOCK_BYTES or box == chunks
+    shards = tuple(2 * size for size in chunks)
+    assert plan.sub_block(chunks, shards, np.dtype(dtype)) == shards
+
+
 def test_memory_depends_on_chunks_and_threads_and_not_on_the_volume():
     config = ZarrConfig(chunk=64)
     small, large = (plan.plan_levels((n, n, n), UINT16, "zyx", config)[1] for n in (256, 100_000))
     assert small.memory_mb(2) == large.memory_mb(2) < large.memory_mb(4)
-    unit = plan.base_unit((10_000,) * 3, (64,) * 3, in_order=False)
-    assert plan.write_memory_mb(unit, UINT16, 2) == plan.write_memory_mb((64,) * 3, UINT16, 2)
+    for level in (small, large):
+        assert plan.base_memory_mb(level, 2, in_order=False) < 400
+    assert plan.base_memory_mb(small, 2, in_order=True) < plan.base_memory_mb(
+        large, 2, in_order=True
+    )

@@ -27,7 +27,7 @@ class Steps:
         return self.store / str(level)
 
     def receipts(self, level):
-        return [self.state / str(level) / name for name in ("array.json", "voxels.json")]
+        return [self.state / str(level) / name for name in ("array.json", "block-0.json")]
 
     def create(self, level):
         document = self.sample.levels[level].document
@@ -37,14 +37,16 @@ class Steps:
         array_receipt, receipt = self.receipts(level)
         options = {"driver": DRIVER, "threads": 2}
         options |= {"array_receipt": array_receipt, "receipt": receipt}
+        options["region"] = self.sample.levels[level].region(0)
+        files = [self.array(number) / "zarr.json" for number in range(3)]
         if level:
-            write_level(self.array(level - 1), self.array(level), mode="mean", **options)
+            write_level(files[level - 1], files[level], mode="mean", **options)
         else:
-            write_base(self.sample.path, self.array(0), axes=None, **options)
+            write_base(self.sample.path, files[0], axes=None, **options)
 
     def publish(self):
         levels = [
-            (self.array(level) / "zarr.json", *self.receipts(level))
+            (self.array(level) / "zarr.json", self.receipts(level)[0], self.receipts(level)[1:])
             for level in range(len(self.sample.levels))
         ]
         publish_image(self.store, self.sample.attributes, levels=levels)
@@ -83,7 +85,7 @@ def test_an_image_is_unpublished_before_a_level_changes(steps, step, level):
 
 def test_a_missing_chunk_is_named_and_nothing_is_published(steps):
     (steps.array(1) / "c/0/0/0").unlink()
-    with pytest.raises(ReceiptError, match=r"a\.nii\.zarr/1: 1 chunk files, but there must be 2"):
+    with pytest.raises(ReceiptError, match=r"a\.nii\.zarr/1: c/0/0/0 missing\. Delete"):
         steps.publish()
     assert not steps.is_published()
 
@@ -91,14 +93,14 @@ def test_a_missing_chunk_is_named_and_nothing_is_published(steps):
 def test_a_chunk_that_was_cut_short_is_found(steps):
     chunk = steps.array(0) / "c/0/0/0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
-    with pytest.raises(ReceiptError, match=r"/0: \d+ bytes in chunk files, but \d+ were written"):
+    with pytest.raises(ReceiptError, match=r"/0: \d+ bytes in the chunk files of .*, but \d+"):
         steps.publish()
 
 
 def test_every_level_that_is_wrong_is_named(steps):
     (steps.array(0) / "c/0/0/0").unlink()
     shutil.rmtree(steps.array(2))
-    with pytest.raises(ReceiptError, match=r"/0: 17 chunk files.*; .*/2: the array is missing"):
+    with pytest.raises(ReceiptError, match=r"/0: c/0/0/0 missing; .*/2: the array is missing"):
         steps.publish()
 
 
@@ -107,18 +109,25 @@ def test_voxels_of_an_older_array_are_not_taken_for_those_of_the_present_one(ste
     steps.create(1)
     shutil.rmtree(steps.array(1))
     old.rename(steps.array(1))
-    with pytest.raises(ReceiptError, match="the voxels were written into an older array"):
+    with pytest.raises(ReceiptError, match="voxels were written into an older array"):
         steps.publish()
 
 
-def test_writing_again_leaves_nothing_of_an_interrupted_write(steps):
-    litter = steps.array(0) / "c/0/0/0.123.partial"
-    litter.write_bytes(b"half a chunk")
-    (steps.array(0) / "zarr.json.tmp").write_text("{")
-    steps.write(0)
-    names = {path.name for path in steps.array(0).iterdir()}
-    assert names == {"zarr.json", "c"}
-    assert not litter.exists()
+def test_publishing_leaves_nothing_of_an_interrupted_write(steps):
+    for name in ("c/0/0/0.123.partial", "c/0/0/0.__lock", "zarr.json.tmp", "c/0/0/3", "c/9/0/0"):
+        path = steps.array(0) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half a chunk")
+    steps.publish()
+    found = {p.relative_to(steps.array(0)).as_posix() for p in steps.array(0).rglob("*.*")}
+    assert found == {"zarr.json"}
+    assert len([path for path in steps.array(0).rglob("*") if path.is_file()]) == 18 + 1
+
+
+def test_many_missing_files_are_counted(steps):
+    shutil.rmtree(steps.array(0) / "c")
+    with pytest.raises(ReceiptError, match=r"c/0/0/0, c/0/0/1, .* and 13 more missing"):
+        steps.publish()
 
 
 def test_publishing_deletes_levels_that_are_no_part_of_the_image(steps):
@@ -132,3 +141,7 @@ def test_a_receipt_says_how_much_was_written(steps):
     files = [path for path in (steps.array(0) / "c").rglob("*") if path.is_file()]
     assert receipt["files"] == len(files) == 18
     assert receipt["bytes"] == sum(path.stat().st_size for path in files)
+    voxels = steps.sample.source.read(steps.sample.levels[0].region(0))
+    assert receipt["region"] == [[0, 25], [0, 41], [0, 33]]
+    assert (receipt["minimum"], receipt["maximum"]) == (voxels.min(), voxels.max())
+    assert (receipt["total"], receipt["count"]) == (voxels.sum(dtype="i8"), voxels.size)

@@ -1,11 +1,16 @@
-"""Running over many items with several threads."""
+"""Running over many items with several threads, and what is known of the voxels after it."""
 
+import math
 import threading
 import time
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from neurozarr.voxels import for_each
+from neurozarr.voxels import for_each, merge, summarize
 
 
 def test_every_item_is_handled_once_by_several_threads():
@@ -72,3 +77,41 @@ def test_an_error_while_drawing_is_raised():
 
     with pytest.raises(EOFError, match="cut short"):
         for_each(lambda item: None, items(), threads=2)
+
+
+def test_results_are_returned():
+    assert sorted(for_each(lambda item: item * 2, range(10), threads=3)) == list(range(0, 20, 2))
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from(["u1", "i2", "i8", "u8", "f4", "f8", "bool"]),
+        hnp.array_shapes(min_dims=1, max_dims=3, max_side=5),
+    )
+)
+def test_a_summary_is_of_the_finite_voxels(voxels):
+    found = summarize(voxels, 0)
+    finite = [value for value in voxels.ravel().tolist() if math.isfinite(value)]
+    assert found.count == len(finite)
+    assert found.minimum == min(finite, default=None)
+    assert found.maximum == max(finite, default=None)
+    if voxels.dtype.kind == "f" and finite:
+        assert found.total == pytest.approx(float(np.sum(finite)), rel=1e-9, abs=1e-30)
+    else:
+        assert found.total == (sum(finite) if finite else None)
+
+
+def test_a_checksum_tells_voxels_and_places_apart():
+    voxels = np.arange(8, dtype="u2")
+    checksums = {summarize(part, seed).checksum for part in (voxels, voxels + 1) for seed in (0, 1)}
+    assert len(checksums) == 4
+
+
+def test_summaries_are_merged_in_any_order():
+    voxels = np.random.default_rng(0).normal(size=(4, 100))
+    voxels[0] = np.nan
+    parts = [summarize(row, seed) for seed, row in enumerate(voxels)]
+    assert merge(parts) == merge(parts[::-1])
+    assert merge(parts).count == 300
+    assert merge(parts).maximum == np.nanmax(voxels)
+    assert merge([summarize(np.array([np.nan]), 0)]).total is None

@@ -149,11 +149,11 @@ def test_zarr2nii_gives_the_source_back(converted, sample, tmp_path):
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(converted):
-    jobs = {"create_array_0", "write_base", "pyramid_level_1", "ome_metadata", "nifti_header"}
+    jobs = {"create_array_0", "write_base_0", "pyramid_level_1_0", "ome_metadata", "nifti_header"}
     for folder, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         found = {path.name for path in (converted.workflow.directory / folder / T1).iterdir()}
         assert {job + suffix for job in jobs} <= found
-    log = converted.workflow.directory / "logs" / T1 / "write_base.log"
+    log = converted.workflow.directory / "logs" / T1 / "write_base_0.log"
     assert "0: " in log.read_text()
 
 
@@ -247,12 +247,14 @@ def test_an_ome_zarr_has_no_nifti_header(workflow):
     yaozarrs.validate_zarr_store(str(workflow.store()))
 
 
-def test_the_store_does_not_depend_on_where_when_or_by_how_many_threads(
+def test_the_store_does_not_depend_on_where_when_how_many_cores_or_blocks(
     workflow, make_workflow, mri
 ):
     workflow("--cores", "1")
     other = make_workflow({"source": str(mri / "anatomical.nii"), "zarr": {"chunk": 16}})
-    other("--cores", "8")
+    other.config["resources"] = {"block_mb": 0.02}
+    run = other("--cores", "8")
+    assert run.output.count("rule write_base:") == 6
     assert workflow.tree() == other.tree()
 
 

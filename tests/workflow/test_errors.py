@@ -50,7 +50,7 @@ def test_a_source_that_turns_out_damaged_is_named_and_nothing_is_published(workf
     assert run.code == 1
     assert "SourceError: cut.nii.gz: the voxels cannot be read" in run.output
     assert not (workflow.store("cut") / "zarr.json").exists()
-    log = (workflow.directory / "logs/cut/write_base.log").read_text()
+    log = (workflow.directory / "logs/cut/write_base_0.log").read_text()
     assert "cut.nii.gz: the voxels cannot be read" in log
     (workflow.directory / "cut.nii.gz").write_bytes((mri / "example4d.nii.gz").read_bytes())
     workflow()

@@ -20,7 +20,7 @@ def publish_image(
     store: Path,
     attributes: Document,
     *,
-    levels: Sequence[tuple[Path, Path, Path]],
+    levels: Sequence[tuple[Path, Path, Sequence[Path]]],
 ) -> None:
     """Check every level, delete what is no part of the image, and publish it.
 
@@ -31,7 +31,7 @@ def publish_image(
     attributes
         Attributes of the group: the OME-Zarr metadata.
     levels
-        For each level, finest first, its array file, its receipt and that of its voxels.
+        For each level, finest first, its array file, its receipt and those of its blocks.
 
     Raises
     ------
@@ -40,9 +40,9 @@ def publish_image(
     """
     unpublish(store)
     wrong, kept = [], set()
-    for array_file, array_receipt, voxels_receipt in levels:
+    for array_file, array_receipt, block_receipts in levels:
         kept.add(array_file.parent.name)
-        wrong += receipts.check(array_file, array_receipt, voxels_receipt)
+        wrong += receipts.check(array_file, array_receipt, block_receipts)
     if wrong:
         raise ReceiptError(
             "the image cannot be published: "

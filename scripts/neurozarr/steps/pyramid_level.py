@@ -1,4 +1,4 @@
-"""Write the voxels of a level from those of the last one."""
+"""Write a block of a level from the last one."""
 
 from __future__ import annotations
 
@@ -7,38 +7,50 @@ from pathlib import Path
 
 from neurozarr import receipts, voxels
 from neurozarr.drivers import open_array
-from neurozarr.publishing import clear
+from neurozarr.plan import Region
+from neurozarr.publishing import unpublish
 from neurozarr.pyramid import Mode
 
 
 def write_level(
-    parent: Path,
-    array: Path,
+    parent_file: Path,
+    array_file: Path,
     *,
+    region: Region,
     mode: Mode,
     driver: str,
     threads: int,
     array_receipt: Path,
     receipt: Path,
 ) -> None:
-    """Write the voxels of a level from those of the last one.
+    """Write a block of a level from the voxels of the last one.
 
     Parameters
     ----------
-    parent, array
-        Directories of both levels.
+    parent_file, array_file
+        Metadata of both levels.
+    region
+        The block.
     mode
         How a window of voxels becomes one.
     driver, threads, array_receipt, receipt
         Library that carries the voxels, how many chunks are made at once, receipt of the array, and
         file to write last.
     """
-    clear(array)
+    unpublish(array_file.parent.parent)
     start = time.monotonic()
-    voxels.write_level(
-        open_array(parent, "r", driver=driver, threads=threads),
-        open_array(array, driver=driver, threads=threads),
+    summary = voxels.write_level(
+        open_array(parent_file.parent, "r", driver=driver, threads=threads),
+        open_array(array_file.parent, driver=driver, threads=threads),
+        region=region,
         mode=mode,
         threads=threads,
     )
-    receipts.write_voxels_receipt(receipt, array, array_receipt, seconds=time.monotonic() - start)
+    receipts.write_block_receipt(
+        receipt,
+        array_file,
+        region,
+        summary,
+        array_receipt=array_receipt,
+        seconds=time.monotonic() - start,
+    )

@@ -1,4 +1,4 @@
-"""Write the voxels of level 0."""
+"""Write a block of level 0."""
 
 from __future__ import annotations
 
@@ -7,38 +7,50 @@ from pathlib import Path
 
 from neurozarr import receipts, voxels
 from neurozarr.drivers import open_array
-from neurozarr.publishing import clear
+from neurozarr.plan import Region
+from neurozarr.publishing import unpublish
 from neurozarr.sources import open_source
 
 
 def write_base(
     source: Path,
-    array: Path,
+    array_file: Path,
     *,
+    region: Region,
     axes: str | None,
     driver: str,
     threads: int,
     array_receipt: Path,
     receipt: Path,
 ) -> None:
-    """Copy the voxels of a source into level 0.
+    """Copy a block of a source into level 0.
 
     Parameters
     ----------
     source, axes
         The volume, and names of its axes where they are not what its format says.
-    array
-        Directory of level 0.
+    array_file
+        Metadata of level 0.
+    region
+        The block.
     driver, threads
         Library that carries the voxels, and how many chunks it encodes at once.
     array_receipt, receipt
         Receipt of the array, and file to write last.
     """
-    clear(array)
+    unpublish(array_file.parent.parent)
     start = time.monotonic()
-    voxels.write_base(
+    summary = voxels.write_base(
         open_source(source, axes=axes),
-        open_array(array, driver=driver, threads=threads),
+        open_array(array_file.parent, driver=driver, threads=threads),
+        region=region,
         threads=threads,
     )
-    receipts.write_voxels_receipt(receipt, array, array_receipt, seconds=time.monotonic() - start)
+    receipts.write_block_receipt(
+        receipt,
+        array_file,
+        region,
+        summary,
+        array_receipt=array_receipt,
+        seconds=time.monotonic() - start,
+    )
