@@ -218,6 +218,14 @@ def test_a_compressed_file_that_is_cut_short_is_named_when_it_is_read(mri, tmp_p
         whole(open_source(cut))
 
 
+def test_a_compressed_file_that_is_damaged_is_named_when_it_is_read(mri, tmp_path):
+    content = bytearray((mri / "example4d.nii.gz").read_bytes())
+    content[100_000:100_100] = bytes(100)
+    (tmp_path / "bad.nii.gz").write_bytes(content)
+    with pytest.raises(SourceError, match=r"bad\.nii\.gz: the voxels cannot be read"):
+        whole(open_source(tmp_path / "bad.nii.gz"))
+
+
 def test_volumes_that_cannot_be_converted_are_refused(tmp_path, mri):
     rgb = np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     for data, message in (

@@ -254,7 +254,7 @@ def test_the_store_does_not_depend_on_where_when_how_many_cores_or_blocks(
     other = make_workflow({"source": str(mri / "anatomical.nii"), "zarr": {"chunk": 16}})
     other.config["resources"] = {"block_mb": 0.02}
     run = other("--cores", "8")
-    assert run.output.count("rule write_base:") == 6
+    assert run.output.count("rule write_base:") == 12
     assert workflow.tree() == other.tree()
 
 
