@@ -109,8 +109,7 @@ def write_base(
         if not source.in_order:
             yield from ((part, None) for part in regions(region, box))
             return
-        for slab in regions(region, row(array.shape, unit)):
-            voxels = source.read(slab)
+        for slab, voxels in one_ahead(source.read, regions(region, row(array.shape, unit))):
             for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
                 yield _shift(part, slab), voxels[part]
 
@@ -183,6 +182,19 @@ def _shift(inner: Region, outer: Region) -> Region:
         slice(side.start + part.start, side.start + part.stop)
         for side, part in zip(outer, inner, strict=True)
     )
+
+
+def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Each item with what a function returns for it, worked out while the last one is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead: list[tuple[T, Future[R]]] = []
+        for item in items:
+            ahead.append((item, pool.submit(function, item)))
+            if len(ahead) > 1:
+                last, future = ahead.pop(0)
+                yield last, future.result()
+        for last, future in ahead:
+            yield last, future.result()
 
 
 def for_each(function: Callable[[T], R], items: Iterable[T], *, threads: int) -> list[R]:

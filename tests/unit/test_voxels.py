@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neurozarr.voxels import for_each, merge, summarize
+from neurozarr.voxels import for_each, merge, one_ahead, summarize
 
 
 def test_every_item_is_handled_once_by_several_threads():
@@ -115,3 +115,21 @@ def test_summaries_are_merged_in_any_order():
     assert merge(parts).count == 300
     assert merge(parts).maximum == np.nanmax(voxels)
     assert merge([summarize(np.array([np.nan]), 0)]).total is None
+
+
+def test_one_item_is_worked_out_while_the_last_is_in_use():
+    done = []
+
+    def work(item):
+        done.append(item)
+        return -item
+
+    for number, (item, result) in enumerate(one_ahead(work, range(5))):
+        assert (item, result) == (number, -number)
+        time.sleep(0.02)
+        assert len(done) == min(number + 2, 5)
+
+
+def test_an_error_while_working_ahead_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        list(one_ahead(lambda item: 1 / item, [2, 1, 0, 3]))
