@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 
 from neurozarr.config import ZarrConfig
 from neurozarr.metadata import Document, array_document
+
+logger = logging.getLogger(__name__)
 
 #: Uncompressed size that an automatic shard stays below, in bytes.
 AUTO_SHARD_BYTES = 2**30
@@ -183,6 +186,7 @@ def _blocks(
     in_order: bool,
 ) -> list[tuple[int, ...]]:
     """Shape of the blocks of every level."""
+    asked = block_mb
     while True:
         blocks = [_block(shape, unit, block_mb * 1e6 / itemsize) for shape in shapes]
         if in_order:
@@ -191,8 +195,18 @@ def _blocks(
             math.prod(grid(shape, block)) for shape, block in zip(shapes, blocks, strict=True)
         ]
         if sum(counts) <= max_jobs or max(counts) == 1:
-            return blocks
+            break
         block_mb *= 2
+    if block_mb > asked:
+        logger.warning(
+            "a volume of shape %s in blocks of %g MB would take more than %d jobs (max_jobs): "
+            "its blocks are %g MB",
+            shapes[0],
+            asked,
+            max_jobs,
+            block_mb,
+        )
+    return blocks
 
 
 def _block(shape: tuple[int, ...], unit: tuple[int, ...], voxels: float) -> tuple[int, ...]:

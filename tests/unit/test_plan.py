@@ -184,12 +184,13 @@ def test_blocks_are_about_as_large_as_asked_for_and_of_whole_rows():
     assert [level.blocks for level in levels] == [12, 1, 1, 1, 1]
 
 
-def test_blocks_grow_where_there_would_be_too_many():
+def test_blocks_grow_where_there_would_be_too_many(caplog):
     ten_terabytes = (17_000, 17_000, 17_000)
     levels = plan.plan_levels(
         ten_terabytes, UINT16, "zyx", ZarrConfig(), block_mb=1000, max_jobs=500
     )
     assert 100 < sum(level.blocks for level in levels) <= 500
+    assert "blocks of 1000 MB would take more than 500 jobs (max_jobs)" in caplog.text
     few = plan.plan_levels(ten_terabytes, UINT16, "zyx", ZarrConfig(), block_mb=1, max_jobs=1)
     assert {level.blocks for level in few} == {1}
 

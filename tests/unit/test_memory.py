@@ -1,0 +1,93 @@
+"""What jobs take of memory, against what the plan says."""
+
+import json
+import subprocess
+import sys
+
+import nibabel
+import numpy as np
+import pytest
+
+from neurozarr import ZarrConfig, plan
+from neurozarr.sources import open_source
+
+# Writes two levels of a volume, and prints the largest size of its memory (that of mapped files
+# aside) in MB.
+JOB = """
+import json, sys, threading, time
+from pathlib import Path
+import neurozarr
+from neurozarr import voxels
+from neurozarr.sources import open_source
+
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1e3
+
+peak, running = 0, True
+
+def watch():
+    global peak
+    while running:
+        peak = max(peak, anonymous())
+        time.sleep(0.002)
+
+config = json.loads(sys.argv[3])
+group = neurozarr.from_config(neurozarr.ZarrConfig(out=sys.argv[2], **config))
+source = open_source(sys.argv[1])
+base = group.create_array("0", source.shape, source.dtype)
+child = group.create_array_from_base("1", [length // 2 for length in source.shape])
+watcher = threading.Thread(target=watch)
+watcher.start()
+peaks = []
+for work in (
+    lambda: voxels.write_base(source, base, threads=2),
+    lambda: voxels.write_level(base, child, threads=2),
+):
+    peak = 0
+    work()
+    peaks.append(peak)
+running = False
+watcher.join()
+print(json.dumps(peaks))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("suffix", "config"),
+    [
+        (".nii", {"chunk": 64}),
+        (".nii", {"chunk": 64, "driver": "zarr-python"}),
+        (".nii", {"chunk": 32, "shard": 128}),
+        (".nii.gz", {"chunk": 32}),
+    ],
+    ids=["chunks", "zarr-python", "shards", "gzip"],
+)
+def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, suffix, config):
+    peaks = []
+    for length in (768, 1536):
+        shape = (256, 256, length)
+        path = tmp_path / f"{length}{suffix}"
+        voxels = np.random.default_rng(0).integers(0, 50, shape[:2]).astype("u2")
+        image = nibabel.Nifti1Image(np.broadcast_to(voxels[..., None], shape), np.eye(4))
+        image.to_filename(path)
+        del image
+        done = subprocess.run(
+            [sys.executable, "-c", JOB, path, tmp_path / f"{length}.zarr", json.dumps(config)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        source = open_source(path)
+        levels = plan.plan_levels(source.shape, source.dtype, "zyx", ZarrConfig(**config))
+        allowed = [
+            plan.base_memory_mb(levels[0], 2, in_order=source.in_order),
+            levels[1].memory_mb(2),
+        ]
+        found = json.loads(done.stdout)
+        assert all(f < a for f, a in zip(found, allowed, strict=True)), (found, allowed)
+        peaks.append(found)
+    short, long = np.array(peaks)
+    # The voxels alone are 101 MB more.
+    assert (long - short < 35).all(), peaks
