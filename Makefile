@@ -1,6 +1,7 @@
 # make setup   a virtual environment, .venv, with the pinned packages
 # make demo    convert a real MRI volume, and show what comes of it
 # make test    everything: format, lint, types, tests
+# make bench   whole conversions, against other tools (LARGE=1 for more)
 # make lock    pin the newest packages that pyproject.toml allows
 # make clean   delete what the other targets made
 
@@ -10,7 +11,7 @@ READY := .venv/ready
 # A real MRI volume, from nibabel's own tests.
 MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/data/example4d.nii.gz
 
-.PHONY: setup demo test lint lock clean
+.PHONY: setup demo test lint bench lock clean
 
 setup: $(READY)
 
@@ -41,6 +42,14 @@ lint: $(READY)
 test: lint
 	$(BIN)/pytest -n auto --dist loadfile
 
+bench: $(READY) .venv-bench/ready
+	$(BIN)/python tests/benchmarks/bench.py
+
+.venv-bench/ready: tests/benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 lock:
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --editable '.[test]' setuptools
@@ -48,4 +57,4 @@ lock:
 	touch $(READY)
 
 clean:
-	rm -rf .venv .snakemake demo results logs benchmarks scripts/*.egg-info
+	rm -rf .venv .venv-bench .snakemake demo results logs benchmarks scripts/*.egg-info

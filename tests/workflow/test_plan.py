@@ -1,0 +1,51 @@
+"""Planning large runs: from headers alone, in seconds, and block by block."""
+
+import shutil
+import time
+
+import nibabel
+
+
+def write_header(path, side, dtype):
+    """A NIfTI-2 file that is all header: its voxels are a hole."""
+    header = nibabel.Nifti2Header()
+    header.set_data_shape((side,) * 3)
+    header.set_data_dtype(dtype)
+    header["vox_offset"] = header.single_vox_offset
+    header["magic"] = header.single_magic
+    with open(path, "wb") as file:
+        file.write(header.binaryblock)
+        file.truncate(header.single_vox_offset + side**3 * header["bitpix"].item() // 8)
+
+
+def test_ten_terabytes_are_planned_from_the_header(make_workflow):
+    workflow = make_workflow({"source": "huge.nii"})
+    write_header(workflow.directory / "huge.nii", 17_000, "u2")
+    start = time.monotonic()
+    run = workflow("--dry-run")
+    assert time.monotonic() - start < 30
+    assert 100 < run.output.count("rule write_base:") < 500
+    assert "would take more than 500 jobs (max_jobs)" in run.output
+
+
+def test_a_block_waits_only_for_the_blocks_that_it_covers(workflow):
+    workflow.config["resources"] = {"block_mb": 0.03}
+    workflow.config["zarr"]["chunk"] = 8
+    run = workflow("--dry-run")
+    jobs = run.output.split("rule pyramid_level:")[1:]
+    first = next(job for job in jobs if "level=1, block=0\n" in job)
+    inputs = first.split("output:")[0]
+    assert "/0/block-0.json" in inputs
+    assert inputs.count("block-") < run.output.count("rule write_base:")
+
+
+def test_a_deleted_block_of_a_level_is_written_again_alone(workflow):
+    workflow.config["resources"] = {"block_mb": 0.02}
+    workflow()
+    whole = workflow.tree()
+    (workflow.directory / "results/.state/anatomical/1/block-0.json").unlink()
+    shutil.rmtree(workflow.store() / "nifti")
+    run = workflow()
+    assert "create_array/1" not in run.jobs
+    assert run.output.count("rule write_base:") == 0
+    assert workflow.tree() == whole
