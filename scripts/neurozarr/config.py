@@ -35,7 +35,7 @@ _DEFLATE = {"level": Option(5, "an integer from 0 to 9", _integer(0, 9))}
 COMPRESSORS: dict[str, dict[str, Option]] = {
     "blosc": {
         "cname": Option("zstd", "one of " + ", ".join(BLOSC_CODECS), BLOSC_CODECS.__contains__),
-        "clevel": Option(5, "an integer from 0 to 9", _integer(0, 9)),
+        "clevel": Option(1, "an integer from 0 to 9", _integer(0, 9)),
         "shuffle": Option(
             "shuffle", "one of " + ", ".join(BLOSC_SHUFFLES), BLOSC_SHUFFLES.__contains__
         ),
