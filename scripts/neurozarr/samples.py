@@ -206,6 +206,11 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
             _ = sample.zarr
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
+        if {"{", "}"} & set(str(sample.path)):
+            raise ConfigError(
+                f"{where}: source {sample.path} has curly brackets, which the workflow cannot have "
+                "in a path: rename it, or give a link to it"
+            )
         if not sample.path.exists():
             raise ConfigError(f"{where}: source {sample.path} does not exist")
         if not os.access(sample.path, os.R_OK):

@@ -121,6 +121,10 @@ def test_text_from_a_command_line_is_read_as_yaml(read):
         ({"source": []}, "config: source is []; allowed"),
         ({"source": "c.nii"}, "config: source c.nii does not exist"),
         ({"source": "c*.nii"}, "config: source 'c*.nii' matches no file"),
+        (
+            {"source": "{a}/b.nii"},
+            "config: source {a}/b.nii has curly brackets, which the workflow",
+        ),
         ({"source": "a.nii", "output": "{x}"}, "config: output is '{x}'; allowed: directory"),
         ({"samples": "none.tsv"}, "config: samples none.tsv cannot be read: No such file"),
         ({"source": ["a.nii", "./a.nii"]}, "sample 'a' is there twice, for a.nii and a.nii"),
