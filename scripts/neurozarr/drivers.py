@@ -6,7 +6,7 @@ from importlib import import_module
 from os import PathLike
 from typing import Literal
 
-from neurozarr.config import DRIVERS, ZarrConfig
+from neurozarr.config import ZarrConfig
 from neurozarr.local import LocalArray, LocalGroup, check_version
 
 #: Module and name of each driver's type of group. A driver is imported when it is first used.
@@ -15,7 +15,7 @@ _GROUP_TYPES = {
     "zarr-python": ("neurozarr.zarr_python", "ZarrPythonGroup"),
 }
 
-DEFAULT_DRIVER = DRIVERS[0]
+DEFAULT_DRIVER = ZarrConfig.driver
 
 
 def group_type(driver: str) -> type[LocalGroup]:

@@ -36,7 +36,7 @@ def write_json(path: str | os.PathLike[str], document: Document) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     os.replace(temporary, path)
 
 
@@ -110,9 +110,6 @@ class Attributes(MutableMapping[str, Any]):
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Change several attributes in one write."""
         self._write(self._read() | dict(*args, **kwargs))
-
-    def __repr__(self) -> str:
-        return f"Attributes({self._read()})"
 
 
 class LocalNode(ZarrNode):

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from neurozarr.plan import Region
+
 Kernel = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 #: The name of a kernel, or a function that reduces the axes it is given: ``f(array, axis=tuple)``.
 Mode = str | Callable[..., Any]
@@ -49,6 +51,13 @@ def factors(parent: Sequence[int], child: Sequence[int]) -> tuple[int, ...]:
             f"a level of shape {tuple(child)} is not half of one of shape {tuple(parent)}"
         )
     return steps
+
+
+def window(region: Region, steps: Sequence[int]) -> Region:
+    """The region of the last level that a region of a level is made from."""
+    return tuple(
+        slice(side.start * step, side.stop * step) for side, step in zip(region, steps, strict=True)
+    )
 
 
 def downsample(block: np.ndarray, steps: Sequence[int], mode: Mode = "mean") -> np.ndarray:

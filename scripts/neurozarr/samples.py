@@ -133,11 +133,7 @@ class Sample:
         """The blocks of the level above that a block of a level is made from."""
         parent, child = self.levels[level - 1], self.levels[level]
         steps = pyramid.factors(parent.shape, child.shape)
-        window = tuple(
-            slice(side.start * step, side.stop * step)
-            for side, step in zip(child.region(block), steps, strict=True)
-        )
-        return parent.blocks_of(window)
+        return parent.blocks_of(pyramid.window(child.region(block), steps))
 
     @cached_property
     def attributes(self) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ class Summary:
     checksum
         Of all voxels, by XXH3; the same for the same voxels in the same sub-blocks.
     minimum, maximum, total, count
-        Of the finite voxels; minimum and maximum are None where there are none, and, like the
-        total, for complex numbers.
+        Of the finite voxels; all but the count are None where there are none, and for complex
+        numbers, and the total where it is too large for a float.
     """
 
     checksum: int
@@ -70,11 +71,12 @@ def merge(summaries: Iterable[Summary]) -> Summary:
     parts = list(summaries)
     totals = [part.total for part in parts if part.total is not None]
     exact = all(isinstance(total, int) for total in totals)
+    total = sum(totals) if exact else float(np.sum(sorted(totals)))
     return Summary(
         checksum=sum(part.checksum for part in parts) % 2**64,
         minimum=min((part.minimum for part in parts if part.minimum is not None), default=None),
         maximum=max((part.maximum for part in parts if part.maximum is not None), default=None),
-        total=(sum(totals) if exact else float(np.sum(sorted(totals)))) if totals else None,
+        total=total if totals and math.isfinite(total) else None,
         count=sum(part.count for part in parts),
     )
 
@@ -154,11 +156,7 @@ def write_level(
     part_of_box = sub_block(child.chunks, child.chunks, child.dtype)
 
     def shrink(part: Region) -> np.ndarray:
-        window = tuple(
-            slice(side.start * step, side.stop * step)
-            for side, step in zip(part, steps, strict=True)
-        )
-        return pyramid.downsample(parent[window], steps, mode)
+        return pyramid.downsample(parent[pyramid.window(part, steps)], steps, mode)
 
     def write(item: tuple[int, Region]) -> Summary:
         number, part = item

@@ -115,6 +115,8 @@ def test_summaries_are_merged_in_any_order():
     assert merge(parts).count == 300
     assert merge(parts).maximum == np.nanmax(voxels)
     assert merge([summarize(np.array([np.nan]), 0)]).total is None
+    largest = np.array([np.finfo("f8").max] * 2)
+    assert (merge([summarize(largest, 0)]).total, merge([summarize(largest, 0)]).count) == (None, 2)
 
 
 def test_one_item_is_worked_out_while_the_last_is_in_use():
