@@ -1,13 +1,17 @@
 # What the rules share: samples, the names of files, and input functions.
 
+import os
 import sys
 from functools import cache
 from os.path import normpath
 
+# NumPy's BLAS would start a thread for each processor in every job, and none of them needs it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from neurozarr import plan
-from neurozarr.metadata import FILES, GROUP_FILES
+from neurozarr.documents import FILES, GROUP_FILES
 from neurozarr.errors import NeurozarrError
 from neurozarr.samples import read_run
 
@@ -15,6 +19,13 @@ try:
     RUN, SAMPLES = read_run(config, f"{workflow.basedir}/config/schemas")
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
+
+
+onstart:
+    # Of jobs started on this machine, no number a second is too many. Snakemake's limit of 100 would
+    # wake its scheduler once a second for every job that ever ran: most of a processor, after hundreds.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 STORE = normpath(f"{RUN.output}/{{sample}}{RUN.suffix}")
@@ -63,6 +74,12 @@ def region(wildcards, level):
     """The voxels of a block, as start and end along each axis."""
     sides = sample(wildcards).levels[int(level)].region(int(wildcards.block))
     return [[side.start, side.stop] for side in sides]
+
+
+def block_threads(wildcards):
+    """How many threads can write a block; a rule without a level writes level 0."""
+    level = int(wildcards.get("level", 0))
+    return sample(wildcards).levels[level].threads(int(wildcards.block))
 
 
 def parent_array(wildcards):

@@ -14,7 +14,7 @@ rule pyramid_level:
         level="[1-9][0-9]*",
     conda:
         "../envs/neurozarr.yaml"
-    threads: 4
+    threads: block_threads
     resources:
         mem_mb=lambda wildcards, threads: sample(wildcards).memory_mb(
             int(wildcards.level), threads

@@ -11,7 +11,7 @@ rule write_base:
         "benchmarks/{sample}/write_base_{block}.tsv"
     conda:
         "../envs/neurozarr.yaml"
-    threads: 4
+    threads: block_threads
     resources:
         mem_mb=lambda wildcards, threads: sample(wildcards).memory_mb(0, threads),
     params:

@@ -1,8 +1,12 @@
 """Multi-resolution OME-Zarr and NIfTI-Zarr stores of neuroimaging volumes."""
 
-from neurozarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
-from neurozarr.config import ZarrConfig
-from neurozarr.drivers import from_config, open_array, open_group
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neurozarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
+    from neurozarr.config import ZarrConfig
+    from neurozarr.drivers import from_config, open_array, open_group
 
 __all__ = [
     "ZarrArray",
@@ -14,3 +18,17 @@ __all__ = [
     "open_array",
     "open_group",
 ]
+
+#: Modules of the names above, imported when a name is first used: a job without voxels needs none.
+_MODULES = {
+    "abc": ("ZarrArray", "ZarrArrayConfig", "ZarrGroup", "ZarrNode"),
+    "config": ("ZarrConfig",),
+    "drivers": ("from_config", "open_array", "open_group"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"neurozarr.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,6 @@ and writing regions of an array.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -18,26 +17,12 @@ from typing import Any, ClassVar, Literal, Self, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from neurozarr import metadata, plan
+from neurozarr import documents, metadata, plan
 from neurozarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
 from neurozarr.config import ZarrConfig
-from neurozarr.metadata import Document
+from neurozarr.documents import Document, read_json, write_json
 
 ARRAY, GROUP = "array", "group"
-
-
-def read_json(path: str | os.PathLike[str]) -> Document:
-    """Read a JSON document."""
-    return json.loads(Path(path).read_text())
-
-
-def write_json(path: str | os.PathLike[str], document: Document) -> None:
-    """Write a JSON document; a reader sees the old one or the new one, never half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(temporary, path)
 
 
 def node_type(path: str | os.PathLike[str]) -> tuple[str, Literal[2, 3]] | None:
@@ -161,7 +146,7 @@ class LocalArray(LocalNode, ZarrArray):
     @property
     def document(self) -> Document:
         """The array's metadata, as it stands on disk (attributes apart on Zarr v2)."""
-        return read_json(self._path / metadata.FILES[self._zarr_version][0])
+        return read_json(self._path / documents.FILES[self._zarr_version][0])
 
     @cached_property
     def _is_sharded(self) -> bool:
@@ -207,7 +192,7 @@ class LocalGroup(LocalNode, ZarrGroup):
             remove(path)
         found = node_type(path)
         if found is None and mode in ("a", "w", "w-"):
-            for name, document in metadata.group_documents(zarr_version or 3, {}).items():
+            for name, document in documents.group_documents(zarr_version or 3, {}).items():
                 write_json(Path(path) / name, document)
         elif mode == "w-":
             raise FileExistsError(f"{path} exists already")
@@ -326,7 +311,7 @@ class LocalGroup(LocalNode, ZarrGroup):
     def _create(self, name: str, document: Document) -> LocalArray:
         self.check_writable()
         remove(self._child(name))
-        write_json(self._child(name) / metadata.FILES[self._zarr_version][0], document)
+        write_json(self._child(name) / documents.FILES[self._zarr_version][0], document)
         return self.array_type(self._child(name))
 
     def _child(self, name: str) -> Path:

@@ -15,16 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from neurozarr.config import BLOSC_SHUFFLES, COMPRESSORS, ZarrConfig
-
-Document = dict[str, Any]
+from neurozarr.documents import Document
 
 #: Kinds of dtype that Zarr v2 and v3 both have: bool, integers, floats, complex numbers.
 KINDS = "biufc"
 #: Widest item of each kind that Zarr has, in bytes.
 WIDEST = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}
-
-FILES: dict[int, tuple[str, ...]] = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}
-GROUP_FILES: dict[int, tuple[str, ...]] = {2: (".zgroup", ".zattrs"), 3: ("zarr.json",)}
 
 
 def check_dtype(dtype: np.dtype[Any]) -> None:
@@ -123,13 +119,6 @@ def array_document(
     return document
 
 
-def group_documents(zarr_version: int, attributes: Document) -> dict[str, Document]:
-    """Describe a group: its files' names and contents, the one that makes it a group last."""
-    if zarr_version == 2:
-        return {".zattrs": attributes, ".zgroup": {"zarr_format": 2}}
-    return {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": attributes}}
-
-
 def with_shape(document: Document, shape: Sequence[int]) -> Document:
     """The same array with another shape (of as many dimensions) and no attributes."""
     if len(shape) != len(document["shape"]):
@@ -183,50 +172,6 @@ def options(document: Document) -> dict[str, Any]:
         "order": order,
         "fill_value": decode_fill_value(document["fill_value"]),
     }
-
-
-def file_shape(document: Document) -> tuple[int, ...]:
-    """Shape of what is one file: a shard, or a chunk where there are no shards."""
-    if document["zarr_format"] == 2:
-        return tuple(document["chunks"])
-    return tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
-
-
-def file_grid(document: Document) -> tuple[int, ...]:
-    """How many files there are along each axis of a whole array."""
-    return tuple(
-        -(-length // size)
-        for length, size in zip(document["shape"], file_shape(document), strict=True)
-    )
-
-
-def chunk_key(document: Document, index: Sequence[int]) -> str:
-    """Name of a file of an array, by its place in the grid of them.
-
-    Zarr v3, "Chunk key encoding"; Zarr v2, "Chunks".
-    """
-    prefix, separator = _key_encoding(document)
-    return prefix + separator.join(str(i) for i in index)
-
-
-def chunk_index(document: Document, key: str) -> tuple[int, ...] | None:
-    """Place in the grid of a file, by its name; None where it is no file of the array."""
-    prefix, separator = _key_encoding(document)
-    parts = key.removeprefix(prefix).split(separator)
-    counts = file_grid(document)
-    if not key.startswith(prefix) or len(parts) != len(counts):
-        return None
-    index = tuple(int(part) if part.isdecimal() else -1 for part in parts)
-    inside = all(0 <= i < count for i, count in zip(index, counts, strict=True))
-    return index if inside and chunk_key(document, index) == key else None
-
-
-def _key_encoding(document: Document) -> tuple[str, str]:
-    """What the names of chunk files start with, and what separates their indices."""
-    if document["zarr_format"] == 2:
-        return "", document.get("dimension_separator", ".")
-    separator = document["chunk_key_encoding"]["configuration"]["separator"]
-    return f"c{separator}", separator
 
 
 def dtype_of(document: Document) -> np.dtype[Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import yaml
 
+from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
-from neurozarr.metadata import Document
 
 
 class Schema:

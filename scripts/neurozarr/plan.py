@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from neurozarr.chunks import Region, grid
 from neurozarr.config import ZarrConfig
-from neurozarr.metadata import Document, array_document
+from neurozarr.documents import Document
+from neurozarr.metadata import array_document
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +25,11 @@ AUTO_SHARD_BYTES = 2**30
 #: is not larger: enough to make a call worth its cost, and small enough for the processor's cache.
 SUB_BLOCK_BYTES = 2**22
 
+#: Threads of a job: more gain little, as jobs run side by side.
+MAX_THREADS = 4
+
 #: Memory of a job that holds no voxels, in MB: the interpreter and its libraries.
 BASE_MEMORY_MB = 300
-
-Region = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,12 @@ class Level:
         ]
         return [int(np.ravel_multi_index(index, counts)) for index in itertools.product(*sides)]
 
+    def threads(self, block: int) -> int:
+        """How many threads a job can use to write a block: one for each sub-block, up to a few."""
+        shape = [side.stop - side.start for side in self.region(block)]
+        box = sub_block(self.chunks, self.write_unit, self.dtype)
+        return min(math.prod(grid(shape, box)), MAX_THREADS)
+
     def memory_mb(self, threads: int) -> int:
         """Memory of a job that writes a block of this level from the last one, in MB.
 
@@ -88,11 +97,6 @@ class Level:
         window = 8 * min(unit, max(math.prod(self.chunks), SUB_BLOCK_BYTES // self.dtype.itemsize))
         voxels = (threads + 1) * (2 * window + 3 * unit)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
-
-
-def grid(shape: Sequence[int], box: Sequence[int]) -> tuple[int, ...]:
-    """How many boxes there are along each axis."""
-    return tuple(-(-length // size) for length, size in zip(shape, box, strict=True))
 
 
 def spatial_ndim(ndim: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from neurozarr.metadata import GROUP_FILES
+from neurozarr.documents import GROUP_FILES
 
 #: Name of the array that holds the NIfTI header (NIfTI-Zarr 1.0.rc1, section 2.4).
 HEADER = "nifti"

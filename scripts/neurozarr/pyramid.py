@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from neurozarr.plan import Region
+from neurozarr.chunks import Region
 
 Kernel = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 #: The name of a kernel, or a function that reduces the axes it is given: ``f(array, axis=tuple)``.

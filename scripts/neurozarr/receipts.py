@@ -11,16 +11,13 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from neurozarr.local import read_json, write_json
-from neurozarr.metadata import FILES, Document, chunk_index, chunk_key, file_grid, file_shape
-from neurozarr.plan import Region, grid
+from neurozarr.chunks import Region, chunk_index, chunk_keys, file_grid
+from neurozarr.documents import FILES, Document, read_json, write_json
 
 if TYPE_CHECKING:
     from neurozarr.voxels import Summary
@@ -62,7 +59,7 @@ def write_block_receipt(
     """
     array = array_file.parent
     document = read_json(array_file)
-    sizes = [(array / key).stat().st_size for key in _keys(document, region)]
+    sizes = [(array / key).stat().st_size for key in chunk_keys(document, region)]
     size = sum(sizes)
     logger.info("%s: %d files, %.1f MB in %.2f s", array, len(sizes), size / 1e6, seconds)
     write_json(
@@ -98,17 +95,16 @@ def check(array_file: Path, array_receipt: Path, block_receipts: Sequence[Path])
     wrong = []
     for block in blocks:
         region = tuple(slice(start, stop) for start, stop in block["region"])
-        sizes = [found.get(key) for key in _keys(document, region)]
-        missing = [
-            key for key, size in zip(_keys(document, region), sizes, strict=True) if size is None
-        ]
+        keys = list(chunk_keys(document, region))
+        missing = [key for key in keys if key not in found]
+        size = sum(found.get(key, 0) for key in keys)
         if missing:
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             wrong.append(f"{array}: {', '.join(missing[:NAMED])}{more} missing")
-        elif sum(size or 0 for size in sizes) != block["bytes"]:
+        elif size != block["bytes"]:
             wrong.append(
-                f"{array}: {sum(size or 0 for size in sizes)} bytes in the chunk files of "
-                f"{block['region']}, but {block['bytes']} were written"
+                f"{array}: {size} bytes in the chunk files of {block['region']}, but "
+                f"{block['bytes']} were written"
             )
     return wrong
 
@@ -125,12 +121,3 @@ def _files(array: Path, document: Document) -> dict[str, int]:
             elif key not in FILES[document["zarr_format"]]:
                 path.unlink()
     return found
-
-
-def _keys(document: Document, region: Region) -> Iterator[str]:
-    """Keys of the chunk files under a region, which is whole files."""
-    unit = file_shape(document)
-    first = [side.start // size for side, size in zip(region, unit, strict=True)]
-    counts = grid([side.stop - side.start for side in region], unit)
-    for index in np.ndindex(*counts):
-        yield chunk_key(document, [f + i for f, i in zip(first, index, strict=True)])

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from neurozarr import ome, plan, pyramid
 from neurozarr.config import ZarrConfig
+from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
-from neurozarr.metadata import Document
 from neurozarr.options import Schema, suggest
 from neurozarr.sources import Source, header_of, open_source, stem
 

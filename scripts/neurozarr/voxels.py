@@ -12,7 +12,8 @@ import numpy as np
 import xxhash
 
 from neurozarr import pyramid
-from neurozarr.plan import Region, regions, row, sub_block, whole
+from neurozarr.chunks import Region
+from neurozarr.plan import regions, row, sub_block, whole
 
 if TYPE_CHECKING:
     from neurozarr.abc import ZarrArray

@@ -10,9 +10,8 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import ZarrConfig, metadata
+from neurozarr import ZarrConfig, chunks, documents, metadata
 from neurozarr.config import BLOSC_CODECS, BLOSC_SHUFFLES
-from neurozarr.local import write_json
 
 DTYPES = ["bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"]
 LEVELS = {"level": st.integers(0, 9)}
@@ -55,8 +54,8 @@ def describe(config, dtype, shape=(6, 5, 4), chunks=(4, 4, 2), shards=None):
 
 
 def store(directory, document):
-    name = metadata.FILES[document["zarr_format"]][0]
-    write_json(directory / name, document)
+    name = documents.FILES[document["zarr_format"]][0]
+    documents.write_json(directory / name, document)
     driver = "zarr" if document["zarr_format"] == 2 else "zarr3"
     spec = {"driver": driver, "kvstore": f"file://{directory}/"}
     return zarr.open_array(str(directory)), tensorstore.open(spec, open=True).result()
@@ -147,7 +146,7 @@ def test_big_endian_voxels_are_described_little_endian():
 def test_chunk_files_have_the_names_that_a_document_gives_them(config, shards):
     shards = shards if config.zarr_version == 3 else None
     document = describe(config, "u1", shards=shards)
-    grid = metadata.file_grid(document)
+    grid = chunks.file_grid(document)
     assert grid == ((2, 1, 1) if shards else (2, 2, 2))
     with tempfile.TemporaryDirectory() as directory:
         array, _ = store(Path(directory), document)
@@ -157,9 +156,9 @@ def test_chunk_files_have_the_names_that_a_document_gives_them(config, shards):
             for path in Path(directory).rglob("*")
             if path.is_file()
         }
-    keys = {metadata.chunk_key(document, index): index for index in np.ndindex(*grid)}
+    keys = {chunks.chunk_key(document, index): index for index in np.ndindex(*grid)}
     assert files - {"zarr.json", ".zarray", ".zattrs"} == keys.keys()
     for key, index in keys.items():
-        assert metadata.chunk_index(document, key) == index
+        assert chunks.chunk_index(document, key) == index
     for key in ("c/0/0", "c/0/0/9", "0.0.0.0", "c/0/0/x", "c/0/0/01", "zarr.json", "c/0/0/-1"):
-        assert metadata.chunk_index(document, key) is None
+        assert chunks.chunk_index(document, key) is None

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from neurozarr.plan import Region
+from neurozarr.chunks import Region
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,9 +18,9 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from neurozarr import nifti
+from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.metadata import check_dtype
-from neurozarr.plan import Region
 from neurozarr.sources.base import Source
 from neurozarr.units import NIFTI_NAMES
 

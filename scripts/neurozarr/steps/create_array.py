@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 
 from neurozarr import receipts
-from neurozarr.local import write_json
-from neurozarr.metadata import FILES, Document
+from neurozarr.documents import FILES, Document, write_json
 from neurozarr.publishing import unpublish
 
 logger = logging.getLogger(__name__)

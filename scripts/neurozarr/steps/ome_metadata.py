@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurozarr import receipts
+from neurozarr.documents import Document, group_documents, read_json, write_json
 from neurozarr.errors import ReceiptError
-from neurozarr.local import read_json, write_json
-from neurozarr.metadata import Document, group_documents
 from neurozarr.publishing import unpublish
 
 logger = logging.getLogger(__name__)

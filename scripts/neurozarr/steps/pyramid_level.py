@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from neurozarr import receipts, voxels
+from neurozarr.chunks import Region
 from neurozarr.drivers import open_array
-from neurozarr.plan import Region
 from neurozarr.publishing import unpublish
 from neurozarr.pyramid import Mode
 

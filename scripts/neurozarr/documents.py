@@ -1,0 +1,39 @@
+"""The JSON documents of a store, and of what lies beside it: their names, reading and writing.
+
+This module, and `neurozarr.chunks`, import nothing large: a job without voxels starts sooner.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+
+#: Names of the files that describe an array, and a group, by version of Zarr; the first makes a
+#: directory an array, or a group.
+FILES: dict[int, tuple[str, ...]] = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}
+GROUP_FILES: dict[int, tuple[str, ...]] = {2: (".zgroup", ".zattrs"), 3: ("zarr.json",)}
+
+
+def read_json(path: str | os.PathLike[str]) -> Document:
+    """Read a JSON document."""
+    return json.loads(Path(path).read_text())
+
+
+def write_json(path: str | os.PathLike[str], document: Document) -> None:
+    """Write a JSON document; a reader sees the old one or the new one, never half of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+def group_documents(zarr_version: int, attributes: Document) -> dict[str, Document]:
+    """Describe a group: its files' names and contents, the one that makes it a group last."""
+    if zarr_version == 2:
+        return {".zattrs": attributes, ".zgroup": {"zarr_format": 2}}
+    return {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": attributes}}
