@@ -8,6 +8,7 @@ rule nifti_header:
         "logs/{sample}/nifti_header.log",
     benchmark:
         "benchmarks/{sample}/nifti_header.tsv"
+    priority: 4
     conda:
         "../envs/neurozarr.yaml"
     threads: 1

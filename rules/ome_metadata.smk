@@ -9,6 +9,7 @@ rule ome_metadata:
         "logs/{sample}/ome_metadata.log",
     benchmark:
         "benchmarks/{sample}/ome_metadata.tsv"
+    priority: 3
     conda:
         "../envs/neurozarr.yaml"
     threads: 1

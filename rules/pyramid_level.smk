@@ -12,6 +12,7 @@ rule pyramid_level:
         "benchmarks/{sample}/pyramid_level_{level}_{block}.tsv"
     wildcard_constraints:
         level="[1-9][0-9]*",
+    priority: 2
     conda:
         "../envs/neurozarr.yaml"
     threads: block_threads

@@ -9,6 +9,7 @@ rule write_base:
         "logs/{sample}/write_base_{block}.log",
     benchmark:
         "benchmarks/{sample}/write_base_{block}.tsv"
+    priority: 1
     conda:
         "../envs/neurozarr.yaml"
     threads: block_threads

@@ -213,6 +213,15 @@ def test_a_sub_block_is_whole_chunks_and_no_larger_than_it_must_be(chunks, dtype
     assert plan.sub_block(chunks, shards, np.dtype(dtype)) == shards
 
 
+def test_a_block_is_written_by_as_many_threads_as_it_has_sub_blocks_up_to_four():
+    levels = plan.plan_levels((256, 256, 200), np.dtype("u2"), "zyx", ZarrConfig())
+    assert [level.threads(0) for level in levels] == [4, 1]
+    (small,) = plan.plan_levels((64, 96, 96), np.dtype("u2"), "zyx", ZarrConfig())
+    assert small.threads(0) == 1
+    sharded = plan.plan_levels((256, 128, 128), np.dtype("u2"), "zyx", ZarrConfig(shard=128))
+    assert sharded[0].threads(0) == 2
+
+
 def test_memory_depends_on_chunks_and_threads_and_not_on_the_volume():
     config = ZarrConfig(chunk=64)
     small, large = (plan.plan_levels((n, n, n), UINT16, "zyx", config)[1] for n in (256, 100_000))

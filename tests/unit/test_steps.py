@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -145,3 +147,18 @@ def test_a_receipt_says_how_much_was_written(steps):
     assert receipt["region"] == [[0, 25], [0, 41], [0, 33]]
     assert (receipt["minimum"], receipt["maximum"]) == (voxels.min(), voxels.max())
     assert (receipt["total"], receipt["count"]) == (voxels.sum(dtype="i8"), voxels.size)
+
+
+@pytest.mark.parametrize(
+    ("step", "unused"),
+    [
+        ("create_array", {"numpy", "zarr", "tensorstore", "nibabel"}),
+        ("ome_metadata", {"numpy", "zarr", "tensorstore", "nibabel"}),
+        ("pyramid_level", {"zarr", "tensorstore", "nibabel"}),
+        ("write_base", {"zarr", "tensorstore"}),
+    ],
+)
+def test_a_step_imports_no_library_before_it_is_used(step, unused):
+    command = f"import sys, neurozarr.steps.{step}; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True)
+    assert not unused & set(modules.stdout.decode().split())

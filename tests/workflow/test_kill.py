@@ -28,3 +28,20 @@ def test_a_conversion_that_is_killed_at_any_moment_is_finished_by_the_next(workf
     workflow.kill_when(seen.exists)
     workflow()
     assert workflow.tree() == fresh(workflow)
+
+
+@pytest.mark.parametrize("moment", ["0/block-1.json", "1/block-0.json"])
+def test_of_a_conversion_in_blocks_only_those_that_were_not_done_are_done_again(
+    workflow, moment, fresh
+):
+    workflow.config["resources"] = {"block_mb": 0.02}
+    receipts = workflow.directory / "results/.state/anatomical"
+    blocks = workflow("--dry-run").output.count("rule write_base:")
+    workflow.kill_when((receipts / moment).exists)
+    done = {path: path.read_bytes() for path in receipts.glob("*/block-*.json")}
+    run = workflow()
+    assert run.output.count("rule write_base:") < blocks
+    # The two that ran when the processes were killed may have left receipts that are not trusted.
+    redone = [path for path, content in done.items() if path.read_bytes() != content]
+    assert len(redone) <= 2
+    assert workflow.tree() == fresh(workflow)
