@@ -17,8 +17,14 @@ rule all:
         all_arrays,
 
 
+rule export:
+    input:
+        all_exports,
+
+
 include: "rules/create_array.smk"
 include: "rules/write_base.smk"
 include: "rules/pyramid_level.smk"
 include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
+include: "rules/export_nifti.smk"

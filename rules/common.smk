@@ -10,7 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
-from neurozarr import plan
+from neurozarr import headers, plan
 from neurozarr.documents import FILES, GROUP_FILES
 from neurozarr.errors import NeurozarrError
 from neurozarr.samples import read_run
@@ -37,6 +37,7 @@ ARRAY = f"{STORE}/{{level}}/{FILES[RUN.zarr_version][0]}"
 ARRAY_RECEIPT = f"{STATE}/{{level}}/array.json"
 BLOCK_RECEIPT = f"{STATE}/{{level}}/block-{{block}}.json"
 GROUP = [f"{STORE}/{name}" for name in GROUP_FILES[RUN.zarr_version]]
+EXPORT = normpath(f"{RUN.output}/nifti/{{sample}}_level-{{level}}.nii.gz")
 HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
 
 
@@ -66,6 +67,12 @@ def source(wildcards):
     return [str(file) for file in sample(wildcards).source.files]
 
 
+def header_template(wildcards):
+    """The file that the NIfTI header is taken from, if it is not the source."""
+    template = sample(wildcards).header_options["template"]
+    return [str(headers.template_file(template))] if template else []
+
+
 def level(wildcards):
     return sample(wildcards).levels[int(wildcards.level)]
 
@@ -77,9 +84,12 @@ def region(wildcards, level):
 
 
 def block_threads(wildcards):
-    """How many threads can write a block; a rule without a level writes level 0."""
-    level = int(wildcards.get("level", 0))
-    return sample(wildcards).levels[level].threads(int(wildcards.block))
+    """How many threads write a block; a rule without a level writes level 0."""
+    level = sample(wildcards).levels[int(wildcards.get("level", 0))]
+    on_this_machine = workflow.local_exec and workflow.is_main_process
+    return level.threads(
+        int(wildcards.block), workflow.cores if on_this_machine else None
+    )
 
 
 def parent_array(wildcards):
@@ -114,6 +124,26 @@ def each_block(wildcards):
             level=number,
             block=range(level.blocks),
         )
+    ]
+
+
+def blocks_of_level(wildcards):
+    """The receipts of all blocks of a level."""
+    blocks = range(level(wildcards).blocks)
+    return expand(
+        BLOCK_RECEIPT, sample=wildcards.sample, level=wildcards.level, block=blocks
+    )
+
+
+def all_exports(wildcards):
+    if not RUN.nii:
+        sys.exit(
+            "neurozarr: export needs a NIfTI header in the stores: set nifti: {nii: true}"
+        )
+    return [
+        file
+        for name in SAMPLES
+        for file in expand(EXPORT, sample=name, level=planned(name).export_levels)
     ]
 
 

@@ -1,6 +1,7 @@
 rule nifti_header:
     input:
         source=source,
+        template=header_template,
         group=GROUP,
     output:
         HEADER,
@@ -17,6 +18,7 @@ rule nifti_header:
     params:
         path=lambda wildcards: str(sample(wildcards).path),
         overrides=lambda wildcards: sample(wildcards).overrides,
+        options=lambda wildcards: sample(wildcards).header_options,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
         staging=STAGING,
     script:

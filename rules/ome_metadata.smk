@@ -18,5 +18,7 @@ rule ome_metadata:
     params:
         blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         attributes=lambda wildcards: sample(wildcards).attributes,
+        channels=lambda wildcards: sample(wildcards).channels,
+        driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/ome_metadata.py"

@@ -8,6 +8,7 @@ with logged(snakemake.log[0]):
         Path(snakemake.params.path),
         Path(snakemake.output[0]).parent.parent,
         overrides=snakemake.params.overrides,
+        options=snakemake.params.options,
         driver=snakemake.params.driver,
         staging=Path(snakemake.params.staging),
     )

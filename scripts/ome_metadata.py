@@ -19,4 +19,6 @@ with logged(snakemake.log[0]):
                 strict=True,
             )
         ],
+        channels=snakemake.params.channels,
+        driver=snakemake.params.driver,
     )

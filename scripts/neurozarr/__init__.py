@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from neurozarr.config import ZarrConfig
     from neurozarr.drivers import from_config, open_array, open_group
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ZarrArray",
     "ZarrArrayConfig",

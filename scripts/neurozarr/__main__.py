@@ -6,6 +6,7 @@ import math
 import sys
 from pathlib import Path
 
+from neurozarr import ome
 from neurozarr.abc import ZarrGroup
 from neurozarr.drivers import open_group
 
@@ -21,16 +22,17 @@ def describe(path: Path) -> str:
         The group is no image.
     """
     group: ZarrGroup = open_group(path, "r")
-    image = group.attrs.get("ome", group.attrs)["multiscales"][0]
+    image = ome.image_of(group.attrs)
+    axes = [f"{axis['name']} ({axis.get('unit', axis['type'])})" for axis in ome.axes_of(image)]
     lines = [
-        f"{path}: Zarr v{group.zarr_version}, axes "
-        + ", ".join(f"{axis['name']} ({axis.get('unit', axis['type'])})" for axis in image["axes"]),
+        f"{path}: Zarr v{group.zarr_version}, axes {', '.join(axes)}",
         f"{'level':<7}{'shape':<24}{'voxel size':<28}{'chunk':<20}{'MB on disk':>10}",
     ]
-    for dataset in image["datasets"]:
+    # The scale of time stands with the image, where there are no coordinate systems to name.
+    common = image.get("coordinateTransformations", []) if "axes" in image else []
+    for level, dataset in enumerate(image["datasets"]):
         array = group.array(dataset["path"])
-        steps = [dataset, image] if "coordinateTransformations" in image else [dataset]
-        scales = [step["coordinateTransformations"][0]["scale"] for step in steps]
+        scales = [ome.scale_of(image, level)[0], *(step["scale"] for step in common)]
         scale = [math.prod(sizes) for sizes in zip(*scales, strict=True)]
         files = (path / dataset["path"]).rglob("*")
         size = sum(file.stat().st_size for file in files if file.is_file()) / 1e6

@@ -83,7 +83,7 @@ class ZarrConfig:
     no_pyramid_axis
         Index, among the spatial axes (z, y, x), of one that is not sampled.
     ome_version
-        "0.4" (Zarr v2), "0.5" (Zarr v3) or "auto".
+        "0.4" (Zarr v2), "0.5" or "0.6" (Zarr v3), or "auto".
     overwrite
         Whether `from_config` and `create_array` may replace what exists.
     driver
@@ -106,7 +106,7 @@ class ZarrConfig:
     fill_value: complex | None = None
     levels: int = -1
     no_pyramid_axis: int | None = None
-    ome_version: Literal["auto", "0.4", "0.5"] = "auto"
+    ome_version: Literal["auto", "0.4", "0.5", "0.6"] = "auto"
     overwrite: bool = False
     driver: str = "tensorstore"
 
@@ -134,7 +134,7 @@ class ZarrConfig:
             lambda value: value is None or _integer(0, 2)(value),
             "null, or the index of a spatial axis: 0, 1 or 2",
         )
-        self._check("ome_version", _one_of("auto", *ome.VERSIONS), '"auto", "0.4" or "0.5"')
+        self._check("ome_version", _one_of("auto", *ome.VERSIONS), '"auto", "0.4", "0.5" or "0.6"')
         self._check("overwrite", lambda value: isinstance(value, bool), "true or false")
         self._check("driver", _one_of(*DRIVERS), ", ".join(DRIVERS))
         self._check_zarr_version()

@@ -17,6 +17,9 @@ Document = dict[str, Any]
 FILES: dict[int, tuple[str, ...]] = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}
 GROUP_FILES: dict[int, tuple[str, ...]] = {2: (".zgroup", ".zattrs"), 3: ("zarr.json",)}
 
+#: Name of the array that holds the NIfTI header (NIfTI-Zarr 1.0.rc1, section 2.4).
+HEADER = "nifti"
+
 
 def read_json(path: str | os.PathLike[str]) -> Document:
     """Read a JSON document."""

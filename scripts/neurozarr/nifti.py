@@ -1,4 +1,4 @@
-"""NIfTI headers as bytes: their JSON form, and fitting them to the array that is stored.
+"""NIfTI headers as bytes: what they say, and their JSON form.
 
 Everything works on the bytes as they stand on disk: 348 (NIfTI-1) or 540 (NIfTI-2), either byte
 order, followed by the 4 bytes of the extender and the extensions where there are any.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+import os
 from typing import Any, Literal
 
 import numpy as np
 from nibabel import Nifti1Header, Nifti2Header
+from nibabel.openers import ImageOpener
 from nibabel.orientations import aff2axcodes
 
-from neurozarr.units import NIFTI_CODES
-
 EXTENDER_SIZE = 4
+
+#: Condition number from which a matrix of single floats has no inverse worth the name.
+_SINGULAR = 1e7
 
 # Names of table 4.2 of the NIfTI-Zarr specification 1.0.rc1.
 _DATA_TYPES = {
@@ -73,7 +75,8 @@ def header_type(raw: bytes) -> type[Nifti1Header]:
     )
 
 
-def _endianness(raw: bytes) -> Literal["<", ">"]:
+def byte_order(raw: bytes) -> Literal["<", ">"]:
+    """Byte order of a header, and of the voxels that come with it."""
     size = header_type(raw).template_dtype.itemsize
     return "<" if int.from_bytes(raw[:4], "little") == size else ">"
 
@@ -88,7 +91,7 @@ def header_bytes(header: Nifti1Header) -> bytes:
 
 def fields(raw: bytes) -> np.ndarray[Any, Any]:
     """The fields of a header, by their NIfTI names: a structured scalar in its byte order."""
-    dtype = header_type(raw).template_dtype.newbyteorder(_endianness(raw))
+    dtype = header_type(raw).template_dtype.newbyteorder(byte_order(raw))
     return np.frombuffer(raw, dtype, count=1).copy().reshape(())
 
 
@@ -113,6 +116,65 @@ def stored_length(start: bytes) -> int | None:
     if not record["magic"].item().startswith(b"n+"):
         return None
     return max(int(record["vox_offset"]), size)
+
+
+def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
+    """The matrix of a header's sform or qform, whatever its code says.
+
+    Parameters
+    ----------
+    raw
+        The header's bytes.
+    form
+        "sform" or "qform".
+
+    Returns
+    -------
+    numpy.ndarray or None
+        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates; None where it is not finite.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            matrix = np.asarray(getattr(_load(raw), f"get_{form}")(), np.float64)
+    except ValueError:  # the quaternion is no rotation
+        return None
+    return matrix if np.isfinite(matrix).all() else None
+
+
+def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
+    """The header's affines, with their codes: of the sform, then of the qform.
+
+    Those whose code is not 0, and whose matrix is finite and has an inverse.
+    """
+    record, found = fields(raw), []
+    for form in ("sform", "qform"):
+        code, matrix = int(record[f"{form}_code"]), affine(raw, form)
+        with np.errstate(all="ignore"):
+            if code > 0 and matrix is not None and np.linalg.cond(matrix[:3, :3]) < _SINGULAR:
+                found.append((code, matrix))
+    return found
+
+
+def read_header(path: str | os.PathLike[str]) -> bytes:
+    """The header of a file, with its extensions, as its bytes stand there.
+
+    Parameters
+    ----------
+    path
+        A NIfTI file, compressed or not; the header of a pair; or a file that is a header alone.
+
+    Raises
+    ------
+    ValueError
+        It starts with no NIfTI header.
+    OSError
+        It cannot be read.
+    """
+    with ImageOpener(os.fspath(path), "rb") as file:
+        start: bytes = file.read(540 + EXTENDER_SIZE)
+        length = stored_length(start)
+        rest: bytes = file.read() if length is None else file.read(max(length - len(start), 0))
+    return (start + rest)[:length]
 
 
 def header_json(raw: bytes) -> dict[str, Any]:
@@ -195,124 +257,6 @@ def header_json(raw: bytes) -> dict[str, Any]:
     return values
 
 
-def fit_header(
-    raw: bytes,
-    *,
-    axes: str,
-    shape: Sequence[int],
-    voxel_size: Sequence[float] | None = None,
-    space_unit: str | None = None,
-) -> bytes:
-    """Make a header say what the stored array is; one that says it already comes back as it is.
-
-    Parameters
-    ----------
-    raw
-        The header's bytes.
-    axes, shape
-        Names and lengths of the stored axes, in Zarr order.
-    voxel_size
-        Along the spatial axes, in Zarr order (z, y, x), where it is not what the header says. The
-        columns of the sform are scaled with it; the first voxel stays where it was.
-    space_unit
-        UDUNITS name of the unit that the header's lengths are in, where it is not what the header
-        says.
-
-    Returns
-    -------
-    bytes
-        The header, extensions unchanged.
-
-    Raises
-    ------
-    ValueError
-        NIfTI has no name for the unit.
-    """
-    record = fields(raw)
-    dim = nifti_dim(axes, shape)
-    if dim != [int(n) for n in record["dim"][1 : 1 + int(record["dim"][0])]]:
-        record["dim"] = [len(dim), *dim, *[1] * (7 - len(dim))]
-        if "t" not in axes:
-            record["pixdim"][4] = 1
-    for column, size in enumerate(reversed(voxel_size or ())):
-        was = abs(float(record["pixdim"][column + 1]))
-        record["pixdim"][column + 1] = size
-        for row in "xyz":
-            record[f"srow_{row}"][column] *= size / was if was else size
-    if space_unit is not None:
-        record["xyzt_units"] = int(record["xyzt_units"]) & ~0x07 | nifti_unit(space_unit)
-    return record.tobytes() + raw[record.dtype.itemsize :]
-
-
-def make_header(
-    *,
-    axes: str,
-    shape: Sequence[int],
-    dtype: np.dtype[Any],
-    voxel_size: Sequence[float],
-    space_unit: str,
-    time_step: float,
-    time_unit: str,
-    affine: np.ndarray,
-    slope: float = 1.0,
-    inter: float = 0.0,
-) -> bytes:
-    """Make the header of a volume that has none.
-
-    Parameters
-    ----------
-    axes, shape
-        Names and lengths of the stored axes, in Zarr order.
-    dtype
-        Data type of the stored voxels, one that NIfTI has.
-    voxel_size, time_step
-        Along the spatial axes in Zarr order, and along time.
-    space_unit, time_unit
-        UDUNITS names of their units; "" where unknown.
-    affine
-        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``.
-    slope, inter
-        Scale of the stored values.
-
-    Returns
-    -------
-    bytes
-        348 bytes, or 540 where a dimension is too long for NIfTI-1, little-endian.
-    """
-    dim = nifti_dim(axes, shape)
-    kind: Any = Nifti1Header if max(dim) <= np.iinfo(np.int16).max else Nifti2Header
-    header = kind(endianness="<")
-    header.set_data_dtype(dtype)
-    header.set_data_shape(dim)
-    zooms = [*reversed(voxel_size), time_step if "t" in axes else 1, 1]
-    header.set_zooms(zooms[: len(dim)])
-    header.set_sform(affine, "aligned")
-    header.set_qform(affine, "unknown")
-    header["pixdim"][1:4] = zooms[:3]
-    header.set_slope_inter(slope, inter)
-    header["xyzt_units"] = nifti_unit(space_unit) | nifti_unit(time_unit)
-    header["magic"] = header.single_magic
-    header["vox_offset"] = header.single_vox_offset
-    return header.binaryblock
-
-
-def nifti_dim(axes: str, shape: Sequence[int]) -> list[int]:
-    """Lengths of NIfTI's dimensions x, y, z, t, c, up to the last one that there is."""
-    lengths = dict(zip(axes, shape, strict=True))
-    count = 5 if "c" in axes else 4 if "t" in axes else 3
-    return [int(lengths.get(axis, 1)) for axis in "xyztc"[:count]]
-
-
-def nifti_unit(unit: str) -> int:
-    """NIfTI's code of a unit, 0 for ""; ValueError where it has none."""
-    if unit and unit not in NIFTI_CODES:
-        raise ValueError(
-            f"unit {unit!r} cannot be named in a NIfTI header; allowed: "
-            f"{', '.join(NIFTI_CODES)}, or an .ome.zarr (nifti: {{nii: false}})"
-        )
-    return NIFTI_CODES[unit] if unit else 0
-
-
 def _text(record: np.ndarray[Any, Any], name: str) -> str:
     if name not in (record.dtype.names or ()):
         return ""
@@ -352,9 +296,7 @@ def _affine(record: np.ndarray[Any, Any]) -> list[list[float]] | None:
 
 def _orientation(raw: bytes) -> dict[str, str] | None:
     """Anatomical direction in which each voxel index grows, by the header's best affine."""
-    kind = header_type(raw)
-    block = raw[: kind.template_dtype.itemsize]
-    header = kind(block, endianness=_endianness(raw), check=False)
+    header = _load(raw)
     try:
         with np.errstate(all="ignore"):
             affine = header.get_best_affine()
@@ -367,3 +309,9 @@ def _orientation(raw: bytes) -> dict[str, str] | None:
     if None in codes:
         return None
     return {axis: code.lower() for axis, code in zip("xyz", codes, strict=True)}
+
+
+def _load(raw: bytes) -> Nifti1Header:
+    """The header, of nibabel, without its extensions and with nothing corrected."""
+    kind = header_type(raw)
+    return kind(raw[: kind.template_dtype.itemsize], endianness=byte_order(raw), check=False)

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from neurozarr import units
+from neurozarr.documents import Document
 
 #: Versions that are written, with the version of Zarr that each asks for.
-VERSIONS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3}
+VERSIONS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3, "0.6": 3}
+
+#: Name of the coordinate system that all levels are placed in, from 0.6 on: voxels, scaled.
+INTRINSIC = "intrinsic"
+_COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
+#: What grows along the axes of anatomical coordinates (RAS+), in the words of RFC-4.
+RAS = {"z": "inferior-to-superior", "y": "posterior-to-anterior", "x": "left-to-right"}
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+
+
+class Space(NamedTuple):
+    """Anatomical coordinates (RAS+) of the voxels of an image.
+
+    Attributes
+    ----------
+    name
+        Name of the coordinate system, such as "scanner".
+    affine
+        Rows x, y and z of the matrix from voxel indices (x, y, z, 1) of level 0.
+    unit
+        UDUNITS name of the unit of the coordinates; "" where unknown.
+    """
+
+    name: str
+    affine: tuple[tuple[float, ...], ...]
+    unit: str
 
 
 def zarr_version(ome_version: str) -> Literal[2, 3]:
@@ -21,7 +47,7 @@ def zarr_version(ome_version: str) -> Literal[2, 3]:
 
 
 def version_for(zarr_version: int) -> str:
-    """Version of OME-Zarr that is meant for a version of Zarr."""
+    """Version of OME-Zarr that is written into a version of Zarr, unless another is asked for."""
     return next(ome for ome, zarr in VERSIONS.items() if zarr == zarr_version)
 
 
@@ -37,6 +63,9 @@ def attributes(
     pyramid_aligns: str | float | Sequence[str | float] = 2,
     no_pool: int | None = None,
     multiscales_type: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    orientation: Mapping[str, str] | None = None,
+    spaces: Sequence[Space] = (),
     ome_version: str = "0.4",
 ) -> dict[str, Any]:
     """The attributes that make a group a multiscale image.
@@ -48,13 +77,21 @@ def attributes(
     axes, space_scale, time_scale, space_unit, time_unit, name, pyramid_aligns, no_pool,
     multiscales_type, ome_version
         As in `neurozarr.abc.ZarrGroup.write_ome_metadata`.
+    metadata
+        How the pyramid was made.
+    orientation
+        What grows along a spatial axis, in the words of RFC-4; of the axes that are left out,
+        nothing is said.
+    spaces
+        Anatomical coordinates of the image, of which versions before 0.6 say nothing.
 
     Returns
     -------
     dict
-        ``{"multiscales": [...]}`` for 0.4, ``{"ome": {...}}`` for 0.5 (OME-Zarr, "multiscales"
-        metadata). The scale of the time axis stands at the level of the multiscales, as NIfTI-Zarr
-        has it (1.0.rc1, section 2.3).
+        ``{"multiscales": [...]}`` for 0.4, ``{"ome": {...}}`` for later versions (OME-Zarr,
+        "multiscales" metadata). In 0.4 and 0.5, the scale of the time axis stands at the level of
+        the multiscales, as NIfTI-Zarr has it (1.0.rc1, section 2.3); in 0.6, which has room for
+        coordinate systems alone there, with each level.
 
     Raises
     ------
@@ -80,29 +117,180 @@ def attributes(
         else [(float(voxel_size[i]), 0.0)] * len(shapes)
         for i in range(ndim)
     ]
-    multiscale: dict[str, Any] = {
-        "axes": [_axis(axis, space_unit, time_unit) for axis in axes],
-        "datasets": [
+    levels = list(zip(*columns, strict=True))
+    time = [float(time_scale) if axis == "t" else 1.0 for axis in axes]
+    described = [_axis(axis, space_unit, time_unit, orientation or {}) for axis in axes]
+    multiscale: dict[str, Any] = {}
+    if ome_version == "0.6":
+        multiscale["coordinateSystems"] = [{"name": INTRINSIC, "axes": described}]
+        multiscale["datasets"] = [
+            _dataset(str(number), row, time[:batch]) for number, row in enumerate(levels)
+        ]
+        if spaces:
+            multiscale["coordinateSystems"] += [
+                {
+                    "name": space.name,
+                    "axes": [_axis(axis, space.unit, time_unit, RAS) for axis in axes],
+                }
+                for space in spaces
+            ]
+            multiscale["coordinateTransformations"] = [
+                _affine(space, axes, voxel_size) for space in spaces
+            ]
+    else:
+        multiscale["axes"] = described
+        multiscale["datasets"] = [
             {
-                "path": str(level),
+                "path": str(number),
                 "coordinateTransformations": [
                     {"type": "scale", "scale": [1.0] * batch + [scale for scale, _ in row]},
                     {"type": "translation", "translation": [0.0] * batch + [t for _, t in row]},
                 ],
             }
-            for level, row in enumerate(zip(*columns, strict=True))
-        ],
-    }
-    if "t" in axes:
-        scale = [float(time_scale) if axis == "t" else 1.0 for axis in axes]
-        multiscale["coordinateTransformations"] = [{"type": "scale", "scale": scale}]
+            for number, row in enumerate(levels)
+        ]
+        if "t" in axes:
+            multiscale["coordinateTransformations"] = [{"type": "scale", "scale": time}]
     if name:
         multiscale["name"] = name
     if multiscales_type:
         multiscale["type"] = multiscales_type
+    if metadata:
+        multiscale["metadata"] = dict(metadata)
     if ome_version == "0.4":
         return {"multiscales": [{"version": "0.4"} | multiscale]}
     return {"ome": {"version": ome_version, "multiscales": [multiscale]}}
+
+
+def channels(
+    count: int, *, names: Sequence[str] | None = None, colors: Sequence[str] | None = None
+) -> list[Document]:
+    """Name and colour of each channel (OME-Zarr, "omero" metadata), without their windows.
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    names
+        Their names; None for none.
+    colors
+        Their colours, as six hexadecimal digits; None for white where there is one channel, and
+        else for red, green, blue, magenta, cyan and yellow, in turn.
+    """
+    cycle = itertools.cycle(_COLORS) if count > 1 else iter(["FFFFFF"])
+    chosen = [color.upper() for color in colors] if colors else itertools.islice(cycle, count)
+    labels = [{"label": name} for name in names] if names else [{}] * count
+    return [
+        label | {"color": color, "active": True}
+        for label, color in zip(labels, chosen, strict=True)
+    ]
+
+
+def with_windows(
+    attributes: Document,
+    channels: Sequence[Document],
+    windows: Sequence[tuple[float, float, float, float]],
+) -> Document:
+    """Attributes of an image with its channels: the "omero" metadata.
+
+    Parameters
+    ----------
+    attributes
+        What `attributes` returned.
+    channels
+        What `channels` returned.
+    windows
+        For each channel, the smallest and the largest value, and where display starts and ends.
+    """
+    if not channels:
+        return attributes
+    omero = {
+        "channels": [
+            channel | {"window": dict(zip(("min", "max", "start", "end"), window, strict=True))}
+            for channel, window in zip(channels, windows, strict=True)
+        ],
+        "rdefs": {"model": "color" if len(channels) > 1 else "greyscale"},
+    }
+    if "ome" in attributes:
+        return attributes | {"ome": attributes["ome"] | {"omero": omero}}
+    return attributes | {"omero": omero}
+
+
+def image_of(attributes: Mapping[str, Any]) -> Document:
+    """The metadata of the first image of a group, by its attributes, of whatever version.
+
+    Raises
+    ------
+    KeyError
+        The group has none.
+    """
+    return attributes.get("ome", attributes)["multiscales"][0]
+
+
+def axes_of(image: Document) -> list[Document]:
+    """The axes of an image, as its voxels are stored."""
+    return image["axes"] if "axes" in image else image["coordinateSystems"][0]["axes"]
+
+
+def scale_of(image: Document, level: int) -> tuple[list[float], list[float]]:
+    """Scale and translation of a level of an image, along every axis."""
+    (first, *more) = image["datasets"][level]["coordinateTransformations"]
+    found = {step["type"]: step for step in (*first.get("transformations", [first]), *more)}
+    scale = found["scale"]["scale"]
+    shift = found["translation"]["translation"] if "translation" in found else [0.0] * len(scale)
+    return scale, shift
+
+
+def placement(image: Document, level: int) -> tuple[str, list[float], list[float]]:
+    """Names of the axes of an image, and where a level lies among the voxels of level 0.
+
+    Returns
+    -------
+    str, list, list
+        The axes; and along the spatial ones, size of the level's voxels and place of the first, in
+        voxels of level 0.
+    """
+    axes = axes_of(image)
+    spatial = [number for number, axis in enumerate(axes) if axis["type"] == "space"]
+    base, _ = scale_of(image, 0)
+    scale, shift = scale_of(image, level)
+    return (
+        "".join(axis["name"] for axis in axes),
+        [scale[i] / base[i] for i in spatial],
+        [shift[i] / base[i] for i in spatial],
+    )
+
+
+def _dataset(path: str, row: Sequence[tuple[float, float]], batch: Sequence[float]) -> Document:
+    """A level of an image, as 0.6 places it: scaled and, below the base, moved."""
+    scale = {"type": "scale", "scale": [*batch, *(scale for scale, _ in row)]}
+    shift = {"type": "translation", "translation": [0.0] * len(batch) + [t for _, t in row]}
+    moved = any(shift["translation"])
+    transform = {"type": "sequence", "transformations": [scale, shift]} if moved else scale
+    ends = {"input": {"path": path}, "output": {"name": INTRINSIC}}
+    return {"path": path, "coordinateTransformations": [transform | ends]}
+
+
+def _affine(space: Space, axes: Sequence[str], voxel_size: Sequence[float]) -> Document:
+    """The transformation of scaled voxels to anatomical coordinates, axis by axis as stored."""
+    sizes = dict(zip(reversed(axes), reversed(voxel_size), strict=False))
+
+    def entry(to: str, start: str) -> float:
+        if to in RAS and start in RAS:
+            return space.affine["xyz".index(to)]["xyz".index(start)] / sizes[start]
+        return float(to == start)
+
+    return {
+        "type": "affine",
+        "affine": [
+            [*(entry(to, start) for start in axes), space.affine["xyz".index(to)][3]]
+            if to in RAS
+            else [*(entry(to, start) for start in axes), 0.0]
+            for to in axes
+        ],
+        "input": {"name": INTRINSIC},
+        "output": {"name": space.name},
+    }
 
 
 def _check_axes(axes: tuple[str, ...]) -> None:
@@ -114,11 +302,17 @@ def _check_axes(axes: tuple[str, ...]) -> None:
         )
 
 
-def _axis(axis: str, space_unit: str, time_unit: str) -> dict[str, str]:
+def _axis(
+    axis: str, space_unit: str, time_unit: str, orientation: Mapping[str, str]
+) -> dict[str, Any]:
     kind = AXIS_TYPES[axis]
     unit = {"space": space_unit, "time": time_unit}.get(kind, "")
-    described = {"name": axis, "type": kind}
-    return described | {"unit": units.ome_unit(unit, kind)} if unit else described
+    described: dict[str, Any] = {"name": axis, "type": kind}
+    if unit:
+        described["unit"] = units.ome_unit(unit, kind)
+    if axis in orientation:
+        described["orientation"] = {"type": "anatomical", "value": orientation[axis]}
+    return described
 
 
 def _per_axis(field: str, value: Any, ndim: int) -> list[Any]:

@@ -81,11 +81,21 @@ class Level:
         ]
         return [int(np.ravel_multi_index(index, counts)) for index in itertools.product(*sides)]
 
-    def threads(self, block: int) -> int:
-        """How many threads a job can use to write a block: one for each sub-block, up to a few."""
+    def threads(self, block: int, cores: int | None = None) -> int:
+        """How many threads are best to write a block: no more than it has sub-blocks, nor a few.
+
+        Parameters
+        ----------
+        block
+            Its number.
+        cores
+            How many the blocks of this level share, if they do: as many blocks at once as can be
+            lose the least in starting and ending.
+        """
         shape = [side.stop - side.start for side in self.region(block)]
-        box = sub_block(self.chunks, self.write_unit, self.dtype)
-        return min(math.prod(grid(shape, box)), MAX_THREADS)
+        parts = math.prod(grid(shape, sub_block(self.chunks, self.write_unit, self.dtype)))
+        share = MAX_THREADS if cores is None else -(-cores // self.blocks)
+        return min(parts, share, MAX_THREADS)
 
     def memory_mb(self, threads: int) -> int:
         """Memory of a job that writes a block of this level from the last one, in MB.
@@ -94,7 +104,8 @@ class Level:
         writes with its encoded form; whatever the size of the block.
         """
         unit = math.prod(sub_block(self.chunks, self.write_unit, self.dtype))
-        window = 8 * min(unit, max(math.prod(self.chunks), SUB_BLOCK_BYTES // self.dtype.itemsize))
+        steps = (1,) * (len(self.chunks) - 3) + (2,) * 3
+        window = 8 * math.prod(sub_block_below(self.chunks, steps[-len(self.chunks) :], self.dtype))
         voxels = (threads + 1) * (2 * window + 3 * unit)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
 
@@ -241,6 +252,20 @@ def sub_block(
     return tuple(box)
 
 
+def sub_block_below(
+    chunks: Sequence[int], steps: Sequence[int], dtype: np.dtype[Any]
+) -> tuple[int, ...]:
+    """Shape of what is made at once of a level from the last one, whose chunks are given.
+
+    What one sub-block of the last level becomes; a whole one where such a part would need the half
+    of a chunk. ``steps`` is 2 for every axis that is halved, 1 for the others.
+    """
+    box = sub_block(chunks, chunks, dtype)
+    if any(size % step for size, step in zip(box, steps, strict=True)):
+        return box
+    return tuple(size // step for size, step in zip(box, steps, strict=True))
+
+
 def pyramid_shapes(
     shape: Sequence[int],
     chunks: Sequence[int],
@@ -328,22 +353,52 @@ def regions(region: Region, box: Sequence[int]) -> Iterator[Region]:
         )
 
 
-def base_memory_mb(level: Level, threads: int, *, in_order: bool) -> int:
+def base_memory_mb(level: Level, threads: int, *, row: Sequence[int] | None = None) -> int:
     """Memory of a job that writes a block of level 0, in MB.
 
     Each thread holds the sub-block that it writes, with its encoded form; of a source that can only
-    be read in order, two rows of units across the last two axes are held as well.
+    be read in order, two rows of units are held as well, whose shape is ``row``.
     """
     unit = math.prod(sub_block(level.chunks, level.write_unit, level.dtype))
     voxels = (threads + 1) * 3 * unit
-    if in_order:
-        voxels += 2 * math.prod(row(level.shape, level.write_unit))
+    if row is not None:
+        voxels += 2 * math.prod(row)
     return BASE_MEMORY_MB + math.ceil(voxels * level.dtype.itemsize / 1e6)
 
 
-def row(shape: Sequence[int], write_unit: Sequence[int]) -> tuple[int, ...]:
-    """Shape of a row of units across the last two axes: what is read at once, in order."""
-    return (*write_unit[:-2], *shape[-2:])
+def row_of_units(
+    shape: Sequence[int], write_unit: Sequence[int], axes: str, file_axes: str
+) -> tuple[int, ...]:
+    """Shape of what is read at once of a source that can only be read in order.
+
+    Parameters
+    ----------
+    shape, write_unit
+        Of the array and of its files, in the order of ``axes``.
+    axes, file_axes
+        Names of the axes as they are stored, and as they lie in the source, the fastest last.
+
+    Returns
+    -------
+    tuple[int, ...]
+        All of the two spatial axes that vary fastest in the source, and of any axis that varies
+        faster than one of them; one unit along the others.
+    """
+    planes = [axis for axis in file_axes if axis in "zyx"][-2:]
+    fast = file_axes[file_axes.index(planes[0]) :]
+    return tuple(
+        length if axis in fast else unit
+        for axis, length, unit in zip(axes, shape, write_unit, strict=True)
+    )
+
+
+def regions_in_order(
+    region: Region, box: Sequence[int], axes: str, file_axes: str
+) -> Iterator[Region]:
+    """The boxes of `regions`, in the order in which a source holds them: see `row_of_units`."""
+    order = [axes.index(axis) for axis in file_axes]
+    for part in regions(tuple(region[i] for i in order), [box[i] for i in order]):
+        yield tuple(part[order.index(i)] for i in range(len(order)))
 
 
 def _box(field: str, size: int | str | Sequence[int], ndim: int) -> tuple[int, ...]:

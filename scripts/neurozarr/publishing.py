@@ -5,10 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from neurozarr.documents import GROUP_FILES
-
-#: Name of the array that holds the NIfTI header (NIfTI-Zarr 1.0.rc1, section 2.4).
-HEADER = "nifti"
+from neurozarr.documents import GROUP_FILES, HEADER
 
 
 def unpublish(store: Path) -> None:

@@ -76,6 +76,15 @@ def write_block_receipt(
     )
 
 
+def extremes(block_receipts: Sequence[Path]) -> tuple[float, float]:
+    """Smallest and largest finite value of an array, by the receipts of its blocks; or 0 and 1."""
+    blocks = [read_json(receipt) for receipt in block_receipts]
+    finite = [block for block in blocks if block["minimum"] is not None]
+    if not finite:
+        return 0.0, 1.0
+    return min(block["minimum"] for block in finite), max(block["maximum"] for block in finite)
+
+
 def check(array_file: Path, array_receipt: Path, block_receipts: Sequence[Path]) -> list[str]:
     """What is wrong with an array: nothing, if its voxels are all there and its own.
 

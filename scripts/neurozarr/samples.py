@@ -13,12 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from neurozarr import ome, plan, pyramid
+import numpy as np
+
+from neurozarr import __version__, anatomy, export, headers, ome, plan, pyramid
 from neurozarr.config import ZarrConfig
 from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
 from neurozarr.options import Schema, suggest
-from neurozarr.sources import Source, header_of, open_source, stem
+from neurozarr.sources import Source, open_source, stem
 
 #: Columns of a sample sheet beside the options.
 COLUMNS = ("sample", "source", "axes", "voxel_size", "unit")
@@ -90,6 +92,39 @@ class Sample:
         return open_source(self.path, **self.overrides)
 
     @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the stored voxels."""
+        dtype = self.source.dtype
+        return headers.stored_dtype(dtype) if self.options["nifti"]["nii"] else dtype
+
+    @property
+    def header_options(self) -> dict[str, Any]:
+        """What `neurozarr.headers.header_of` is told beside the overrides."""
+        options = self.options["nifti"]
+        return {
+            "template": options["header"],
+            "orientation": options["orientation"],
+            "center": options["center"],
+        }
+
+    @cached_property
+    def header(self) -> bytes:
+        """The NIfTI header of the stored image; of an .ome.zarr, as if it had one.
+
+        Raises
+        ------
+        ConfigError
+            The options do not give one.
+        """
+        return headers.header_of(
+            self.source,
+            dtype=headers.stored_dtype(self.source.dtype),
+            voxel_size=self.voxel_size,
+            unit=self.unit,
+            **self.header_options,
+        )
+
+    @cached_property
     def levels(self) -> tuple[plan.Level, ...]:
         """The levels of its pyramid, finest first.
 
@@ -104,30 +139,55 @@ class Sample:
         try:
             levels = plan.plan_levels(
                 source.shape,
-                source.dtype,
+                self.dtype,
                 source.axes,
                 self.zarr,
                 in_order=source.in_order,
                 **self.options["resources"],
             )
             if len(levels) > 1:
-                pyramid.check_mode(self.mode, source.dtype)
+                pyramid.check_mode(self.mode, self.dtype)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         return levels
 
     def check(self) -> None:
         """Raise a SourceError or a ConfigError for what is wrong with the file or its options."""
-        _ = self.levels
-        if self.options["nifti"]["nii"]:
-            header_of(self.source, **self.overrides)
+        _ = self.levels, self.attributes, self.channels
 
     def memory_mb(self, level: int, threads: int) -> int:
         """Memory of a job that writes a block of a level, in MB."""
         if level:
             return self.levels[level].memory_mb(threads)
-        in_order = self.source.in_order
-        return plan.base_memory_mb(self.levels[0], threads, in_order=in_order)
+        base, source = self.levels[0], self.source
+        row = (
+            plan.row_of_units(base.shape, base.write_unit, source.axes, source.file_axes)
+            if source.in_order
+            else None
+        )
+        return plan.base_memory_mb(base, threads, row=row)
+
+    @property
+    def export_levels(self) -> list[int]:
+        """Levels that are written as NIfTI files.
+
+        Raises
+        ------
+        ConfigError
+            The image has fewer levels.
+        """
+        wanted, last = self.options["export"]["levels"], len(self.levels) - 1
+        if max(wanted) > last:
+            raise ConfigError(
+                f"export.levels is {wanted}, but the last level of {self.path} is {last}"
+            )
+        return wanted
+
+    @property
+    def export_memory_mb(self) -> int:
+        """Memory of a job that writes a level as a NIfTI file, in MB."""
+        base = self.levels[0]
+        return export.memory_mb(base.shape, base.chunks, self.source.axes, base.dtype)
 
     def parents(self, level: int, block: int) -> list[int]:
         """The blocks of the level above that a block of a level is made from."""
@@ -149,8 +209,37 @@ class Sample:
             name=self.options["ome"]["name"] or self.name,
             no_pool=self.zarr.no_pyramid_axis,
             multiscales_type=self.mode,
+            metadata={
+                "method": "neurozarr.pyramid.downsample",
+                "version": __version__,
+                "kwargs": {"mode": self.mode, "no_pyramid_axis": self.zarr.no_pyramid_axis},
+            },
+            orientation=anatomy.directions(self.header),
+            spaces=anatomy.spaces(self.header),
             ome_version=ome.version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
+
+    @cached_property
+    def channels(self) -> list[Document]:
+        """Name and colour of each channel, for the OMERO metadata; none for complex numbers.
+
+        Raises
+        ------
+        ConfigError
+            There are not as many names or colours as channels.
+        """
+        if self.dtype.kind == "c":
+            return []
+        lengths = dict(zip(self.source.axes, self.source.shape, strict=True))
+        count = lengths.get("c", 1)
+        options = self.options["ome"]
+        for name in ("channel_names", "channel_colors"):
+            if options[name] is not None and len(options[name]) != count:
+                raise ConfigError(
+                    f"ome.{name} has {len(options[name])} values, but {self.path} has {count} "
+                    "channels; give one for each"
+                )
+        return ome.channels(count, names=options["channel_names"], colors=options["channel_colors"])
 
 
 def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Sample]]:
@@ -306,6 +395,7 @@ def _sample(row: dict[str, str], options: Document) -> Sample:
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
         unit=row.get("unit"),
         options={
-            group: options[group] for group in ("zarr", "pyramid", "ome", "resources", "nifti")
+            group: options[group]
+            for group in ("zarr", "pyramid", "ome", "resources", "nifti", "export")
         },
     )

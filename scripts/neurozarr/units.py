@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-#: Prefixes of SI units, by symbol. UDUNITS-2 has them all; OME-Zarr lists them with both units.
+import math
+from fractions import Fraction
+
+#: Prefixes of SI units, by symbol, with their powers of ten. UDUNITS-2 has them all; OME-Zarr lists
+#: them with both units.
 _PREFIXES = {
-    "Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega",
-    "k": "kilo", "h": "hecto", "d": "deci", "c": "centi", "m": "milli", "u": "micro", "n": "nano",
-    "p": "pico", "f": "femto", "a": "atto", "z": "zepto", "y": "yocto",
+    "Y": ("yotta", 24), "Z": ("zetta", 21), "E": ("exa", 18), "P": ("peta", 15), "T": ("tera", 12),
+    "G": ("giga", 9), "M": ("mega", 6), "k": ("kilo", 3), "h": ("hecto", 2), "d": ("deci", -1),
+    "c": ("centi", -2), "m": ("milli", -3), "u": ("micro", -6), "n": ("nano", -9),
+    "p": ("pico", -12), "f": ("femto", -15), "a": ("atto", -18), "z": ("zepto", -21),
+    "y": ("yocto", -24),
 }  # fmt: skip
 
 
 def _with_prefixes(name: str, symbol: str) -> dict[str, str]:
-    prefixed = {short + symbol: long + name for short, long in _PREFIXES.items()}
+    prefixed = {short + symbol: long + name for short, (long, _) in _PREFIXES.items()}
     return {symbol: name} | prefixed
 
 
@@ -25,6 +31,24 @@ NAMES: dict[str, dict[str, str]] = {
     | {"µs": "microsecond", "μs": "microsecond", "sec": "second", "msec": "millisecond"}
     | {"usec": "microsecond", "min": "minute", "h": "hour"}
     | {name: name for name in ("minute", "hour", "day")},
+}
+
+#: How many meters, or seconds, a unit is.
+_SIZES = {
+    **{
+        prefix + unit: Fraction(10) ** power
+        for prefix, power in [("", 0), *_PREFIXES.values()]
+        for unit in ("meter", "second")
+    },
+    "angstrom": Fraction(1, 10**10),
+    "inch": Fraction("0.0254"),
+    "foot": Fraction("0.3048"),
+    "yard": Fraction("0.9144"),
+    "mile": Fraction("1609.344"),
+    "parsec": Fraction(30_856_775_814_913_673),
+    "minute": Fraction(60),
+    "hour": Fraction(3_600),
+    "day": Fraction(86_400),
 }
 
 #: NIfTI codes (``xyzt_units``; NIfTI-Zarr 1.0.rc1, table 4.3) of the units that it can name.
@@ -55,3 +79,17 @@ def ome_unit(unit: str, kind: str) -> str:
             + ", ".join(sorted(set(known.values())))
         )
     return name
+
+
+def factor(unit: str, to: str) -> float:
+    """How many of one unit another is, both UDUNITS names; 1 where either is "", unknown."""
+    return float(_SIZES[unit] / _SIZES[to]) if unit and to else 1.0
+
+
+def nifti_unit(unit: str) -> str:
+    """The unit that NIfTI has which is nearest in size to one of space or time; "" for ""."""
+    if not unit or unit in NIFTI_CODES:
+        return unit
+    kind = "space" if unit in NAMES["space"].values() else "time"
+    named = [name for name in NIFTI_CODES if name in NAMES[kind].values()]
+    return min(named, key=lambda name: abs(math.log(factor(unit, name))))

@@ -13,7 +13,14 @@ import xxhash
 
 from neurozarr import pyramid
 from neurozarr.chunks import Region
-from neurozarr.plan import regions, row, sub_block, whole
+from neurozarr.plan import (
+    regions,
+    regions_in_order,
+    row_of_units,
+    sub_block,
+    sub_block_below,
+    whole,
+)
 
 if TYPE_CHECKING:
     from neurozarr.abc import ZarrArray
@@ -108,21 +115,23 @@ def write_base(
     unit = array.shards or array.chunks
     box = sub_block(array.chunks, unit, array.dtype)
 
-    def rows() -> Iterator[tuple[Region, np.ndarray | None]]:
+    def parts() -> Iterator[tuple[Region, np.ndarray | None]]:
         if not source.in_order:
             yield from ((part, None) for part in regions(region, box))
             return
-        for slab, voxels in one_ahead(source.read, regions(region, row(array.shape, unit))):
+        rows = row_of_units(array.shape, unit, source.axes, source.file_axes)
+        slabs = regions_in_order(region, rows, source.axes, source.file_axes)
+        for slab, voxels in one_ahead(source.read, slabs):
             for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
                 yield _shift(part, slab), voxels[part]
 
     def write(item: tuple[int, tuple[Region, np.ndarray | None]]) -> Summary:
         number, (part, voxels) = item
-        voxels = np.ascontiguousarray(source.read(part) if voxels is None else voxels)
+        voxels = np.ascontiguousarray(source.read(part) if voxels is None else voxels, array.dtype)
         array[part] = voxels
         return summarize(voxels, number)
 
-    return merge(for_each(write, enumerate(rows()), threads=threads))
+    return merge(for_each(write, enumerate(parts()), threads=threads))
 
 
 def write_level(
@@ -154,20 +163,15 @@ def write_level(
     pyramid.check_mode(mode, parent.dtype)
     steps = pyramid.factors(parent.shape, child.shape)
     box = sub_block(child.chunks, child.shards or child.chunks, child.dtype)
-    part_of_box = sub_block(child.chunks, child.chunks, child.dtype)
-
-    def shrink(part: Region) -> np.ndarray:
-        return pyramid.downsample(parent[pyramid.window(part, steps)], steps, mode)
+    piece = sub_block_below(parent.chunks, steps, parent.dtype)
 
     def write(item: tuple[int, Region]) -> Summary:
         number, part = item
-        if child.shards is None:
-            voxels = shrink(part)
-        else:
-            # A shard is written at once, but made in parts: eight times less memory.
-            voxels = np.empty([side.stop - side.start for side in part], child.dtype)
-            for inner in regions(whole(voxels.shape), part_of_box):
-                voxels[inner] = shrink(_shift(inner, part))
+        # What is read at once is as small as it can be, so that memory is used again at once.
+        voxels = np.empty([side.stop - side.start for side in part], child.dtype)
+        for inner in regions(whole(voxels.shape), piece):
+            above = parent[pyramid.window(_shift(inner, part), steps)]
+            voxels[inner] = pyramid.downsample(above, steps, mode)
         child[part] = voxels
         return summarize(voxels, number)
 

@@ -101,5 +101,5 @@ def test_defaults_are_those_of_the_config_schema(root):
         name: value for name, value in config.items() if name in options
     }
     assert config.keys() - options.keys() == {"out", "overwrite"}
-    assert options.keys() - config.keys() == {"mode", "name"}
+    assert options.keys() - config.keys() == {*("mode", "name", "channel_names", "channel_colors")}
     assert set(options["compressor"]["enum"]) == {None, *COMPRESSORS}

@@ -222,12 +222,41 @@ def test_a_block_is_written_by_as_many_threads_as_it_has_sub_blocks_up_to_four()
     assert sharded[0].threads(0) == 2
 
 
+def test_blocks_share_the_cores_of_a_machine():
+    levels = plan.plan_levels(
+        (512, 512, 512), UINT16, "zyx", ZarrConfig(), block_mb=70, max_jobs=100
+    )
+    assert [level.blocks for level in levels] == [4, 1, 1]
+    assert [levels[0].threads(0, cores) for cores in (None, 1, 2, 8, 9, 64)] == [4, 1, 1, 2, 3, 4]
+    assert [levels[1].threads(0, cores) for cores in (None, 1, 2, 8)] == [4, 1, 2, 4]
+
+
 def test_memory_depends_on_chunks_and_threads_and_not_on_the_volume():
     config = ZarrConfig(chunk=64)
     small, large = (plan.plan_levels((n, n, n), UINT16, "zyx", config)[1] for n in (256, 100_000))
     assert small.memory_mb(2) == large.memory_mb(2) < large.memory_mb(4)
     for level in (small, large):
-        assert plan.base_memory_mb(level, 2, in_order=False) < 400
-    assert plan.base_memory_mb(small, 2, in_order=True) < plan.base_memory_mb(
-        large, 2, in_order=True
-    )
+        assert plan.base_memory_mb(level, 2) < 400
+    row = plan.row_of_units((6, 900, 800), (1, 64, 64), "zyx", "zyx")
+    assert row == (1, 900, 800)
+    held = 2 * 900 * 800 * 2 / 1e6
+    assert plan.base_memory_mb(small, 2, row=row) - plan.base_memory_mb(small, 2) >= int(held)
+
+
+@pytest.mark.parametrize("file_axes", ["zyxc", "ctzyx", "tzyx", "xyz"])
+def test_a_source_in_order_is_read_from_its_start_to_its_end(file_axes):
+    axes = "".join(axis for axis in "tczyx" if axis in file_axes)
+    lengths = {"t": 3, "c": 2, "z": 5, "y": 4, "x": 6}
+    shape = tuple(lengths[axis] for axis in axes)
+    unit = tuple(2 if axis in "zyx" else 1 for axis in axes)
+    row = plan.row_of_units(shape, unit, axes, file_axes)
+    places = np.arange(np.prod(shape)).reshape([lengths[axis] for axis in file_axes])
+    stored = places.transpose([file_axes.index(axis) for axis in axes])
+    read = [
+        stored[part].ravel()
+        for part in plan.regions_in_order(plan.whole(shape), row, axes, file_axes)
+    ]
+    assert len(read) > 1
+    ends = np.cumsum([part.size for part in read])
+    assert [part.min() for part in read] == [0, *ends[:-1]]
+    assert [part.max() + 1 for part in read] == list(ends)

@@ -7,7 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from neurozarr.errors import ConfigError, SourceError
+from neurozarr import nifti
+from neurozarr.errors import ConfigError
 from neurozarr.samples import read_run
 
 
@@ -87,7 +88,7 @@ def test_a_sheet_has_a_line_for_each_sample(read_sheet):
     assert two.voxel_size == (1, 2, 3)
     assert two.zarr.chunk == (8, 16, 32)
     assert two.zarr.shard == "auto"
-    assert two.options["ome"] == {"name": "5", "ome_version": "0.5"}
+    assert two.options["ome"] | {"name": "5", "ome_version": "0.5"} == two.options["ome"]
     assert two.source.space_unit == "micrometer"
     assert three.voxel_size == (0.5,) * 3
 
@@ -194,8 +195,30 @@ def test_options_that_do_not_fit_the_volume_are_found_in_the_plan(read, mri):
         read({"source": "a.nii", "zarr": {"fill_value": 0.5}})[1]["a"].check()
 
 
-def test_a_unit_that_nifti_cannot_name_is_refused_for_a_nifti_zarr_alone(read_sheet):
-    lines = ["sample|source|unit", "one|a.nii|nanometer"]
-    with pytest.raises(SourceError, match="'nanometer' cannot be named in a NIfTI header"):
-        read_sheet(*lines)["one"].check()
-    read_sheet(*lines, nifti={"nii": False})["one"].check()
+def test_a_unit_that_nifti_cannot_name_is_converted_in_its_header_alone(read_sheet):
+    sample = read_sheet("sample|source|unit", "one|a.nii|nanometer")["one"]
+    axes = sample.attributes["ome"]["multiscales"][0]["axes"]
+    assert {axis["unit"] for axis in axes} == {"nanometer"}
+    assert nifti.header_json(sample.header)["Unit"]["L"] == "um"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"ome": {"channel_names": ["a", "b"]}},
+            "channel_names has 2 values, but .* has 1 channels",
+        ),
+        ({"ome": {"channel_colors": ["FF0000"] * 3}}, "ome.channel_colors has 3 values"),
+        ({"nifti": {"header": "none.nii"}}, "nifti.header none.nii: there is no such file"),
+    ],
+)
+def test_options_that_do_not_fit_a_volume_are_refused_before_any_work(read, options, message):
+    with pytest.raises(ConfigError, match=message):
+        read({"source": "a.nii"} | options)[1]["a"].check()
+
+
+def test_levels_to_export_must_be_there(read):
+    sample = read({"source": "a.nii", "export": {"levels": [0, 9]}})[1]["a"]
+    with pytest.raises(ConfigError, match=r"export.levels is \[0, 9\], but the last level of"):
+        _ = sample.export_levels

@@ -93,7 +93,7 @@ def test_units_and_steps_are_those_of_the_image(mri, tmp_path, voxels):
 # nibabel leaves the files of MGH images open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["a.mgh", "a.mgz"])
-def test_mgh_is_read_and_given_a_header(tmp_path, voxels, name):
+def test_mgh_is_read_with_its_affine(tmp_path, voxels, name):
     data = voxels[..., 0].astype("float32")
     affine = np.array([[-1, 0, 0, 5], [0, 0, 2, 6], [0, -3, 0, 7], [0, 0, 0, 1.0]])
     image = nibabel.MGHImage(data, affine)
@@ -105,16 +105,14 @@ def test_mgh_is_read_and_given_a_header(tmp_path, voxels, name):
     assert source.time_step == 1500
     assert (source.space_unit, source.time_unit) == ("millimeter", "millisecond")
     np.testing.assert_array_equal(whole(source), data.T)
-    header = nibabel.Nifti1Header(source.nifti_header)
-    np.testing.assert_allclose(header.get_best_affine(), affine)
-    assert header.get_data_shape() == data.shape
-    assert header.get_xyzt_units() == ("mm", "msec")
+    np.testing.assert_allclose(source.affine, affine)
+    assert source.nifti_header is None
 
 
 @pytest.mark.parametrize(
     "kind", [nibabel.AnalyzeImage, nibabel.Spm99AnalyzeImage, nibabel.Spm2AnalyzeImage]
 )
-def test_analyze_is_read_and_given_a_header(tmp_path, voxels, kind):
+def test_analyze_is_read_with_its_affine(tmp_path, voxels, kind):
     data = voxels[..., 0, 0].astype("int16")
     image = kind(data, np.diag([-1.0, 2.0, 3.0, 1.0]))
     image.to_filename(tmp_path / "a.img")
@@ -122,21 +120,35 @@ def test_analyze_is_read_and_given_a_header(tmp_path, voxels, kind):
     assert tmp_path / "a.img" in source.files
     loaded = nibabel.load(tmp_path / "a.img")
     np.testing.assert_array_equal(whole(source), data.T)
-    header = nibabel.Nifti1Header(source.nifti_header)
-    np.testing.assert_allclose(header.get_best_affine(), loaded.affine)
-    assert header.get_zooms() == (1, 2, 3)
+    np.testing.assert_allclose(source.affine, loaded.affine)
+    assert source.voxel_size == (3, 2, 1)
+    assert source.nifti_header is None
 
 
-def test_the_scale_of_spm_is_kept_in_the_header(tmp_path):
+def test_the_scale_of_spm_is_told_apart_from_its_voxels(tmp_path):
     data = np.linspace(0, 1, 120).reshape(4, 5, 6)
     image = nibabel.Spm99AnalyzeImage(data, np.eye(4))
     image.set_data_dtype("int16")
     image.to_filename(tmp_path / "a.img")
     source = open_source(tmp_path / "a.img")
     assert source.dtype == np.dtype("int16")
-    slope = nibabel.Nifti1Header(source.nifti_header)["scl_slope"]
-    assert slope == np.float32(nibabel.load(tmp_path / "a.img").dataobj.slope) != 1
-    np.testing.assert_allclose(whole(source) * slope, data.T, atol=1e-4)
+    assert source.slope == nibabel.load(tmp_path / "a.img").dataobj.slope != 1
+    np.testing.assert_allclose(whole(source) * source.slope, data.T, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("colours", ["RGB", "RGBA"])
+@pytest.mark.parametrize("times", [(), (3,)])
+def test_colours_become_channels(tmp_path, name, colours, times):
+    rng = np.random.default_rng(0)
+    voxels = rng.integers(0, 255, (4, 5, 6, *times, len(colours))).astype("u1")
+    stored = voxels.view([(colour, "u1") for colour in colours])[..., 0]
+    source = open_source(save(tmp_path / name, stored))
+    assert (source.axes, source.dtype) == ("tczyx" if times else "czyx", np.dtype("u1"))
+    expected = voxels.transpose((3, 4, 2, 1, 0) if times else (3, 2, 1, 0))
+    np.testing.assert_array_equal(whole(source), expected)
+    part = tuple(slice(length // 2, length) for length in source.shape)
+    np.testing.assert_array_equal(source.read(part), expected[part])
 
 
 @pytest.fixture(scope="module", params=["a.nii", "a.nii.gz"])
@@ -227,14 +239,21 @@ def test_a_compressed_file_that_is_damaged_is_named_when_it_is_read(mri, tmp_pat
 
 
 def test_volumes_that_cannot_be_converted_are_refused(tmp_path, mri):
-    rgb = np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    rgb = np.zeros((4, 5, 6, 2, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     for data, message in (
-        (rgb, r"dtype .* cannot be stored in Zarr"),
+        (rgb, r"the voxels are RGB, in an image of shape \(4, 5, 6, 2, 3\); only images without"),
         (np.zeros((4, 5), "u1"), r"shape \(4, 5\); only images of 3 to 5 dimensions"),
         (np.zeros((4, 5, 6, 1, 1, 2), "u1"), "only images of 3 to 5 dimensions"),
     ):
         path = save(tmp_path / "a.nii", data)
         with pytest.raises(SourceError, match=message):
+            open_source(path)
+    for code, name in ((1536, "float128"), (2048, "complex256")):
+        header = nibabel.Nifti1Header()
+        header.set_data_shape((4, 5, 6))
+        header["datatype"], header["magic"], header["vox_offset"] = code, b"n+1", 352
+        path.write_bytes(header.binaryblock + bytes(10_000))
+        with pytest.raises(SourceError, match=f"its voxels are {name}, which Zarr cannot hold"):
             open_source(path)
     with pytest.raises(SourceError, match="a Cifti2Image holds no volume"):
         open_source(mri / "row_major.dconn.nii")

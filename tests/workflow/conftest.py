@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+import zarr
 
 
 @dataclass
@@ -87,6 +88,10 @@ class Workflow:
     def store(self, sample: str = "anatomical") -> Path:
         suffix = "nii" if self.config.get("nifti", {}).get("nii", True) else "ome"
         return self.directory / "results" / f"{sample}.{suffix}.zarr"
+
+    def group(self, sample: str = "anatomical") -> dict:
+        """The attributes of a store."""
+        return dict(zarr.open_group(str(self.store(sample)), mode="r").attrs)
 
     def tree(self, sample: str = "anatomical") -> dict[str, str]:
         """A checksum of every file in a store, by its path."""

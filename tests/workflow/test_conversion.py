@@ -18,6 +18,12 @@ from neurozarr.pyramid import downsample
 
 T1, SERIES, NIFTI2 = "anatomical", "example4d", "example_nifti2"
 SOURCES = {T1: "anatomical.nii", SERIES: "example4d.nii.gz", NIFTI2: "example_nifti2.nii.gz"}
+#: What the axes z, y and x grow to; slices of the series were tilted about x.
+ORIENTATIONS = {
+    T1: ["inferior-to-superior", "posterior-to-anterior", "right-to-left"],
+    SERIES: [None, None, "right-to-left"],
+    NIFTI2: [None, None, "right-to-left"],
+}
 FORMATS = {
     "v3": {"zarr": {"chunk": 16}},
     "v2": {"zarr": {"zarr_version": 2, "chunk": 16, "compressor": "zlib", "order": "F"}},
@@ -113,7 +119,9 @@ def test_the_metadata_says_what_the_source_says(converted, sample):
         axes.insert(0, {"name": "t", "type": "time", "unit": time})
         scale = [zooms[3], 1, 1, 1]
         assert found["coordinateTransformations"] == [{"type": "scale", "scale": scale}]
+    said = [axis.pop("orientation", {"value": None}) for axis in found["axes"]]
     assert found["axes"] == axes
+    assert [words["value"] for words in said[-3:]] == ORIENTATIONS[sample]
     scale, _ = found["datasets"][0]["coordinateTransformations"]
     assert scale["scale"][-3:] == zooms[2::-1]
     assert (found["name"], found["type"]) == (sample, "mean")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from neurozarr import nifti, units
+from neurozarr import units
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Source
 from neurozarr.sources.nibabel_image import NibabelSource
 
-__all__ = ["FAMILIES", "Source", "header_of", "open_source", "stem"]
+__all__ = ["FAMILIES", "Source", "open_source", "stem"]
 
 #: Types of source, in the order in which they are asked whether a file is theirs.
 FAMILIES: tuple[type[Source], ...] = (NibabelSource,)
@@ -72,39 +72,6 @@ def open_source(
         except ValueError as error:
             raise SourceError(f"{path}: {error}") from None
     return source
-
-
-def header_of(
-    source: Source,
-    *,
-    axes: str | None,
-    voxel_size: Sequence[float] | None,
-    unit: str | None,
-) -> bytes:
-    """NIfTI header of a source as it is stored: it says what the stored array is.
-
-    Parameters
-    ----------
-    source
-        What `open_source` opened.
-    axes, voxel_size, unit
-        What `open_source` was told.
-
-    Raises
-    ------
-    SourceError
-        NIfTI has no name for the unit.
-    """
-    try:
-        return nifti.fit_header(
-            source.nifti_header,
-            axes=source.axes,
-            shape=source.shape,
-            voxel_size=source.voxel_size if voxel_size else None,
-            space_unit=source.space_unit if unit else None,
-        )
-    except ValueError as error:
-        raise SourceError(f"{source.files[0]}: {error}") from None
 
 
 def stem(path: str | Path) -> str:

@@ -32,9 +32,16 @@ class Source(ABC):
         Time between two volumes, in ``time_unit``.
     space_unit, time_unit
         UDUNITS names; "" where unknown.
+    affine
+        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``; None where the
+        format does not say.
+    slope, inter
+        What the stored values are to be multiplied with, and then added to, to be the real ones.
     nifti_header
-        Header of the volume as NIfTI-1 or NIfTI-2, with extensions: the source's own bytes where
-        it has one.
+        The source's own NIfTI-1 or NIfTI-2 header, byte by byte, with extensions; None where it
+        has none.
+    file_axes
+        The axes as they lie in the file, the one that varies fastest last.
     in_order
         Whether reading is fast only from the start to the end (a compressed stream).
     """
@@ -50,7 +57,11 @@ class Source(ABC):
     time_step: float
     space_unit: str
     time_unit: str
-    nifti_header: bytes
+    affine: np.ndarray[Any, Any] | None
+    slope: float
+    inter: float
+    nifti_header: bytes | None
+    file_axes: str
     in_order: bool
 
     @classmethod

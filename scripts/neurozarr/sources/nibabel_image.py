@@ -14,7 +14,6 @@ from isal import igzip
 from isal.igzip_lib import IsalError
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
-from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from neurozarr import nifti
@@ -29,6 +28,8 @@ _AXES = {3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
 _STORED_ORDER = "tczyx"
 #: What damaged or vanished files raise when they are read.
 _READ_ERRORS: Any = (OSError, EOFError, ValueError, zlib.error, IsalError)
+#: NIfTI data types (NIfTI-Zarr 1.0.rc1, table 4.2) that no Zarr array has.
+_TOO_WIDE = {1536: "float128", 2048: "complex256"}
 _COMPRESSED = (".gz", ".bz2", ".zst", ".mgz")
 
 
@@ -39,7 +40,6 @@ class NibabelSource(Source):
     suffixes = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz", ".mgh.gz")
 
     stored: ArrayProxy | np.memmap[Any, Any]
-    file_axes: str
 
     @classmethod
     def open(cls, path: Path, *, axes: str | None = None) -> Self:
@@ -57,27 +57,27 @@ class NibabelSource(Source):
                 f"{' or '.join(names)}"
             )
         file_axes = axes or names[0]
-        stored_axes = "".join(sorted(file_axes, key=_STORED_ORDER.index))
         _check_voxels(path, image)
         dtype = image.get_data_dtype().newbyteorder("=")
+        if dtype.names is not None:
+            file_axes, shape, dtype = _colours_as_channels(path, file_axes, shape, dtype)
         try:
             check_dtype(dtype)
         except TypeError as error:
             raise SourceError(f"{path}: {error}") from None
-        lengths = dict(zip(reversed(file_axes), shape, strict=True))
-        stored_shape = tuple(lengths[axis] for axis in stored_axes)
-        description = _describe(image, stored_axes)
+        lengths = dict(zip(file_axes, reversed(shape), strict=True))
+        stored_axes = "".join(sorted(file_axes, key=_STORED_ORDER.index))
         files = {Path(holder.filename) for holder in image.file_map.values() if holder.filename}
         return cls(
             files=tuple(sorted(file for file in files if file.exists())),
             axes=stored_axes,
-            shape=stored_shape,
+            shape=tuple(lengths[axis] for axis in stored_axes),
             dtype=dtype,
-            nifti_header=_nifti_header(image, stored_axes, stored_shape, dtype, description),
+            nifti_header=_nifti_header(image),
             in_order=_is_compressed(image),
-            stored=_open_voxels(image),
+            stored=_open_voxels(image, shape),
             file_axes=file_axes,
-            **description,
+            **_describe(image, stored_axes),
         )
 
     def read(self, region: Region) -> np.ndarray:
@@ -105,26 +105,39 @@ def _load(path: Path) -> Any:
     except PermissionError:
         raise SourceError(f"{path}: the file cannot be read: permission denied") from None
     except (ImageFileError, HeaderDataError, *_READ_ERRORS) as error:
+        if (name := _too_wide(path)) is not None:
+            raise SourceError(f"{path}: its voxels are {name}, which Zarr cannot hold") from None
         raise SourceError(f"{path}: not an image that nibabel can open ({error})") from None
     if not isinstance(image, SpatialImage) or not isinstance(image.dataobj, ArrayProxy):
         raise SourceError(f"{path}: a {type(image).__name__} holds no volume on a grid of voxels")
     return image
 
 
+def _too_wide(path: Path) -> str | None:
+    """Name of the data type that a NIfTI file says it has, where neither NumPy nor Zarr has it."""
+    try:
+        code = int(nifti.fields(nifti.read_header(path))["datatype"])
+    except _READ_ERRORS:
+        return None
+    return _TOO_WIDE.get(code)
+
+
 def _is_compressed(image: Any) -> bool:
     return str(image.file_map["image"].filename).lower().endswith(_COMPRESSED)
 
 
-def _open_voxels(image: Any) -> ArrayProxy | np.memmap[Any, Any]:
-    """The voxels as they are stored, without scale factors, x first.
+def _open_voxels(image: Any, shape: tuple[int, ...]) -> ArrayProxy | np.memmap[Any, Any]:
+    """The voxels as they are stored, without scale factors, the fastest axis first.
 
     An uncompressed file is mapped. A compressed one is kept open, so that the next region is read
     on from the last one; gzip by ISA-L, which takes half of zlib's time.
     """
     filename = str(image.file_map["image"].filename)
-    shape, dtype, offset = image.shape, image.dataobj.dtype, image.dataobj.offset
+    dtype, offset = image.dataobj.dtype, image.dataobj.offset
+    if dtype.names is not None:
+        dtype = dtype[0]
     if not _is_compressed(image):
-        return np.memmap(filename, dtype, "r", offset, tuple(map(int, shape)), "F")
+        return np.memmap(filename, dtype, "r", offset, shape, "F")
     stream = igzip.open(filename) if filename.lower().endswith((".gz", ".mgz")) else filename
     return ArrayProxy(stream, (shape, dtype, offset, 1.0, 0.0), keep_file_open=True)
 
@@ -142,7 +155,7 @@ def _check_voxels(path: Path, image: Any) -> None:
 
 
 def _describe(image: Any, axes: str) -> dict[str, Any]:
-    """Voxel size, time step and their units."""
+    """Voxel size, time step and their units; where the voxels lie; and how values are scaled."""
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
     sizes = [abs(zoom) if math.isfinite(zoom) and zoom else 1.0 for zoom in zooms]
     space_unit, time_unit = "millimeter", ""
@@ -157,37 +170,34 @@ def _describe(image: Any, axes: str) -> dict[str, Any]:
         "time_step": sizes[3] if "t" in axes and len(sizes) > 3 else 1.0,
         "space_unit": space_unit,
         "time_unit": time_unit,
+        "affine": image.affine,
+        "slope": 1.0 if image.dataobj.slope is None else float(image.dataobj.slope),
+        "inter": 0.0 if image.dataobj.inter is None else float(image.dataobj.inter),
     }
 
 
-def _nifti_header(
-    image: Any,
-    axes: str,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    description: dict[str, Any],
-) -> bytes:
-    if isinstance(image, nibabel.Nifti1Pair):
-        holder = image.file_map.get("header", image.file_map["image"])
-        return _read_nifti_header(str(holder.filename))
-    return nifti.make_header(
-        axes=axes,
-        shape=shape,
-        dtype=dtype,
-        affine=image.affine,
-        slope=1.0 if image.dataobj.slope is None else image.dataobj.slope,
-        inter=0.0 if image.dataobj.inter is None else image.dataobj.inter,
-        **description,
-    )
+def _colours_as_channels(
+    path: Path, file_axes: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
+    """Axes, shape and dtype of an image of RGB or RGBA voxels, of which each colour is a channel.
+
+    The colours of a voxel lie side by side: channels are the fastest axis of the file.
+    """
+    colours = dtype.names or ()
+    if "c" in file_axes:
+        raise SourceError(
+            f"{path}: the voxels are {''.join(colours)}, in an image of shape {shape}; only images "
+            "without another axis of channels can be converted"
+        )
+    return f"{file_axes}c", (len(colours), *shape), np.dtype(np.uint8)
 
 
-def _read_nifti_header(filename: str) -> bytes:
+def _nifti_header(image: Any) -> bytes | None:
     """The header's bytes as they stand in the file, extensions included.
 
     nibabel changes a header when it loads it: the slope becomes NaN, among others.
     """
-    with ImageOpener(filename, "rb") as file:
-        start: bytes = file.read(540 + nifti.EXTENDER_SIZE)
-        length = nifti.stored_length(start)
-        rest: bytes = file.read() if length is None else file.read(max(length - len(start), 0))
-    return (start + rest)[:length]
+    if not isinstance(image, nibabel.Nifti1Pair):
+        return None
+    holder = image.file_map.get("header", image.file_map["image"])
+    return nifti.read_header(str(holder.filename))

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from neurozarr import headers
+from neurozarr.documents import HEADER
 from neurozarr.drivers import open_group
-from neurozarr.publishing import HEADER
-from neurozarr.sources import header_of, open_source
+from neurozarr.sources import open_source
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ def publish_header(
     store: Path,
     *,
     overrides: dict[str, Any],
+    options: dict[str, Any],
     driver: str,
     staging: Path,
 ) -> None:
@@ -31,15 +33,27 @@ def publish_header(
         they are).
     store
         Directory of the group.
+    options
+        What `neurozarr.headers.header_of` is told beside that: template, orientation and center.
     driver
         Library that writes it.
     staging
         Directory on the same file system, to make it in.
     """
-    header = header_of(open_source(source, **overrides), **overrides)
+    volume = open_source(source, **overrides)
+    header = headers.header_of(
+        volume,
+        dtype=headers.stored_dtype(volume.dtype),
+        voxel_size=overrides["voxel_size"],
+        unit=overrides["unit"],
+        **options,
+    )
     shutil.rmtree(staging, ignore_errors=True)
     zarr_version = open_group(store, "r").zarr_version
-    open_group(staging, "w", zarr_version, driver).write_nifti_header(header)
+    group = open_group(staging, "w", zarr_version, driver)
+    group.write_nifti_header(header)
+    if colours := headers.colours_were(volume.nifti_header or header, header):
+        group.array(HEADER).attrs[headers.COLOURS] = colours
     shutil.rmtree(store / HEADER, ignore_errors=True)
     (staging / HEADER).rename(store / HEADER)
     shutil.rmtree(staging)

@@ -1,0 +1,20 @@
+rule export_nifti:
+    input:
+        header=HEADER,
+        array=ARRAY,
+        blocks=blocks_of_level,
+    output:
+        EXPORT,
+    log:
+        "logs/{sample}/export_nifti_{level}.log",
+    benchmark:
+        "benchmarks/{sample}/export_nifti_{level}.tsv"
+    conda:
+        "../envs/neurozarr.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards: sample(wildcards).export_memory_mb,
+    params:
+        driver=lambda wildcards: sample(wildcards).zarr.driver,
+    script:
+        "../scripts/export_nifti.py"

@@ -1,0 +1,390 @@
+"""NIfTI headers that say what the stored array is: kept, taken from a template, or made."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nibabel import Nifti1Header, Nifti2Header
+from nibabel.nifti1 import data_type_codes
+
+from neurozarr import anatomy, nifti, units
+from neurozarr.documents import FILES, HEADER, Document
+from neurozarr.drivers import open_array
+from neurozarr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from neurozarr.sources import Source
+
+#: Codes of dtypes whose voxels are colours, with the intent of an axis of such channels.
+_COLOURS = {128: 2003, 2304: 2004}
+#: Attribute of the header's array that says what its fields were when channels were colours.
+COLOURS = "neurozarr:colours"
+#: Fields that describe an image of colours and change when these become channels.
+_COLOUR_FIELDS = ("dim", "datatype", "bitpix", "intent_code", "intent_p1", "intent_p2", "intent_p3")
+_LENGTHS = ("srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z")
+#: dtypes that NIfTI lacks, with the narrowest that it has which holds their values.
+_WIDER: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(bool): np.dtype(np.uint8),
+    np.dtype(np.float16): np.dtype(np.float32),
+}
+
+_MOST_IN_NIFTI_1 = np.iinfo(np.int16).max
+
+
+def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Data type of the voxels of a store with a NIfTI header: wider, where NIfTI lacks theirs."""
+    return _WIDER.get(dtype, dtype)
+
+
+def header_of(
+    source: Source,
+    *,
+    dtype: np.dtype[Any],
+    voxel_size: Sequence[float] | None = None,
+    unit: str | None = None,
+    template: str | Path | None = None,
+    orientation: str | None = None,
+    center: bool = True,
+) -> bytes:
+    """The NIfTI header of an image as it is stored.
+
+    It is a template's, if one is given; or the source's own; or made.
+
+    Parameters
+    ----------
+    source
+        What `neurozarr.sources.open_source` opened.
+    dtype
+        Data type of the stored voxels, one that NIfTI has (see `stored_dtype`).
+    voxel_size, unit
+        What `open_source` was told beside what the source says; None where nothing.
+    template
+        What `read_template` takes.
+    orientation, center
+        Of a header that is made: see `make_header`.
+
+    Raises
+    ------
+    ConfigError
+        The template cannot be read, or there is no such orientation.
+    """
+    if template is not None:
+        return adopt_header(read_template(template), source, dtype)
+    if source.nifti_header is None:
+        try:
+            return make_header(source, dtype, orientation=orientation, center=center)
+        except ValueError as error:
+            raise ConfigError(f"nifti.{error}") from None
+    return fit_header(
+        source.nifti_header,
+        axes=source.axes,
+        shape=source.shape,
+        dtype=dtype,
+        voxel_size=source.voxel_size if voxel_size else None,
+        space_unit=source.space_unit if unit else None,
+    )
+
+
+def read_template(path: str | Path) -> bytes:
+    """The header of a NIfTI file (or of a file that is a header alone), or of a .nii.zarr.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return open_array(path / HEADER, "r")[...].tobytes()
+        return nifti.read_header(path)
+    except FileNotFoundError:
+        raise ConfigError(f"nifti.header {path}: there is no such file or .nii.zarr") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ConfigError(f"nifti.header {path}: no header can be read ({error})") from None
+
+
+def template_file(path: str | Path) -> Path:
+    """The file that a template is read from, or, of a .nii.zarr, the one that describes it."""
+    path = Path(path)
+    documents = (path / HEADER / name for names in FILES.values() for name in names[:1])
+    return next((document for document in documents if document.exists()), path)
+
+
+def fit_header(
+    raw: bytes,
+    *,
+    axes: str,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    voxel_size: Sequence[float] | None = None,
+    space_unit: str | None = None,
+) -> bytes:
+    """Make a header say what the stored array is; one that says it already comes back as it is.
+
+    Parameters
+    ----------
+    raw
+        The header's bytes.
+    axes, shape
+        Names and lengths of the stored axes, in Zarr order.
+    dtype
+        Data type of the stored voxels. Where the header's is one of colours, which have become
+        channels, the intent is RGB or RGBA vector.
+    voxel_size
+        Along the spatial axes, in Zarr order (z, y, x), where it is not what the header says. The
+        columns of the sform are scaled with it; the first voxel stays where it was.
+    space_unit
+        UDUNITS name of the unit that the header's lengths are in, where it is not what the header
+        says. Where NIfTI has no name for it, they are converted to one that it has.
+
+    Returns
+    -------
+    bytes
+        The header, extensions unchanged.
+    """
+    record = nifti.fields(raw)
+    _set_array(record, axes, shape, dtype)
+    for column, size in enumerate(reversed(voxel_size or ())):
+        was = abs(float(record["pixdim"][column + 1]))
+        record["pixdim"][column + 1] = size
+        for row in "xyz":
+            record[f"srow_{row}"][column] *= size / was if was else size
+    if space_unit is not None:
+        named = units.nifti_unit(space_unit)
+        _scale_lengths(record, units.factor(space_unit, named))
+        _set_units(record, named, None)
+    return record.tobytes() + raw[record.dtype.itemsize :]
+
+
+def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes:
+    """Take all from a template that it can say of an image, and the rest from the image itself.
+
+    That rest is shape, dtype, voxel size, time step, units and the scale of the values. Lengths of
+    the template are converted to the source's unit of space where both are known, and the columns
+    of its sform scaled to the source's voxel size; the first voxel stays where it was.
+
+    Parameters
+    ----------
+    template
+        A header's bytes; its extensions are kept. Where a dimension is too long for NIfTI-1, its
+        fields are taken into a NIfTI-2 header.
+    source
+        The image.
+    dtype
+        Data type of the stored voxels.
+    """
+    if max(source.shape) > _MOST_IN_NIFTI_1:
+        template = _as_nifti_2(template)
+    record = nifti.fields(template)
+    _set_array(record, source.axes, source.shape, dtype)
+    space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
+    was_unit = units.NIFTI_NAMES.get(int(record["xyzt_units"]) & 0x07, "")
+    _scale_lengths(record, units.factor(was_unit, space_unit))
+    ratio = units.factor(source.space_unit, space_unit)
+    sform = np.array([record[f"srow_{row}"] for row in "xyz"], np.float64)
+    for column, size in enumerate(reversed(source.voxel_size)):
+        record["pixdim"][column + 1] = size * ratio
+        if was := np.linalg.norm(sform[:, column]):
+            sform[:, column] *= size * ratio / was
+    for row, values in zip("xyz", sform, strict=True):
+        record[f"srow_{row}"] = values
+    if "t" in source.axes:
+        record["pixdim"][4] = source.time_step * units.factor(source.time_unit, time_unit)
+    _set_units(record, space_unit, time_unit)
+    record["scl_slope"], record["scl_inter"] = source.slope, source.inter
+    return record.tobytes() + template[record.dtype.itemsize :]
+
+
+def make_header(
+    source: Source, dtype: np.dtype[Any], *, orientation: str | None = None, center: bool = True
+) -> bytes:
+    """Make the header of a volume that has none.
+
+    Parameters
+    ----------
+    source
+        The volume.
+    dtype
+        Data type of the stored voxels, one that NIfTI has.
+    orientation
+        Where the axes x, y, z grow to (see `neurozarr.anatomy.letters`), where it is not what the
+        volume's affine says, or there is none; None for its affine, or RAS.
+    center
+        Whether the centre of the volume has coordinates 0, 0, 0, where the affine is not its own;
+        or else the first voxel.
+
+    Returns
+    -------
+    bytes
+        348 bytes, or 540 where a dimension is too long for NIfTI-1, little-endian. Lengths and
+        times are in the volume's units, or the nearest that NIfTI has.
+
+    Raises
+    ------
+    ValueError
+        The orientation is none.
+    """
+    dim = nifti_dim(source.axes, source.shape)
+    kind: Any = Nifti1Header if max(dim) <= _MOST_IN_NIFTI_1 else Nifti2Header
+    space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
+    ratio = units.factor(source.space_unit, space_unit)
+    sizes = [size * ratio for size in reversed(source.voxel_size)]
+    affine = source.affine
+    if orientation is None and affine is not None:
+        affine = np.diag([ratio, ratio, ratio, 1.0]) @ affine
+    else:
+        wanted = "RAS" if orientation is None else orientation
+        affine = anatomy.oriented_affine(wanted, sizes, dim[:3], center=center)
+    step = source.time_step * units.factor(source.time_unit, time_unit)
+    zooms = [*sizes, step if "t" in source.axes else 1, 1]
+    header = kind(endianness="<")
+    header.set_data_dtype(dtype)
+    header.set_data_shape(dim)
+    header.set_zooms(zooms[: len(dim)])
+    header.set_sform(affine, "aligned")
+    header.set_qform(affine, "unknown")
+    header["pixdim"][1:4] = sizes
+    header.set_slope_inter(source.slope, source.inter)
+    header["magic"] = header.single_magic
+    header["vox_offset"] = header.single_vox_offset
+    record = nifti.fields(header.binaryblock)
+    _set_units(record, space_unit, time_unit)
+    return record.tobytes()
+
+
+def colours_were(raw: bytes, fitted: bytes) -> Document | None:
+    """What `fit_header` changed in a header whose voxels were colours: fields, by their names.
+
+    None where they were not. With it, `as_colours` restores the header.
+    """
+    record = nifti.fields(raw)
+    if int(record["datatype"]) not in _COLOURS or nifti.fields(fitted)["datatype"] != 2:
+        return None
+    return {name: record[name].tolist() for name in _COLOUR_FIELDS}
+
+
+def level_header(
+    raw: bytes,
+    *,
+    axes: str,
+    shape: Sequence[int],
+    scale: Sequence[float],
+    shift: Sequence[float],
+    colours: Document | None = None,
+) -> bytes:
+    """The header of one level of an image; of level 0, all fields as they are.
+
+    Parameters
+    ----------
+    raw
+        Header of level 0, as it is stored.
+    axes, shape
+        Names and lengths of the level's axes, in Zarr order.
+    scale, shift
+        Size of the level's voxels, and place of the first one, in voxels of level 0, along the
+        spatial axes in Zarr order. Where slices are not those of level 0, nothing is said of when
+        each was acquired.
+    colours
+        What `colours_were` returned when the image was stored; None where it was nothing.
+    """
+    record = nifti.fields(raw)
+    if list(scale) != [1] * len(scale):
+        forms = {form: nifti.affine(raw, form) for form in ("sform", "qform")}
+        steps, start = np.array(scale[::-1]), np.array([*shift[::-1], 1.0])
+        record["dim"][1:4] = shape[::-1][:3]
+        record["pixdim"][1:4] *= steps
+        if (sform := forms["sform"]) is not None:
+            for row, values in zip("xyz", sform, strict=False):
+                record[f"srow_{row}"] = [*values[:3] * steps, values @ start]
+        if (qform := forms["qform"]) is not None:
+            for row, values in zip("xyz", qform, strict=False):
+                record[f"qoffset_{row}"] = values @ start
+        sliced = (int(record["dim_info"]) >> 4 & 3) or 3
+        if steps[sliced - 1] != 1:
+            for name in ("slice_start", "slice_end", "slice_code", "slice_duration"):
+                record[name] = 0
+    if colours:
+        spatial = record["dim"][1:4].copy()
+        for name, value in colours.items():
+            record[name] = value
+        record["dim"][1:4] = spatial
+    return record.tobytes() + raw[record.dtype.itemsize :]
+
+
+def file_header(raw: bytes) -> bytes:
+    """All bytes that come before the voxels in a single file, by its header.
+
+    The extender and extensions, and padding up to the offset of the voxels; a header of a pair of
+    files becomes that of a single one.
+    """
+    record = nifti.fields(raw)
+    size = record.dtype.itemsize
+    rest = raw[size:].ljust(nifti.EXTENDER_SIZE, b"\0")
+    record["magic"] = record["magic"].item().replace(b"ni", b"n+")
+    least = size + len(rest)
+    if not record["vox_offset"] >= least:
+        record["vox_offset"] = -(-least // 16) * 16
+    return (record.tobytes() + rest).ljust(int(record["vox_offset"]), b"\0")
+
+
+def nifti_dim(axes: str, shape: Sequence[int]) -> list[int]:
+    """Lengths of NIfTI's dimensions x, y, z, t, c, up to the last one that there is."""
+    lengths = dict(zip(axes, shape, strict=True))
+    count = 5 if "c" in axes else 4 if "t" in axes else 3
+    return [int(lengths.get(axis, 1)) for axis in "xyztc"[:count]]
+
+
+def _set_array(
+    record: np.ndarray[Any, Any], axes: str, shape: Sequence[int], dtype: np.dtype[Any]
+) -> None:
+    """Set dimensions and data type to those of the stored array."""
+    dim = nifti_dim(axes, shape)
+    if dim != [int(n) for n in record["dim"][1 : 1 + int(record["dim"][0])]]:
+        record["dim"] = [len(dim), *dim, *[1] * (7 - len(dim))]
+        if "t" not in axes:
+            record["pixdim"][4] = 1
+        if "c" in axes:
+            record["pixdim"][5] = 1
+    code = data_type_codes.code[dtype.newbyteorder("=")]
+    if int(record["datatype"]) in _COLOURS:
+        record["intent_code"] = _COLOURS[int(record["datatype"])]
+        for parameter in (1, 2, 3):
+            record[f"intent_p{parameter}"] = 0
+    if int(record["datatype"]) != code:
+        record["datatype"], record["bitpix"] = code, 8 * dtype.itemsize
+
+
+def _set_units(record: np.ndarray[Any, Any], space: str, time: str | None) -> None:
+    """Set the unit of space and, unless it is None, that of time; "" is unknown."""
+    code = int(record["xyzt_units"]) & ~0x07 | units.NIFTI_CODES.get(space, 0)
+    if time is not None:
+        code = code & ~0x38 | units.NIFTI_CODES.get(time, 0)
+    record["xyzt_units"] = code
+
+
+def _scale_lengths(record: np.ndarray[Any, Any], ratio: float) -> None:
+    """Multiply all lengths: voxel size, sform and the offset of the qform."""
+    if ratio != 1:
+        record["pixdim"][1:4] *= ratio
+        for name in _LENGTHS:
+            record[name] *= ratio
+
+
+def _as_nifti_2(raw: bytes) -> bytes:
+    """The same header, with its extensions, as NIfTI-2."""
+    if nifti.header_type(raw) is Nifti2Header:
+        return raw
+    old = nifti.fields(raw)
+    new = np.zeros((), Nifti2Header.template_dtype.newbyteorder(old["dim"].dtype.byteorder))
+    for name in set(old.dtype.names or ()) & set(new.dtype.names or ()):
+        new[name] = old[name]
+    new["sizeof_hdr"] = new.dtype.itemsize
+    new["magic"], new["eol_check"] = b"n+2", (13, 10, 26, 10)
+    rest = raw[old.dtype.itemsize :]
+    new["vox_offset"] = new.dtype.itemsize + max(len(rest), nifti.EXTENDER_SIZE)
+    return new.tobytes() + rest

@@ -1,0 +1,46 @@
+"""Write a level of an image as a NIfTI file."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+from neurozarr import export, headers, ome
+from neurozarr.documents import HEADER
+from neurozarr.drivers import open_array, open_group
+
+logger = logging.getLogger(__name__)
+
+
+def export_nifti(store: Path, level: int, path: Path, *, driver: str, threads: int) -> None:
+    """Write a level of an image as a NIfTI file, by what its store says.
+
+    Parameters
+    ----------
+    store
+        Directory of the group, a .nii.zarr.
+    level
+        Which level.
+    path
+        The .nii.gz to write.
+    driver, threads
+        Library that reads the voxels, and how many chunks it decodes at once.
+    """
+    group = open_group(store, "r", driver=driver)
+    image = ome.image_of(group.attrs)
+    axes, scale, shift = ome.placement(image, level)
+    array = open_array(store / str(level), "r", driver=driver, threads=threads)
+    stored = group.array(HEADER)
+    colours = stored.attrs.get(headers.COLOURS)
+    header = headers.level_header(
+        stored[...].tobytes(),
+        axes=axes,
+        shape=array.shape,
+        scale=scale,
+        shift=shift,
+        colours=colours,
+    )
+    export.write_nifti(array, axes, headers.file_header(header), path, colours=colours is not None)
+    size = math.prod(array.shape) * array.dtype.itemsize
+    logger.info("%s: level %d, %.1f MB", path, level, size / 1e6)

@@ -1,0 +1,191 @@
+"""From a NIfTI file to a store, by the library's steps, and back again."""
+
+import gzip
+import shutil
+import tempfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurozarr import export, nifti
+from neurozarr.samples import read_run
+from neurozarr.steps.create_array import create_array
+from neurozarr.steps.export_nifti import export_nifti
+from neurozarr.steps.nifti_header import publish_header
+from neurozarr.steps.ome_metadata import publish_image
+from neurozarr.steps.pyramid_level import write_level
+from neurozarr.steps.write_base import write_base
+
+SCHEMAS = Path(__file__).parents[2] / "config/schemas"
+DRIVER = "tensorstore"
+
+
+def convert(source, directory, config=None):
+    """Run every step; the store, and the sample that it is of."""
+    run, samples = read_run({"source": str(source)} | (config or {}), SCHEMAS)
+    (sample,) = samples.values()
+    sample.check()
+    store = directory / f"{sample.name}{run.suffix}"
+    file = "zarr.json" if run.zarr_version == 3 else ".zarray"
+    levels = []
+    for number, level in enumerate(sample.levels):
+        array, state = store / str(number) / file, directory / ".state" / str(number)
+        create_array(array.parent, level.document, receipt=state / "array.json")
+        options = {"driver": DRIVER, "threads": 1, "region": level.region(0)}
+        options |= {"array_receipt": state / "array.json", "receipt": state / "block.json"}
+        if number:
+            write_level(levels[-1][0], array, mode=sample.mode, **options)
+        else:
+            write_base(sample.path, array, axes=sample.axes, **options)
+        levels.append((array, state / "array.json", [state / "block.json"]))
+    channels = sample.channels
+    publish_image(store, sample.attributes, levels=levels, channels=channels, driver=DRIVER)
+    if run.nii:
+        publish_header(
+            sample.path,
+            store,
+            overrides=sample.overrides,
+            options=sample.header_options,
+            driver=DRIVER,
+            staging=directory / ".state/header",
+        )
+    return store, sample
+
+
+def exported(store, level=0):
+    """The bytes of a level as a NIfTI file."""
+    path = store.parent / f"level-{level}.nii.gz"
+    export_nifti(store, level, path, driver=DRIVER, threads=1)
+    return gzip.decompress(path.read_bytes())
+
+
+def nifti_file(path, header, voxels):
+    path.write_bytes(header + voxels.tobytes(order="F"))
+    return path
+
+
+KINDS = [nibabel.Nifti1Header, nibabel.Nifti2Header]
+DTYPES = ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", "c8", "c16"]
+numbers = st.floats(-1000, 1000, width=32)
+scales = st.one_of(st.floats(width=32), numbers)
+
+
+@st.composite
+def headers(draw):
+    """A header with voxels: any codes, units, forms, scale and text, in either byte order."""
+    order = draw(st.sampled_from("<>"))
+    header = draw(st.sampled_from(KINDS))(endianness=order)
+    header.set_data_shape(draw(st.lists(st.integers(1, 5), min_size=3, max_size=5)))
+    header.set_data_dtype(draw(st.sampled_from(DTYPES)))
+    header["pixdim"][1:] = draw(st.lists(st.floats(0.125, 9, width=32), min_size=7, max_size=7))
+    header["pixdim"][0] = draw(st.sampled_from([1, -1]))
+    header["sform_code"], header["qform_code"] = draw(st.tuples(*[st.integers(0, 5)] * 2))
+    for row in "xyz":
+        header[f"srow_{row}"] = draw(st.lists(numbers, min_size=4, max_size=4))
+        header[f"qoffset_{row}"] = draw(numbers)
+    for letter in "bcd":
+        header[f"quatern_{letter}"] = draw(st.floats(-0.5, 0.5, width=32))
+    codes = st.sampled_from([0, 1, 2, 3, 8, 10, 16, 18, 24, 26, 34])
+    header["xyzt_units"] = draw(codes)
+    header["intent_code"] = draw(st.sampled_from([0, 3, 1002, 1007, 2003]))
+    header["scl_slope"], header["scl_inter"] = draw(st.tuples(scales, numbers))
+    header["cal_max"], header["toffset"] = draw(st.tuples(scales, scales))
+    header["dim_info"] = draw(st.integers(0, 63))
+    header["slice_code"] = draw(st.integers(0, 6))
+    header["descrip"] = draw(st.binary(max_size=80))
+    header["intent_name"] = draw(st.binary(max_size=16))
+    extension = draw(st.sampled_from([b"", b"comment, in the words of its author"]))
+    size = header.template_dtype.itemsize
+    rest = b""
+    if extension:
+        length = -(-(8 + len(extension)) // 16) * 16
+        sizes = np.array([length, 6], f"{order}i4").tobytes()
+        rest = (sizes + extension).ljust(length, b"\0")
+    header["vox_offset"] = size + 4 + len(rest)
+    header["magic"] = header.single_magic
+    return header, header.binaryblock + bytes([bool(rest), 0, 0, 0]) + rest
+
+
+@settings(max_examples=30)
+@given(headers(), st.sampled_from([{}, {"zarr_version": 2, "order": "F"}, {"shard": 4}]))
+def test_every_byte_comes_back(made, zarr):
+    header, start = made
+    rng = np.random.default_rng(0)
+    dtype = header.get_data_dtype()
+    count = int(np.prod(header.get_data_shape())) * dtype.itemsize
+    voxels = np.frombuffer(rng.bytes(count), dtype).reshape(header.get_data_shape(), order="F")
+    with tempfile.TemporaryDirectory() as folder:
+        source = nifti_file(Path(folder, "a.nii"), start, voxels)
+        store, _ = convert(source, Path(folder), {"zarr": {"chunk": 2} | zarr})
+        assert exported(store) == source.read_bytes()
+
+
+@pytest.mark.parametrize("colours", [("R", "G", "B"), ("R", "G", "B", "A")])
+@pytest.mark.parametrize("times", [(), (3,)])
+def test_colours_come_back_as_colours(tmp_path, colours, times):
+    dtype = np.dtype([(colour, "u1") for colour in colours])
+    shape = (5, 6, 7, *times)
+    rng = np.random.default_rng(0)
+    voxels = np.frombuffer(rng.bytes(int(np.prod(shape)) * len(colours)), dtype)
+    image = nibabel.Nifti1Image(voxels.reshape(shape, order="F"), np.diag([2, 3, 4, 1]))
+    image.header["intent_code"], image.header["intent_p1"] = 1007, 3
+    image.to_filename(tmp_path / "a.nii")
+    store, sample = convert(tmp_path / "a.nii", tmp_path, {"zarr": {"chunk": 4}})
+    assert sample.levels[0].shape == (*times, len(colours), 7, 6, 5)
+    assert exported(store) == (tmp_path / "a.nii").read_bytes()
+    level = nibabel.Nifti1Image.from_bytes(exported(store, 1))
+    assert (level.shape, level.get_data_dtype()) == ((2, 3, 3, *times), dtype)
+    assert [channel["color"] for channel in sample.channels][:3] == ["FF0000", "00FF00", "0000FF"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_level_comes_back_where_it_lies(tmp_path, kind):
+    affine = nibabel.affines.from_matvec(
+        nibabel.eulerangles.euler2mat(0.3, 0.2, 0.1) * [1, 2, 3], (-10, 20, 5)
+    )
+    voxels = np.random.default_rng(0).integers(0, 99, (20, 18, 16, 2)).astype("i2")
+    type_ = nibabel.Nifti1Image if kind is KINDS[0] else nibabel.Nifti2Image
+    image = type_(voxels, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.to_filename(tmp_path / "a.nii")
+    store, sample = convert(tmp_path / "a.nii", tmp_path, {"zarr": {"chunk": 8}})
+    for level in (1, 2):
+        back = type_.from_bytes(exported(store, level))
+        middle = np.array([2**level - 1] * 3) / 2
+        expected = nibabel.affines.apply_affine(image.affine, middle)
+        np.testing.assert_allclose(back.affine[:3, 3], expected, rtol=1e-6)
+        np.testing.assert_allclose(back.header.get_qform(), back.affine, atol=1e-4)
+        np.testing.assert_allclose(back.affine[:3, :3], image.affine[:3, :3] * 2**level, rtol=1e-6)
+        assert back.shape[:3] == sample.levels[level].shape[:0:-1]
+        assert back.header.get_xyzt_units() == ("mm", "sec")
+    np.testing.assert_array_equal(
+        nibabel.load(tmp_path / "level-1.nii.gz").dataobj[0, 0, 0],
+        np.rint(voxels[:2, :2, :2].mean((0, 1, 2))),
+    )
+
+
+def test_a_pair_of_files_comes_back_as_one(tmp_path):
+    voxels = np.arange(120, dtype=">i2").reshape(4, 5, 6)
+    image = nibabel.Nifti1Pair(voxels, np.eye(4), nibabel.Nifti1Header(endianness=">"))
+    image.to_filename(tmp_path / "a.img")
+    store, _ = convert(tmp_path / "a.hdr", tmp_path)
+    found = exported(store)
+    assert found[352:] == (tmp_path / "a.img").read_bytes()
+    expected = nifti.fields((tmp_path / "a.hdr").read_bytes())
+    expected["magic"], expected["vox_offset"] = b"n+1", 352
+    assert found[:348] == expected.tobytes()
+
+
+def test_an_export_is_streamed_and_the_same_each_time(tmp_path, monkeypatch, mri):
+    shutil.copy(mri / "anatomical.nii", tmp_path)
+    store, _ = convert(tmp_path / "anatomical.nii", tmp_path)
+    whole = exported(store)
+    file = (tmp_path / "level-0.nii.gz").read_bytes()
+    monkeypatch.setattr(export, "SLAB_BYTES", 1)
+    assert exported(store) == whole == (mri / "anatomical.nii").read_bytes()
+    assert gzip.decompress(file) == whole
+    assert list(tmp_path.glob("*.tmp")) == []

@@ -1,0 +1,82 @@
+"""Windows of channels, from the values of an image."""
+
+import numpy as np
+import pytest
+
+from neurozarr import ome, windows
+from neurozarr.windows import PERCENTILES
+
+
+def stored(group, values, **options):
+    array = group.create_array("0", values.shape, values.dtype, **options)
+    array[...] = values
+    return array
+
+
+def test_a_channel_is_shown_between_percentiles_of_its_own_values(group):
+    rng = np.random.default_rng(0)
+    values = np.stack([rng.normal(mean, 1, (20, 30, 40)) for mean in (5, 500)]).astype("f4")
+    values[0, 0, 0, :9] = np.nan
+    values[1, 0, 0, 0] = np.inf
+    found = windows.windows(stored(group, values), 0, -9.0, 999.0)
+    for (least, most, start, end), channel in zip(found, values, strict=True):
+        finite = np.sort(channel[np.isfinite(channel)])
+        assert (least, most) == (-9, 999)
+        assert start == finite[round(PERCENTILES[0] / 100 * (finite.size - 1))]
+        assert end == finite[round(PERCENTILES[1] / 100 * (finite.size - 1))]
+        assert all(type(value) is float for value in (least, most, start, end))
+
+
+def test_of_a_series_the_middle_volume_is_looked_at(group):
+    values = np.zeros((5, 4, 4, 4), "i2")
+    values[2] = np.arange(64).reshape(4, 4, 4)
+    values[4] = 9999
+    ((_, _, start, end),) = windows.windows(stored(group, values), None, 0, 9999)
+    assert (start, end) == (0, 63)
+
+
+@pytest.mark.parametrize(
+    ("values", "extremes", "expected"),
+    [
+        (np.full((4, 4, 4), 7, "u1"), (0, 9), (0, 9, 0, 9)),
+        (np.full((4, 4, 4), 7, "u1"), (7, 7), (7, 8, 7, 8)),
+        (np.full((4, 4, 4), np.nan, "f4"), (0.0, 1.0), (0, 1, 0, 1)),
+    ],
+)
+def test_no_window_is_empty(group, values, extremes, expected):
+    assert windows.windows(stored(group, values), None, *extremes) == [expected]
+
+
+def test_a_volume_too_large_to_be_read_is_shown_whole(group, monkeypatch):
+    monkeypatch.setattr(windows, "MOST_BYTES", 63)
+    values = np.arange(64, dtype="u1").reshape(4, 4, 4)
+    assert windows.windows(stored(group, values), None, 0, 200) == [(0, 200, 0, 200)]
+
+
+def test_channels_have_the_names_and_colours_that_are_given_or_others():
+    assert ome.channels(1) == [{"color": "FFFFFF", "active": True}]
+    assert [channel["color"] for channel in ome.channels(7)][:4] == [
+        *("FF0000", "00FF00", "0000FF", "FF00FF")
+    ]
+    found = ome.channels(2, names=["DAPI", "GFP"], colors=["0000ff", "00FF00"])
+    assert [channel["label"] for channel in found] == ["DAPI", "GFP"]
+    assert [channel["color"] for channel in found] == ["0000FF", "00FF00"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_channels_stand_beside_the_multiscales(version):
+    attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version=version)
+    found = ome.with_windows(attributes, ome.channels(1), [(0.0, 9.0, 1.0, 8.0)])
+    image = found.get("ome", found)
+    assert image["omero"] == {
+        "channels": [
+            {
+                "color": "FFFFFF",
+                "active": True,
+                "window": {"min": 0, "max": 9, "start": 1, "end": 8},
+            }
+        ],
+        "rdefs": {"model": "greyscale"},
+    }
+    assert "multiscales" in image
+    assert ome.with_windows(attributes, [], []) == attributes
