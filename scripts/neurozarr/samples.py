@@ -26,6 +26,12 @@ from neurozarr.sources import Source, open_source, stem
 COLUMNS = ("sample", "source", "axes", "voxel_size", "unit")
 #: Options that hold for the whole run: they decide the names of the files in a store.
 RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
+#: What NIfTI-Zarr 1.0.rc1 asks of arrays on Zarr v2 (sections 2.1 and 2.2).
+_NIFTI_ZARR_2 = {
+    "order": ("F",),
+    "compressor": ("blosc", "zlib"),
+    "dimension_separator": ("/",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +73,25 @@ class Sample:
 
     @cached_property
     def zarr(self) -> ZarrConfig:
-        """How the store is written."""
-        pyramid_options = dict(self.options["pyramid"])
-        del pyramid_options["mode"]
-        return ZarrConfig(
-            **self.options["zarr"],
-            **pyramid_options,
-            ome_version=self.options["ome"]["ome_version"],
-        )
+        """How the store is written.
+
+        Raises
+        ------
+        ValueError
+            The options contradict each other, or a specification.
+        """
+        options = {**self.options["zarr"], **self.options["pyramid"]}
+        del options["mode"]
+        if options["order"] == "auto":
+            options["order"] = "F" if options["zarr_version"] == 2 else "C"
+        if self.options["nifti"]["nii"] and options["zarr_version"] == 2:
+            for name, allowed in _NIFTI_ZARR_2.items():
+                if options[name] not in allowed:
+                    raise ValueError(
+                        f"zarr.{name} is {options[name]!r}, but NIfTI-Zarr on Zarr v2 has "
+                        f"{' or '.join(map(repr, allowed))} alone; or set nifti: {{nii: false}}"
+                    )
+        return ZarrConfig(**options, ome_version=self.options["ome"]["ome_version"])
 
     @property
     def mode(self) -> str:

@@ -8,16 +8,17 @@ import nibabel
 import numpy as np
 import pytest
 
-from neurozarr import ZarrConfig, plan
+from neurozarr import ZarrConfig, export, plan
 from neurozarr.sources import open_source
 
-# Writes two levels of a volume, and prints the largest size of its memory (that of mapped files
-# aside) in MB.
+# Writes two levels of a volume, and the first of them as a NIfTI file, and prints the largest size
+# of its memory (that of mapped files aside) in MB.
 JOB = """
 import json, sys, threading, time
 from pathlib import Path
 import neurozarr
-from neurozarr import voxels
+from neurozarr import export, voxels
+from neurozarr.headers import file_header
 from neurozarr.sources import open_source
 
 def anonymous():
@@ -43,6 +44,9 @@ peaks = []
 for work in (
     lambda: voxels.write_base(source, base, threads=2),
     lambda: voxels.write_level(base, child, threads=2),
+    lambda: export.write_nifti(
+        base, "zyx", file_header(source.nifti_header), Path(sys.argv[2], "a.nii.gz"), colours=False
+    ),
 ):
     peak = 0
     work()
@@ -85,6 +89,7 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
         allowed = [
             plan.base_memory_mb(levels[0], 2, row=row if source.in_order else None),
             levels[1].memory_mb(2),
+            export.memory_mb(source.shape, levels[0].chunks, "zyx", source.dtype),
         ]
         found = json.loads(done.stdout)
         assert all(f < a for f, a in zip(found, allowed, strict=True)), (found, allowed)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurozarr import export, nifti
+import neurozarr
+from neurozarr import export, nifti, sources
 from neurozarr.samples import read_run
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.export_nifti import export_nifti
@@ -19,6 +20,8 @@ from neurozarr.steps.nifti_header import publish_header
 from neurozarr.steps.ome_metadata import publish_image
 from neurozarr.steps.pyramid_level import write_level
 from neurozarr.steps.write_base import write_base
+
+from .volumes import Volume, volume
 
 SCHEMAS = Path(__file__).parents[2] / "config/schemas"
 DRIVER = "tensorstore"
@@ -189,3 +192,37 @@ def test_an_export_is_streamed_and_the_same_each_time(tmp_path, monkeypatch, mri
     assert exported(store) == whole == (mri / "anatomical.nii").read_bytes()
     assert gzip.decompress(file) == whole
     assert list(tmp_path.glob("*.tmp")) == []
+
+
+class ArrayFile(Volume):
+    """An .npy file, as a family of sources for dtypes that NIfTI lacks."""
+
+    suffixes = (".npy",)
+
+    @classmethod
+    def open(cls, path, *, axes=None):
+        return volume(np.load(path), kind=cls, files=(path,))
+
+
+@pytest.mark.parametrize(("dtype", "wider"), [("bool", "u1"), ("f2", "f4")])
+@pytest.mark.parametrize("nii", [True, False])
+def test_dtypes_that_nifti_lacks_are_widened_in_a_nifti_zarr_alone(
+    tmp_path, monkeypatch, dtype, wider, nii
+):
+    monkeypatch.setattr(sources, "FAMILIES", (ArrayFile,))
+    voxels = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(dtype)
+    np.save(tmp_path / "a.npy", voxels)
+    config = {"nifti": {"nii": nii, "orientation": "axial"}, "pyramid": {"mode": "stride"}}
+    store, sample = convert(tmp_path / "a.npy", tmp_path, config | {"zarr": {"chunk": 4}})
+    array = neurozarr.open_array(store / "0", "r")
+    assert array.dtype == sample.dtype == np.dtype(wider if nii else dtype)
+    np.testing.assert_array_equal(array[...], voxels)
+    axes = neurozarr.open_group(store, "r").attrs["ome"]["multiscales"][0]["axes"]
+    assert [axis["orientation"]["value"].split("-")[0] for axis in axes] == [
+        *("inferior", "anterior", "right")
+    ]
+    if nii:
+        back = nibabel.Nifti1Image.from_bytes(exported(store))
+        assert back.get_data_dtype() == np.dtype(wider)
+        np.testing.assert_array_equal(back.dataobj, voxels.T.astype(wider))
+        assert nibabel.aff2axcodes(back.affine) == ("L", "P", "S")

@@ -222,3 +222,24 @@ def test_levels_to_export_must_be_there(read):
     sample = read({"source": "a.nii", "export": {"levels": [0, 9]}})[1]["a"]
     with pytest.raises(ConfigError, match=r"export.levels is \[0, 9\], but the last level of"):
         _ = sample.export_levels
+
+
+@pytest.mark.parametrize(
+    ("zarr", "message"),
+    [
+        ({"order": "C"}, "zarr.order is 'C', but NIfTI-Zarr on Zarr v2 has 'F' alone"),
+        ({"compressor": "gzip"}, "zarr.compressor is 'gzip', .* has 'blosc' or 'zlib' alone"),
+        ({"compressor": None}, "zarr.compressor is None"),
+        ({"dimension_separator": "."}, "zarr.dimension_separator is '.'"),
+    ],
+)
+def test_what_nifti_zarr_forbids_on_zarr_v2_is_refused_for_it_alone(read, zarr, message):
+    config = {"source": "a.nii", "zarr": {"zarr_version": 2} | zarr}
+    with pytest.raises(ConfigError, match=message):
+        read(config)
+    read(config | {"nifti": {"nii": False}})
+
+
+@pytest.mark.parametrize(("version", "order"), [(2, "F"), (3, "C")])
+def test_the_layout_of_chunks_is_what_the_version_asks_for(read, version, order):
+    assert read({"source": "a.nii", "zarr": {"zarr_version": version}})[1]["a"].zarr.order == order

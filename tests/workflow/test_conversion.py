@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 
+import ngff_zarr
 import nibabel
 import niizarr
 import numpy as np
@@ -13,6 +14,8 @@ import tensorstore
 import yaozarrs
 import zarr
 from nibabel.openers import ImageOpener
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Reader
 
 from neurozarr.pyramid import downsample
 
@@ -127,6 +130,46 @@ def test_the_metadata_says_what_the_source_says(converted, sample):
     assert (found["name"], found["type"]) == (sample, "mean")
     names = converted.array(sample, 0).metadata.to_dict().get("dimension_names")
     assert names in (None, tuple(axis["name"] for axis in axes), [axis["name"] for axis in axes])
+
+
+def placement(converted, sample, level):
+    """Spatial scale and translation of a level, by the header of the source."""
+    sizes = [float(zoom) for zoom in converted.image(sample).header.get_zooms()[2::-1]]
+    return [size * 2**level for size in sizes], [size * (2**level - 1) / 2 for size in sizes]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@every_sample
+def test_ome_zarr_py_finds_every_level_where_it_lies(converted, sample):
+    (node, *_) = Reader(parse_url(str(converted.store(sample))))()
+    axes = [axis["name"] for axis in node.metadata["axes"]]
+    assert axes == list("tzyx")[-len(axes) :]
+    assert len(node.data) == converted.levels(sample)
+    for level, voxels in enumerate(node.data):
+        np.testing.assert_array_equal(voxels, converted.array(sample, level)[...])
+        scale, shift = placement(converted, sample, level)
+        found = {step["type"]: step for step in node.metadata["coordinateTransformations"][level]}
+        np.testing.assert_allclose(found["scale"]["scale"][-3:], scale)
+        np.testing.assert_allclose(found["translation"]["translation"][-3:], shift)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("zarr_version", [2, 3])
+def test_ngff_zarr_finds_every_level_where_it_lies(make_workflow, mri, zarr_version):
+    # Not as part of the formats above: it reads no zlib.
+    workflow = make_workflow({"source": [str(mri / SOURCES[T1]), str(mri / SOURCES[SERIES])]})
+    workflow.config["zarr"] = {"zarr_version": zarr_version, "chunk": 16}
+    workflow()
+    converted = Converted(workflow, mri)
+    for sample, axes in ((T1, "zyx"), (SERIES, "tzyx")):
+        images = ngff_zarr.from_ngff_zarr(str(converted.store(sample))).images
+        assert len(images) == converted.levels(sample)
+        for level, image in enumerate(images):
+            assert "".join(image.dims) == axes
+            np.testing.assert_array_equal(image.data, converted.array(sample, level)[...])
+            scale, shift = placement(converted, sample, level)
+            np.testing.assert_allclose([image.scale[axis] for axis in "zyx"], scale)
+            np.testing.assert_allclose([image.translation[axis] for axis in "zyx"], shift)
 
 
 @every_sample
