@@ -106,7 +106,7 @@ class Level:
         unit = math.prod(sub_block(self.chunks, self.write_unit, self.dtype))
         steps = (1,) * (len(self.chunks) - 3) + (2,) * 3
         window = 8 * math.prod(sub_block_below(self.chunks, steps[-len(self.chunks) :], self.dtype))
-        voxels = (threads + 1) * (2 * window + 3 * unit)
+        voxels = (threads + 2) * (2 * window + 3 * unit)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
 
 
@@ -360,7 +360,7 @@ def base_memory_mb(level: Level, threads: int, *, row: Sequence[int] | None = No
     be read in order, two rows of units are held as well, whose shape is ``row``.
     """
     unit = math.prod(sub_block(level.chunks, level.write_unit, level.dtype))
-    voxels = (threads + 1) * 3 * unit
+    voxels = (threads + 2) * 3 * unit
     if row is not None:
         voxels += 2 * math.prod(row)
     return BASE_MEMORY_MB + math.ceil(voxels * level.dtype.itemsize / 1e6)

@@ -103,8 +103,9 @@ def write_base(
     region
         What to copy, in whole shards (chunks where there are none); None for all.
     threads
-        How many sub-blocks are read, encoded and written at once. Of a source that can only be
-        read in order, a row of them is read at a time, by one thread.
+        How many sub-blocks are read and encoded at once; one more waits for its file, or to be
+        encoded. Of a source that can only be read in order, a row of them is read at a time, by
+        one thread.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def write_base(
         array[part] = voxels
         return summarize(voxels, number)
 
-    return merge(for_each(write, enumerate(parts()), threads=threads))
+    return merge(for_each(write, enumerate(parts()), threads=threads + 1))
 
 
 def write_level(
@@ -153,7 +154,7 @@ def write_level(
     mode
         How a window of voxels becomes one (see `neurozarr.pyramid.downsample`).
     threads
-        How many sub-blocks are made at once.
+        How many sub-blocks are made at once; one more waits for its file, or to be encoded.
 
     Returns
     -------
@@ -176,7 +177,7 @@ def write_level(
         return summarize(voxels, number)
 
     parts = regions(region or whole(child.shape), box)
-    return merge(for_each(write, enumerate(parts), threads=threads))
+    return merge(for_each(write, enumerate(parts), threads=threads + 1))
 
 
 def _shift(inner: Region, outer: Region) -> Region:
