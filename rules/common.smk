@@ -92,6 +92,12 @@ def block_threads(wildcards):
     )
 
 
+def block_minutes(wildcards, threads, attempt):
+    """How long a block may take; longer when it is tried again."""
+    level = sample(wildcards).levels[int(wildcards.get("level", 0))]
+    return attempt * level.minutes(int(wildcards.block), threads)
+
+
 def parent_array(wildcards):
     """The array of the level above."""
     return expand(ARRAY, sample=wildcards.sample, level=int(wildcards.level) - 1)

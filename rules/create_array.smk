@@ -13,6 +13,7 @@ rule create_array:
         "logs/{sample}/create_array_{level}.log",
     benchmark:
         "benchmarks/{sample}/create_array_{level}.tsv"
+    localrule: True
     conda:
         "../envs/neurozarr.yaml"
     threads: 1

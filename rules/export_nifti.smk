@@ -13,7 +13,8 @@ rule export_nifti:
         "../envs/neurozarr.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards: sample(wildcards).export_memory_mb,
+        mem_mb=lambda wildcards, attempt: attempt * sample(wildcards).export_memory_mb,
+        runtime=lambda wildcards, attempt: attempt * level(wildcards).export_minutes,
     params:
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:

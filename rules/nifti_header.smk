@@ -10,6 +10,7 @@ rule nifti_header:
     benchmark:
         "benchmarks/{sample}/nifti_header.tsv"
     priority: 4
+    localrule: True
     conda:
         "../envs/neurozarr.yaml"
     threads: 1

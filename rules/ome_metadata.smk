@@ -10,6 +10,7 @@ rule ome_metadata:
     benchmark:
         "benchmarks/{sample}/ome_metadata.tsv"
     priority: 3
+    localrule: True
     conda:
         "../envs/neurozarr.yaml"
     threads: 1

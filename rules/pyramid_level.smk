@@ -17,9 +17,10 @@ rule pyramid_level:
         "../envs/neurozarr.yaml"
     threads: block_threads
     resources:
-        mem_mb=lambda wildcards, threads: sample(wildcards).memory_mb(
-            int(wildcards.level), threads
+        mem_mb=lambda wildcards, threads, attempt: (
+            attempt * sample(wildcards).memory_mb(int(wildcards.level), threads)
         ),
+        runtime=block_minutes,
     params:
         region=lambda wildcards: region(wildcards, wildcards.level),
         mode=lambda wildcards: sample(wildcards).mode,

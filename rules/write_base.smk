@@ -14,7 +14,10 @@ rule write_base:
         "../envs/neurozarr.yaml"
     threads: block_threads
     resources:
-        mem_mb=lambda wildcards, threads: sample(wildcards).memory_mb(0, threads),
+        mem_mb=lambda wildcards, threads, attempt: (
+            attempt * sample(wildcards).memory_mb(0, threads)
+        ),
+        runtime=block_minutes,
     params:
         path=lambda wildcards: str(sample(wildcards).path),
         axes=lambda wildcards: sample(wildcards).axes,

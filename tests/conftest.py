@@ -1,8 +1,12 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import nibabel
 import pytest
+
+from .runs import Workflow
 
 ROOT = Path(__file__).parents[1]
 MRI = Path(nibabel.__file__).parent / "tests" / "data"
@@ -18,6 +22,40 @@ def root() -> Path:
 def mri() -> Path:
     """Real images, which come with nibabel."""
     return MRI
+
+
+@pytest.fixture(scope="session")
+def make_workflow(root: Path, tmp_path_factory) -> Callable[[dict], Workflow]:
+    """Makes a workflow with a configuration, in an empty directory of its own."""
+    return lambda config: Workflow(root, tmp_path_factory.mktemp("run"), config)
+
+
+@pytest.fixture
+def workflow(make_workflow, mri: Path) -> Workflow:
+    """A conversion, not yet run, of a real T1 into three levels."""
+    made = make_workflow({"source": "anatomical.nii", "zarr": {"chunk": 16}})
+    shutil.copy(mri / "anatomical.nii", made.directory)
+    return made
+
+
+@pytest.fixture
+def converted(workflow):
+    """The same, run."""
+    workflow()
+    return workflow
+
+
+@pytest.fixture
+def fresh(make_workflow):
+    """The store that the same configuration gives when nothing was there."""
+
+    def fresh(workflow):
+        other = make_workflow(workflow.config)
+        shutil.copy(workflow.directory / workflow.config["source"], other.directory)
+        other()
+        return other.tree()
+
+    return fresh
 
 
 hypothesis.settings.register_profile(

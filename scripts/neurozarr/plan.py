@@ -28,6 +28,12 @@ SUB_BLOCK_BYTES = 2**22
 #: Threads of a job: more gain little, as jobs run side by side.
 MAX_THREADS = 4
 
+#: Minutes that a job has to start and to read its files, beside what its voxels take.
+MIN_MINUTES = 10
+
+#: Voxels that one thread compresses for a NIfTI file, in bytes a second, on a slow node.
+GZIP_BYTES_PER_SECOND = 2e7
+
 #: Memory of a job that holds no voxels, in MB: the interpreter and its libraries.
 BASE_MEMORY_MB = 300
 
@@ -50,6 +56,8 @@ class Level:
         Data type of the voxels.
     document
         The Zarr metadata of the array.
+    bytes_per_second
+        Voxels that one thread encodes on a slow node.
     """
 
     shape: tuple[int, ...]
@@ -58,6 +66,7 @@ class Level:
     block: tuple[int, ...]
     dtype: np.dtype[Any]
     document: Document
+    bytes_per_second: float
 
     @property
     def blocks(self) -> int:
@@ -97,6 +106,18 @@ class Level:
         share = MAX_THREADS if cores is None else -(-cores // self.blocks)
         return min(parts, share, MAX_THREADS)
 
+    def minutes(self, block: int, threads: int) -> int:
+        """Minutes that a job may take to write a block, on a slow node: ask for no less."""
+        shape = [side.stop - side.start for side in self.region(block)]
+        size = math.prod(shape) * self.dtype.itemsize
+        return MIN_MINUTES + math.ceil(size / self.bytes_per_second / threads / 60)
+
+    @property
+    def export_minutes(self) -> int:
+        """Minutes that a job may take to write this level as a NIfTI file."""
+        size = math.prod(self.shape) * self.dtype.itemsize
+        return MIN_MINUTES + math.ceil(size / GZIP_BYTES_PER_SECOND / 60)
+
     def memory_mb(self, threads: int) -> int:
         """Memory of a job that writes a block of this level from the last one, in MB.
 
@@ -108,6 +129,21 @@ class Level:
         window = 8 * math.prod(sub_block_below(self.chunks, steps[-len(self.chunks) :], self.dtype))
         voxels = (threads + 2) * (2 * window + 3 * unit)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
+
+
+def bytes_per_second(config: ZarrConfig) -> float:
+    """Voxels that one thread encodes: a quarter of what was measured, for slow nodes and disks."""
+    settings = config.compressor_settings()
+    match config.compressor:
+        case None:
+            return 1e8
+        case "blosc" if settings["cname"] != "zlib":
+            level = settings["clevel"] if settings["cname"] == "zstd" else 1
+        case "zstd":
+            level = settings["level"]
+        case _:
+            return 5e6
+    return 5e7 if level < 4 else 1e7 if level < 7 else 2.5e6
 
 
 def spatial_ndim(ndim: int) -> int:
@@ -187,6 +223,7 @@ def plan_levels(
                 config=config,
                 dimension_names=axes,
             ),
+            bytes_per_second=bytes_per_second(config),
         )
         for level_shape, block in zip(shapes, blocks, strict=True)
     )

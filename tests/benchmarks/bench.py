@@ -26,6 +26,8 @@ PEERS = ROOT / ".venv-bench/bin/python"
 TOOLS = ("nii2zarr", "ngff-zarr", "ome-zarr-py", "stack-to-chunk")
 THREADS = 2
 REPEAT = int(os.environ.get("REPEAT", "2"))
+#: Names of the cases that are run; all, where none is named.
+CASES = os.environ.get("CASES", "").split()
 LARGE = os.environ.get("LARGE") == "1"
 
 #: Codecs of a run: what each tool does by itself, and the same one for all.
@@ -107,7 +109,7 @@ def make_cases(folder):
         write_nifti(path, (96, 96, 64), "i2", camera(96))
     if LARGE:
         add("uint16-1536", 1536, "u2", camera(1536))
-    return cases
+    return {name: cases[name] for name in CASES or cases}
 
 
 # Measuring

@@ -222,6 +222,19 @@ def test_a_block_is_written_by_as_many_threads_as_it_has_sub_blocks_up_to_four()
     assert sharded[0].threads(0) == 2
 
 
+def test_a_job_is_given_the_time_that_its_voxels_take_with_its_codec():
+    def minutes(threads=1, **options):
+        config = ZarrConfig(**options)
+        return plan.plan_levels((1024,) * 3, UINT16, "zyx", config)[0].minutes(0, threads)
+
+    fast, slow = minutes(), minutes(compressor_options={"clevel": 5})
+    slowest = minutes(compressor="gzip")
+    assert plan.MIN_MINUTES < minutes(compressor=None) <= fast < slow < slowest
+    assert minutes(4, compressor="gzip") < slowest / 2
+    small = plan.plan_levels((9, 9, 9), UINT16, "zyx", ZarrConfig())[0]
+    assert small.minutes(0, 1) == small.export_minutes == plan.MIN_MINUTES + 1
+
+
 def test_blocks_share_the_cores_of_a_machine():
     levels = plan.plan_levels(
         (512, 512, 512), UINT16, "zyx", ZarrConfig(), block_mb=70, max_jobs=100

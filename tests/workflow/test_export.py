@@ -17,7 +17,6 @@ REFUSED = {
     "row_major.dconn.nii": "holds no volume on a grid",  # a matrix of six dimensions
     "nifti1.hdr": "is missing",  # a header without its voxels
     "nifti2.hdr": "is missing",
-    "standard.nii.gz": "only images of 3 to 5 dimensions",
     "analyze.hdr": "is missing",
 }
 

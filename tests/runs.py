@@ -1,7 +1,8 @@
+"""Runs of the workflow, as programs of their own."""
+
 import hashlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 import yaml
 import zarr
 
@@ -46,6 +46,7 @@ class Workflow:
     root: Path
     directory: Path
     config: dict = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def command(self, *args: str) -> list[str]:
         (self.directory / "config.yaml").write_text(yaml.safe_dump(self.config))
@@ -62,6 +63,7 @@ class Workflow:
         done = subprocess.run(
             self.command(*args),
             cwd=self.directory,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -101,37 +103,3 @@ class Workflow:
             for path in sorted(store.rglob("*"))
             if path.is_file()
         }
-
-
-@pytest.fixture(scope="session")
-def make_workflow(root: Path, tmp_path_factory) -> Callable[[dict], Workflow]:
-    """Makes a workflow with a configuration, in an empty directory of its own."""
-    return lambda config: Workflow(root, tmp_path_factory.mktemp("run"), config)
-
-
-@pytest.fixture
-def workflow(make_workflow, mri: Path) -> Workflow:
-    """A conversion, not yet run, of a real T1 into three levels."""
-    made = make_workflow({"source": "anatomical.nii", "zarr": {"chunk": 16}})
-    shutil.copy(mri / "anatomical.nii", made.directory)
-    return made
-
-
-@pytest.fixture
-def converted(workflow):
-    """The same, run."""
-    workflow()
-    return workflow
-
-
-@pytest.fixture
-def fresh(make_workflow):
-    """The store that the same configuration gives when nothing was there."""
-
-    def fresh(workflow):
-        other = make_workflow(workflow.config)
-        shutil.copy(workflow.directory / workflow.config["source"], other.directory)
-        other()
-        return other.tree()
-
-    return fresh

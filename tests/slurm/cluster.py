@@ -1,0 +1,157 @@
+"""A SLURM cluster of one node, on this machine, from the programs that Debian packages."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+#: Where the programs of SLURM look for their configuration, jobs within jobs included: an executor
+#: takes SLURM_CONF away from them.
+CONFIGURED = Path("/etc/slurm/slurm.conf")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
+
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+CredType=cred/munge
+SlurmctldPort={controller}
+SlurmdPort={node}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SlurmdParameters=config_overrides
+SchedulerParameters=batch_sched_delay=0,sched_interval=2
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MailProg=/bin/true
+KillWait=2
+MinJobAge=300
+ReturnToService=2
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=8000 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=60 State=UP
+"""
+CGROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n"
+
+
+def missing() -> list[str]:
+    """What this machine lacks to be a cluster."""
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    lacking = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
+    if os.geteuid() != 0:
+        lacking.append("the rights of root")
+    if CONFIGURED.exists():
+        lacking.append(f"a machine without a cluster of its own ({CONFIGURED} is there)")
+    return lacking
+
+
+class Cluster:
+    """Daemons that run from `start` to `stop`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+        self._daemons: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start munged, slurmctld and slurmd, and wait until the node can take jobs."""
+        for name in ("munge", "state", "spool"):
+            (self.folder / name).mkdir(parents=True)
+        for folder in (self.folder, *self.folder.parents):
+            if folder.stat().st_uid == 0 and folder != Path("/"):
+                folder.chmod(folder.stat().st_mode | 0o055)
+        key = self.folder / "munge" / "key"
+        key.write_bytes(secrets.token_bytes(128))
+        key.chmod(0o600)
+        shutil.chown(self.folder / "munge", "munge", "munge")
+        shutil.chown(key, "munge", "munge")
+        host = socket.gethostname().split(".")[0]
+        controller, node = free_port(), free_port()
+        (self.folder / "slurm.conf").write_text(
+            CONFIGURATION.format(folder=self.folder, host=host, controller=controller, node=node)
+        )
+        CONFIGURED.parent.mkdir(exist_ok=True)
+        CONFIGURED.symlink_to(self.folder / "slurm.conf")
+        CONFIGURED.with_name("cgroup.conf").write_text(CGROUPS)
+        options = {name: f"{self.folder}/munge/{name}" for name in ("socket", "log", "seed", "pid")}
+        self._run(
+            *("runuser", "-u", "munge", "--", "munged", "--foreground", "--force"),
+            *("--key-file", str(key), "--socket", options["socket"]),
+            *("--log-file", options["log"], "--seed-file", options["seed"]),
+            *("--pid-file", options["pid"]),
+        )
+        self._wait(lambda: Path(options["socket"]).exists(), "munged")
+        self._run("slurmctld", "-D", "-c")
+        self._run("slurmd", "-D", "-c")
+        self._wait(lambda: "idle" in self.command("sinfo", "--noheader", "-o", "%T"), "slurmd")
+
+    def stop(self) -> None:
+        """Stop every daemon, and every job."""
+        self.command("scancel", "--user", "root", check=False)
+        self._stop_daemons()
+        CONFIGURED.unlink(missing_ok=True)
+        CONFIGURED.with_name("cgroup.conf").unlink(missing_ok=True)
+
+    def _stop_daemons(self) -> None:
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+        for daemon in self._daemons:
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+
+    def command(self, *command: str, check: bool = True) -> str:
+        """What a program of SLURM prints."""
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _run(self, *command: str) -> None:
+        with (self.folder / f"{len(self._daemons)}.out").open("wb") as output:
+            self._daemons.append(
+                subprocess.Popen(
+                    command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+                )
+            )
+
+    def _wait(self, condition, name: str) -> None:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                if condition():
+                    return
+            except AssertionError:
+                pass
+            assert time.monotonic() < end, f"{name} did not start:\n{self._logs()}"
+            time.sleep(0.2)
+
+    def _logs(self) -> str:
+        files = [*self.folder.glob("*.out"), *self.folder.glob("*.log")]
+        return "\n".join(f"{file.name}:\n{file.read_text()[-1500:]}" for file in files)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
