@@ -13,116 +13,16 @@ from hypothesis import strategies as st
 
 import neurozarr
 from neurozarr import export, nifti, sources
-from neurozarr.samples import read_run
-from neurozarr.steps.create_array import create_array
-from neurozarr.steps.export_nifti import export_nifti
-from neurozarr.steps.nifti_header import publish_header
-from neurozarr.steps.ome_metadata import publish_image
-from neurozarr.steps.pyramid_level import write_level
-from neurozarr.steps.write_base import write_base
 
+from .conversions import KINDS, convert, exported, headers, nifti_file
 from .volumes import Volume, volume
-
-SCHEMAS = Path(__file__).parents[2] / "config/schemas"
-DRIVER = "tensorstore"
-
-
-def convert(source, directory, config=None):
-    """Run every step; the store, and the sample that it is of."""
-    run, samples = read_run({"source": str(source)} | (config or {}), SCHEMAS)
-    (sample,) = samples.values()
-    sample.check()
-    store = directory / f"{sample.name}{run.suffix}"
-    file = "zarr.json" if run.zarr_version == 3 else ".zarray"
-    levels = []
-    for number, level in enumerate(sample.levels):
-        array, state = store / str(number) / file, directory / ".state" / str(number)
-        create_array(array.parent, level.document, receipt=state / "array.json")
-        options = {"driver": DRIVER, "threads": 1, "region": level.region(0)}
-        options |= {"array_receipt": state / "array.json", "receipt": state / "block.json"}
-        if number:
-            write_level(levels[-1][0], array, mode=sample.mode, **options)
-        else:
-            write_base(sample.path, array, axes=sample.axes, **options)
-        levels.append((array, state / "array.json", [state / "block.json"]))
-    channels = sample.channels
-    publish_image(store, sample.attributes, levels=levels, channels=channels, driver=DRIVER)
-    if run.nii:
-        publish_header(
-            sample.path,
-            store,
-            overrides=sample.overrides,
-            options=sample.header_options,
-            driver=DRIVER,
-            staging=directory / ".state/header",
-        )
-    return store, sample
-
-
-def exported(store, level=0):
-    """The bytes of a level as a NIfTI file."""
-    path = store.parent / f"level-{level}.nii.gz"
-    export_nifti(store, level, path, driver=DRIVER, threads=1)
-    return gzip.decompress(path.read_bytes())
-
-
-def nifti_file(path, header, voxels):
-    path.write_bytes(header + voxels.tobytes(order="F"))
-    return path
-
-
-KINDS = [nibabel.Nifti1Header, nibabel.Nifti2Header]
-DTYPES = ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", "c8", "c16"]
-numbers = st.floats(-1000, 1000, width=32)
-scales = st.one_of(st.floats(width=32), numbers)
-
-
-@st.composite
-def headers(draw):
-    """A header with voxels: any codes, units, forms, scale and text, in either byte order."""
-    order = draw(st.sampled_from("<>"))
-    header = draw(st.sampled_from(KINDS))(endianness=order)
-    header.set_data_shape(draw(st.lists(st.integers(1, 5), min_size=3, max_size=5)))
-    header.set_data_dtype(draw(st.sampled_from(DTYPES)))
-    header["pixdim"][1:] = draw(st.lists(st.floats(0.125, 9, width=32), min_size=7, max_size=7))
-    header["pixdim"][0] = draw(st.sampled_from([1, -1]))
-    header["sform_code"], header["qform_code"] = draw(st.tuples(*[st.integers(0, 5)] * 2))
-    for row in "xyz":
-        header[f"srow_{row}"] = draw(st.lists(numbers, min_size=4, max_size=4))
-        header[f"qoffset_{row}"] = draw(numbers)
-    for letter in "bcd":
-        header[f"quatern_{letter}"] = draw(st.floats(-0.5, 0.5, width=32))
-    codes = st.sampled_from([0, 1, 2, 3, 8, 10, 16, 18, 24, 26, 34])
-    header["xyzt_units"] = draw(codes)
-    header["intent_code"] = draw(st.sampled_from([0, 3, 1002, 1007, 2003]))
-    header["scl_slope"], header["scl_inter"] = draw(st.tuples(scales, numbers))
-    header["cal_max"], header["toffset"] = draw(st.tuples(scales, scales))
-    header["dim_info"] = draw(st.integers(0, 63))
-    header["slice_code"] = draw(st.integers(0, 6))
-    header["descrip"] = draw(st.binary(max_size=80))
-    header["intent_name"] = draw(st.binary(max_size=16))
-    extension = draw(st.sampled_from([b"", b"comment, in the words of its author"]))
-    size = header.template_dtype.itemsize
-    rest = b""
-    if extension:
-        length = -(-(8 + len(extension)) // 16) * 16
-        sizes = np.array([length, 6], f"{order}i4").tobytes()
-        rest = (sizes + extension).ljust(length, b"\0")
-    header["vox_offset"] = size + 4 + len(rest)
-    header["magic"] = header.single_magic
-    return header, header.binaryblock + bytes([bool(rest), 0, 0, 0]) + rest
 
 
 @settings(max_examples=30)
 @given(headers(), st.sampled_from([{}, {"zarr_version": 2, "order": "F"}, {"shard": 4}]))
 def test_every_byte_comes_back(made, zarr):
-    header, start = made
-    rng = np.random.default_rng(0)
-    dtype = header.get_data_dtype()
-    count = int(np.prod(header.get_data_shape())) * dtype.itemsize
-    voxels = np.frombuffer(rng.bytes(count), dtype).reshape(header.get_data_shape(), order="F")
     with tempfile.TemporaryDirectory() as folder:
-        source = nifti_file(Path(folder, "a.nii"), start, voxels)
+        source = nifti_file(Path(folder, "a.nii"), made)
         store, _ = convert(source, Path(folder), {"zarr": {"chunk": 2} | zarr})
         assert exported(store) == source.read_bytes()
 
