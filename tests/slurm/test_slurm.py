@@ -11,8 +11,8 @@ from .cluster import Cluster, missing
 
 #: What is quicker than on a cluster whose nodes are elsewhere and whose queue is long.
 HERE = (
-    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
-    *("--seconds-between-status-checks", "2", "--latency-wait", "10", "--slurm-no-account"),
+    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
+    *("--seconds-between-status-checks", "1", "--latency-wait", "10", "--slurm-no-account"),
 )
 
 
@@ -34,7 +34,7 @@ def cluster(tmp_path_factory):
 def on_cluster(cluster, make_workflow, mri, root):
     """A conversion in many blocks, not yet run, with the options that send it to the cluster."""
     made = make_workflow({"source": "anatomical.nii", "zarr": {"chunk": 16}})
-    made.config["resources"] = {"block_mb": 0.03}
+    made.config |= {"resources": {"block_mb": 0.06}, "pyramid": {"levels": 1}}
     made.environment = cluster.environment
     shutil.copy(mri / "anatomical.nii", made.directory)
     made.options = ("--workflow-profile", str(root / "profiles/slurm"), *HERE)
