@@ -291,8 +291,8 @@ class ZarrGroup(ZarrNode):
         multiscales_type
             How the pyramid was made; "" for nothing.
         ome_version
-            Version of OME-Zarr: 0.4 is meant for Zarr v2, 0.5 for Zarr v3. A warning is given
-            where they do not match.
+            Version of OME-Zarr: 0.4 is meant for Zarr v2, 0.5 and 0.6 for Zarr v3. A warning is
+            given where they do not match.
         """
         if ome.zarr_version(ome_version) != self.zarr_version:
             warnings.warn(

@@ -260,7 +260,7 @@ def make_header(
 def colours_were(raw: bytes, fitted: bytes) -> Document | None:
     """What `fit_header` changed in a header whose voxels were colours: fields, by their names.
 
-    None where they were not. With it, `as_colours` restores the header.
+    None where they were not. With it, `level_header` restores the header.
     """
     record = nifti.fields(raw)
     if int(record["datatype"]) not in _COLOURS or nifti.fields(fitted)["datatype"] != 2:

@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 NAMED = 5
 
 
-def write_array_receipt(receipt: Path, array: Path) -> None:
+def write_array_receipt(receipt: Path) -> None:
     """Say that an array was created, empty."""
-    write_json(receipt, {"array": os.fspath(array), "nonce": uuid.uuid4().hex})
+    write_json(receipt, {"nonce": uuid.uuid4().hex})
 
 
 def write_block_receipt(
@@ -65,7 +65,6 @@ def write_block_receipt(
     write_json(
         receipt,
         {
-            "array": os.fspath(array),
             "nonce": read_json(array_receipt)["nonce"],
             "region": [[side.start, side.stop] for side in region],
             "files": len(sizes),

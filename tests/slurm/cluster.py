@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={munge}/socket
 CredType=cred/munge
 SlurmctldPort={controller}
 SlurmdPort={node}
@@ -67,29 +68,31 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+        # Of its own, since it is another user's: what is above the folder need not be open to it.
+        self._munge = Path(tempfile.mkdtemp(prefix="munge-"))
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start munged, slurmctld and slurmd, and wait until the node can take jobs."""
-        for name in ("munge", "state", "spool"):
+        for name in ("state", "spool"):
             (self.folder / name).mkdir(parents=True)
-        for folder in (self.folder, *self.folder.parents):
-            if folder.stat().st_uid == 0 and folder != Path("/"):
-                folder.chmod(folder.stat().st_mode | 0o055)
-        key = self.folder / "munge" / "key"
+        self._munge.chmod(0o755)
+        key = self._munge / "key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
-        shutil.chown(self.folder / "munge", "munge", "munge")
-        shutil.chown(key, "munge", "munge")
+        for path in (self._munge, key):
+            shutil.chown(path, "munge", "munge")
         host = socket.gethostname().split(".")[0]
         controller, node = free_port(), free_port()
         (self.folder / "slurm.conf").write_text(
-            CONFIGURATION.format(folder=self.folder, host=host, controller=controller, node=node)
+            CONFIGURATION.format(
+                folder=self.folder, munge=self._munge, host=host, controller=controller, node=node
+            )
         )
         CONFIGURED.parent.mkdir(exist_ok=True)
         CONFIGURED.symlink_to(self.folder / "slurm.conf")
         CONFIGURED.with_name("cgroup.conf").write_text(CGROUPS)
-        options = {name: f"{self.folder}/munge/{name}" for name in ("socket", "log", "seed", "pid")}
+        options = {name: f"{self._munge}/{name}" for name in ("socket", "log", "seed", "pid")}
         self._run(
             *("runuser", "-u", "munge", "--", "munged", "--foreground", "--force"),
             *("--key-file", str(key), "--socket", options["socket"]),
@@ -105,6 +108,7 @@ class Cluster:
         """Stop every daemon, and every job."""
         self.command("scancel", "--user", "root", check=False)
         self._stop_daemons()
+        shutil.rmtree(self._munge)
         CONFIGURED.unlink(missing_ok=True)
         CONFIGURED.with_name("cgroup.conf").unlink(missing_ok=True)
 

@@ -29,5 +29,5 @@ def create_array(array: Path, document: Document, *, receipt: Path) -> None:
     if array.exists():
         shutil.rmtree(array)
     write_json(array / FILES[document["zarr_format"]][0], document)
-    receipts.write_array_receipt(receipt, array)
+    receipts.write_array_receipt(receipt)
     logger.info("%s: created, shape %s", array, document["shape"])
