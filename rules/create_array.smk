@@ -1,7 +1,8 @@
 rule create_array:
     input:
-        lambda wildcards: (
-            source(wildcards)
+        source=lambda wildcards: source(wildcards) if wildcards.level == "0" else [],
+        base=lambda wildcards: (
+            []
             if wildcards.level == "0"
             else expand(ARRAY_RECEIPT, sample=wildcards.sample, level=0)
         ),

@@ -2,6 +2,7 @@ rule nifti_header:
     input:
         source=source,
         template=header_template,
+        array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
         group=GROUP,
     output:
         HEADER,

@@ -1,7 +1,8 @@
 rule pyramid_level:
     input:
         parent=parent_array,
-        parent_blocks=parent_blocks,
+        # Not their times: what is repaired of a level leaves the next one as it is.
+        parent_blocks=ancient(parent_blocks),
         array=ARRAY,
         array_receipt=ARRAY_RECEIPT,
     output:

@@ -8,4 +8,5 @@ with logged(snakemake.log[0]):
         Path(snakemake.output.array).parent,
         snakemake.params.document,
         receipt=Path(snakemake.output.receipt),
+        source=[Path(file) for file in snakemake.input.source],
     )

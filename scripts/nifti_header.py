@@ -7,6 +7,7 @@ with logged(snakemake.log[0]):
     publish_header(
         Path(snakemake.params.path),
         Path(snakemake.output[0]).parent.parent,
+        array_receipt=Path(snakemake.input.array_receipt[0]),
         overrides=snakemake.params.overrides,
         options=snakemake.params.options,
         driver=snakemake.params.driver,

@@ -7,6 +7,7 @@ with logged(snakemake.log[0]):
     write_level(
         Path(snakemake.input.parent[0]),
         Path(snakemake.input.array),
+        parent_blocks=[Path(receipt) for receipt in snakemake.input.parent_blocks],
         region=tuple(slice(start, stop) for start, stop in snakemake.params.region),
         mode=snakemake.params.mode,
         driver=snakemake.params.driver,

@@ -11,26 +11,70 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import xxhash
+
 from neurozarr.chunks import Region, chunk_index, chunk_keys, file_grid
 from neurozarr.documents import FILES, Document, read_json, write_json
+from neurozarr.errors import ReceiptError
 
 if TYPE_CHECKING:
+    from neurozarr.fingerprints import Fingerprint
     from neurozarr.voxels import Summary
 
 logger = logging.getLogger(__name__)
 
-#: How many missing files an error names.
+#: How many damages an error names.
 NAMED = 5
 
+#: How much of a file is read at once for its checksum, in bytes.
+PIECE = 2**20
 
-def write_array_receipt(receipt: Path) -> None:
-    """Say that an array was created, empty."""
-    write_json(receipt, {"nonce": uuid.uuid4().hex})
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """What is not as it was written, or as it is to be.
+
+    Attributes
+    ----------
+    path
+        The array, or the group; or one of their files.
+    problem
+        What is wrong with it.
+    redo
+        The file of a job that repairs it: what that job leaves last.
+    level, chunk
+        The level, and the place of the file in the grid of the level's files; None of what has
+        none.
+    """
+
+    path: Path
+    problem: str
+    redo: Path
+    level: int | None = None
+    chunk: tuple[int, ...] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+def refuse(what: str, damages: Sequence[Damage]) -> None:
+    """Raise a ReceiptError that says what cannot be done because of which damages, if any."""
+    if damages:
+        found = "; ".join(map(str, damages[:NAMED]))
+        more = f"; and {len(damages) - NAMED} more" if len(damages) > NAMED else ""
+        redo = " ".join(dict.fromkeys(str(damage.redo) for damage in damages))
+        raise ReceiptError(f"{what}: {found}{more}. Run again with --forcerun {redo}")
+
+
+def write_array_receipt(receipt: Path, source: Mapping[str, Fingerprint]) -> None:
+    """Say that an array was created, empty, and what the source is, of level 0."""
+    write_json(receipt, {"nonce": uuid.uuid4().hex, "source": source})
 
 
 def write_block_receipt(
@@ -39,8 +83,9 @@ def write_block_receipt(
     region: Region,
     summary: Summary,
     *,
-    array_receipt: Path,
+    nonce: str,
     seconds: float,
+    threads: int,
 ) -> None:
     """Say that a block of an array was written, and log it.
 
@@ -52,27 +97,50 @@ def write_block_receipt(
         Metadata of the array.
     region, summary
         Which voxels were written, and what is known of them.
-    array_receipt
-        Receipt of the array.
+    nonce
+        Of the array, as its receipt had it before the first voxel was written.
     seconds
         How long it took.
+    threads
+        How many files are read at once, for their checksums.
     """
     array = array_file.parent
-    document = read_json(array_file)
-    sizes = [(array / key).stat().st_size for key in chunk_keys(document, region)]
-    size = sum(sizes)
-    logger.info("%s: %d files, %.1f MB in %.2f s", array, len(sizes), size / 1e6, seconds)
+    files = [array / key for key in chunk_keys(read_json(array_file), region)]
+    sizes = [file.stat().st_size for file in files]
+    logger.info("%s: %d files, %.1f MB in %.2f s", array, len(files), sum(sizes) / 1e6, seconds)
     write_json(
         receipt,
         {
-            "nonce": read_json(array_receipt)["nonce"],
+            "nonce": nonce,
             "region": [[side.start, side.stop] for side in region],
-            "files": len(sizes),
-            "bytes": size,
+            "files": len(files),
+            "bytes": sum(sizes),
             **asdict(summary),
             "seconds": round(seconds, 3),
+            # Of each file, in C order.
+            "sizes": sizes,
+            "checksums": file_checksums(files, threads=threads),
         },
     )
+
+
+def file_checksums(files: Iterable[Path], *, threads: int = 1) -> list[int]:
+    """XXH3 of the bytes of each file."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(_file_checksum, files))
+
+
+def _file_checksum(file: Path) -> int:
+    digest = xxhash.xxh3_64()
+    with file.open("rb") as stream:
+        while piece := stream.read(PIECE):
+            digest.update(piece)
+    return digest.intdigest()
+
+
+def region_of(block: Document) -> Region:
+    """The voxels that a block's receipt is about."""
+    return tuple(slice(start, stop) for start, stop in block["region"])
 
 
 def extremes(block_receipts: Sequence[Path]) -> tuple[float, float]:
@@ -84,48 +152,69 @@ def extremes(block_receipts: Sequence[Path]) -> tuple[float, float]:
     return min(block["minimum"] for block in finite), max(block["maximum"] for block in finite)
 
 
-def check(array_file: Path, array_receipt: Path, block_receipts: Sequence[Path]) -> list[str]:
-    """What is wrong with an array: nothing, if its voxels are all there and its own.
+def check(array_file: Path, array_receipt: Path, block_receipts: Sequence[Path]) -> list[Damage]:
+    """What is wrong with the files of an array: nothing, if they are all there and its own.
 
-    Files in the array that are no part of it, which a killed job may have left, are deleted.
+    Parameters
+    ----------
+    array_file, array_receipt, block_receipts
+        Metadata of the array, its receipt and those of its blocks. The array's directory is named
+        by the number of the level.
     """
     array = array_file.parent
+    level = int(array.name)
     if not array_file.is_file():
-        return [f"{array}: the array is missing"]
+        return [Damage(path=array, problem="the array is missing", redo=array_file, level=level)]
     document = read_json(array_file)
     nonce = read_json(array_receipt)["nonce"]
-    blocks = [read_json(receipt) for receipt in block_receipts]
-    if any(block["nonce"] != nonce for block in blocks):
-        return [f"{array}: voxels were written into an older array of that name"]
-    if sum(block["files"] for block in blocks) != math.prod(file_grid(document)):
-        return [f"{array}: the receipts of its blocks are not those of all its voxels"]
-    found = _files(array, document)
+    blocks = {receipt: read_json(receipt) for receipt in block_receipts}
+    if sum(block["files"] for block in blocks.values()) != math.prod(file_grid(document)):
+        problem = "the receipts of its blocks are not those of all its voxels"
+        return [Damage(path=array, problem=problem, redo=array_file, level=level)]
+    problem = "voxels were written into an older array of that name"
+    old = [
+        Damage(path=array, problem=problem, redo=receipt, level=level)
+        for receipt, block in blocks.items()
+        if block["nonce"] != nonce
+    ]
+    return old or check_blocks(array_file, block_receipts)
+
+
+def check_blocks(array_file: Path, block_receipts: Sequence[Path]) -> list[Damage]:
+    """What is missing, or of another size, of the files of some blocks of an array."""
+    array, document = array_file.parent, read_json(array_file)
     wrong = []
-    for block in blocks:
-        region = tuple(slice(start, stop) for start, stop in block["region"])
-        keys = list(chunk_keys(document, region))
-        missing = [key for key in keys if key not in found]
-        size = sum(found.get(key, 0) for key in keys)
-        if missing:
-            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-            wrong.append(f"{array}: {', '.join(missing[:NAMED])}{more} missing")
-        elif size != block["bytes"]:
-            wrong.append(
-                f"{array}: {size} bytes in the chunk files of {block['region']}, but "
-                f"{block['bytes']} were written"
-            )
+    for receipt in block_receipts:
+        block = read_json(receipt)
+        for key, size in zip(chunk_keys(document, region_of(block)), block["sizes"], strict=True):
+            if (problem := _problem(array / key, size)) is not None:
+                wrong.append(
+                    Damage(
+                        path=array / key,
+                        problem=problem,
+                        redo=receipt,
+                        level=int(array.name),
+                        chunk=chunk_index(document, key),
+                    )
+                )
     return wrong
 
 
-def _files(array: Path, document: Document) -> dict[str, int]:
-    """Size of every chunk file, by its key; other files but the metadata are deleted."""
-    found = {}
+def _problem(file: Path, size: int) -> str | None:
+    """What is wrong with a file that is to have so many bytes."""
+    try:
+        found = file.stat().st_size
+    except FileNotFoundError:
+        return "missing"
+    return None if found == size else f"{found} bytes, but {size} were written"
+
+
+def delete_litter(array_file: Path) -> None:
+    """Delete the files in an array that are no part of it, which killed jobs may have left."""
+    array, document = array_file.parent, read_json(array_file)
     for folder, _, names in os.walk(array):
         for name in names:
             path = Path(folder, name)
             key = path.relative_to(array).as_posix()
-            if chunk_index(document, key) is not None:
-                found[key] = path.stat().st_size
-            elif key not in FILES[document["zarr_format"]]:
+            if key not in FILES[document["zarr_format"]] and chunk_index(document, key) is None:
                 path.unlink()
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 
 from neurozarr import pyramid
-from neurozarr.chunks import Region
+from neurozarr.chunks import Region, grid
 from neurozarr.plan import (
     regions,
     regions_in_order,
@@ -37,7 +37,7 @@ class Summary:
     Attributes
     ----------
     checksum
-        Of all voxels, by XXH3; the same for the same voxels in the same sub-blocks.
+        Of all voxels: see `checksum`.
     minimum, maximum, total, count
         Of the finite voxels; all but the count are None where there are none, and for complex
         numbers, and the total where it is too large for a float.
@@ -50,9 +50,35 @@ class Summary:
     count: int
 
 
-def summarize(voxels: np.ndarray, seed: int) -> Summary:
-    """The summary of a sub-block, contiguous in C order, whose place among others is ``seed``."""
-    checksum = xxhash.xxh3_64_intdigest(voxels.data, seed=seed)
+def checksum(voxels: np.ndarray, part: Region, unit: Sequence[int], shape: Sequence[int]) -> int:
+    """The checksum of voxels of an array, however they are divided into parts and summed up.
+
+    That of every file's voxels, in C order, is their XXH3, seeded with the number of the file in
+    the array; they are added up, modulo 2**64.
+
+    Parameters
+    ----------
+    voxels
+        Voxels in whole files, contiguous in C order.
+    part
+        Where in the array they are.
+    unit, shape
+        Shapes of what is one file, and of the array.
+    """
+    counts = grid(shape, unit)
+    total = 0
+    for inner in regions(whole(voxels.shape), unit):
+        index = [
+            (side.start + place.start) // size
+            for side, place, size in zip(inner, part, unit, strict=True)
+        ]
+        number = int(np.ravel_multi_index(index, counts))
+        total += xxhash.xxh3_64_intdigest(np.ascontiguousarray(voxels[inner]).data, seed=number)
+    return total % 2**64
+
+
+def summarize(voxels: np.ndarray, checksum: int) -> Summary:
+    """The summary of some voxels, contiguous in C order, of a known checksum."""
     if voxels.dtype.kind in "fc":
         with np.errstate(all="ignore"):
             if not np.isfinite(voxels.sum(dtype=np.result_type(voxels, np.float64))):
@@ -126,13 +152,13 @@ def write_base(
             for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
                 yield _shift(part, slab), voxels[part]
 
-    def write(item: tuple[int, tuple[Region, np.ndarray | None]]) -> Summary:
-        number, (part, voxels) = item
+    def write(item: tuple[Region, np.ndarray | None]) -> Summary:
+        part, voxels = item
         voxels = np.ascontiguousarray(source.read(part) if voxels is None else voxels, array.dtype)
         array[part] = voxels
-        return summarize(voxels, number)
+        return summarize(voxels, checksum(voxels, part, unit, array.shape))
 
-    return merge(for_each(write, enumerate(parts()), threads=threads + 1))
+    return merge(for_each(write, parts(), threads=threads + 1))
 
 
 def write_level(
@@ -162,22 +188,27 @@ def write_level(
         Of what was written.
     """
     pyramid.check_mode(mode, parent.dtype)
-    steps = pyramid.factors(parent.shape, child.shape)
-    box = sub_block(child.chunks, child.shards or child.chunks, child.dtype)
-    piece = sub_block_below(parent.chunks, steps, parent.dtype)
+    unit = child.shards or child.chunks
 
-    def write(item: tuple[int, Region]) -> Summary:
-        number, part = item
-        # What is read at once is as small as it can be, so that memory is used again at once.
-        voxels = np.empty([side.stop - side.start for side in part], child.dtype)
-        for inner in regions(whole(voxels.shape), piece):
-            above = parent[pyramid.window(_shift(inner, part), steps)]
-            voxels[inner] = pyramid.downsample(above, steps, mode)
+    def write(part: Region) -> Summary:
+        voxels = reduced(parent, child, part, mode)
         child[part] = voxels
-        return summarize(voxels, number)
+        return summarize(voxels, checksum(voxels, part, unit, child.shape))
 
-    parts = regions(region or whole(child.shape), box)
-    return merge(for_each(write, enumerate(parts), threads=threads + 1))
+    parts = regions(region or whole(child.shape), sub_block(child.chunks, unit, child.dtype))
+    return merge(for_each(write, parts, threads=threads + 1))
+
+
+def reduced(parent: ZarrArray, child: ZarrArray, part: Region, mode: pyramid.Mode) -> np.ndarray:
+    """What the voxels of a part of a level are, by those of the last one."""
+    steps = pyramid.factors(parent.shape, child.shape)
+    voxels = np.empty([side.stop - side.start for side in part], child.dtype)
+    # What is read at once is as small as it can be, so that memory is used again at once.
+    piece = sub_block_below(parent.chunks, steps, parent.dtype)
+    for inner in regions(whole(voxels.shape), piece):
+        above = parent[pyramid.window(_shift(inner, part), steps)]
+        voxels[inner] = pyramid.downsample(above, steps, mode)
+    return voxels
 
 
 def _shift(inner: Region, outer: Region) -> Region:

@@ -29,11 +29,14 @@ def convert(source, directory, config=None):
     levels = []
     for number, level in enumerate(sample.levels):
         array, state = store / str(number) / file, directory / ".state" / str(number)
-        create_array(array.parent, level.document, receipt=state / "array.json")
+        files = [] if number else sample.source.files
+        create_array(array.parent, level.document, receipt=state / "array.json", source=files)
         options = {"driver": DRIVER, "threads": 1, "region": level.region(0)}
         options |= {"array_receipt": state / "array.json", "receipt": state / "block.json"}
         if number:
-            write_level(levels[-1][0], array, mode=sample.mode, **options)
+            parent_file, _, parent_blocks = levels[-1]
+            options |= {"parent_blocks": parent_blocks, "mode": sample.mode}
+            write_level(parent_file, array, **options)
         else:
             write_base(sample.path, array, axes=sample.axes, **options)
         levels.append((array, state / "array.json", [state / "block.json"]))
@@ -43,6 +46,7 @@ def convert(source, directory, config=None):
         publish_header(
             sample.path,
             store,
+            array_receipt=levels[0][1],
             overrides=sample.overrides,
             options=sample.header_options,
             driver=DRIVER,

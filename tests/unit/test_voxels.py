@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neurozarr.voxels import for_each, merge, one_ahead, summarize
+from neurozarr.voxels import checksum, for_each, merge, one_ahead, summarize
 
 
 def test_every_item_is_handled_once_by_several_threads():
@@ -103,8 +103,28 @@ def test_a_summary_is_of_the_finite_voxels(voxels):
 
 def test_a_checksum_tells_voxels_and_places_apart():
     voxels = np.arange(8, dtype="u2")
-    checksums = {summarize(part, seed).checksum for part in (voxels, voxels + 1) for seed in (0, 1)}
-    assert len(checksums) == 4
+    found = {
+        checksum(part, (slice(start, start + 8),), (8,), (16,))
+        for part in (voxels, voxels + 1)
+        for start in (0, 8)
+    }
+    assert len(found) == 4
+
+
+@given(st.tuples(*[st.integers(1, 4)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
+def test_a_checksum_does_not_depend_on_how_voxels_are_divided(unit, shape):
+    voxels = np.random.default_rng(0).integers(0, 999, shape)
+    whole = tuple(slice(0, length) for length in shape)
+    first, second = (
+        tuple(slice(side.start, min(side.stop, unit[0])) for side in whole[:1]) + whole[1:],
+        tuple(slice(min(side.stop, unit[0]), side.stop) for side in whole[:1]) + whole[1:],
+    )
+    parts = [
+        checksum(np.ascontiguousarray(voxels[part]), part, unit, shape)
+        for part in (first, second)
+        if voxels[part].size
+    ]
+    assert sum(parts) % 2**64 == checksum(voxels, whole, unit, shape)
 
 
 def test_summaries_are_merged_in_any_order():

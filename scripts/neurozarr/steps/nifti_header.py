@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from neurozarr import headers
-from neurozarr.documents import HEADER
+from neurozarr import fingerprints, headers
+from neurozarr.documents import HEADER, read_json
 from neurozarr.drivers import open_group
 from neurozarr.sources import open_source
 
@@ -19,6 +19,7 @@ def publish_header(
     source: Path,
     store: Path,
     *,
+    array_receipt: Path,
     overrides: dict[str, Any],
     options: dict[str, Any],
     driver: str,
@@ -33,14 +34,22 @@ def publish_header(
         they are).
     store
         Directory of the group.
+    array_receipt
+        Receipt of level 0, which says what the source was.
     options
         What `neurozarr.headers.header_of` is told beside that: template, orientation and center.
     driver
         Library that writes it.
     staging
         Directory on the same file system, to make it in.
+
+    Raises
+    ------
+    SourceError
+        The source cannot be read, or is not what it was when the voxels were copied.
     """
     volume = open_source(source, **overrides)
+    fingerprints.check(read_json(array_receipt)["source"], volume.files)
     header = headers.header_of(
         volume,
         dtype=headers.stored_dtype(volume.dtype),

@@ -10,7 +10,6 @@ from pathlib import Path
 from neurozarr import ome, receipts
 from neurozarr.documents import Document, group_documents, read_json, write_json
 from neurozarr.drivers import open_array
-from neurozarr.errors import ReceiptError
 from neurozarr.publishing import unpublish
 from neurozarr.windows import windows
 
@@ -46,16 +45,11 @@ def publish_image(
         A level is not whole. Nothing is published; the message lists what is missing.
     """
     unpublish(store)
-    wrong, kept = [], set()
-    for array_file, array_receipt, block_receipts in levels:
-        kept.add(array_file.parent.name)
-        wrong += receipts.check(array_file, array_receipt, block_receipts)
-    if wrong:
-        raise ReceiptError(
-            "the image cannot be published: "
-            + "; ".join(wrong)
-            + ". Delete these levels and run again: they are rebuilt"
-        )
+    wrong = [damage for level in levels for damage in receipts.check(*level)]
+    receipts.refuse("the image cannot be published", wrong)
+    for array_file, *_ in levels:
+        receipts.delete_litter(array_file)
+    kept = {array_file.parent.name for array_file, *_ in levels}
     for surplus in store.iterdir():
         if surplus.name.isdigit() and surplus.name not in kept:
             shutil.rmtree(surplus)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from neurozarr import receipts, voxels
 from neurozarr.chunks import Region
+from neurozarr.documents import read_json
 from neurozarr.drivers import open_array
 from neurozarr.publishing import unpublish
 from neurozarr.pyramid import Mode
@@ -16,6 +18,7 @@ def write_level(
     parent_file: Path,
     array_file: Path,
     *,
+    parent_blocks: Sequence[Path],
     region: Region,
     mode: Mode,
     driver: str,
@@ -29,6 +32,8 @@ def write_level(
     ----------
     parent_file, array_file
         Metadata of both levels.
+    parent_blocks
+        Receipts of those blocks of the last level that the block is made from.
     region
         The block.
     mode
@@ -36,9 +41,18 @@ def write_level(
     driver, threads, array_receipt, receipt
         Library that carries the voxels, how many chunks are made at once, receipt of the array, and
         file to write last.
+
+    Raises
+    ------
+    ReceiptError
+        Files of the last level are missing.
     """
     unpublish(array_file.parent.parent)
     start = time.monotonic()
+    nonce = read_json(array_receipt)["nonce"]
+    # A chunk that is missing would be read as the fill value.
+    missing = receipts.check_blocks(parent_file, parent_blocks)
+    receipts.refuse("the block cannot be made", missing)
     summary = voxels.write_level(
         open_array(parent_file.parent, "r", driver=driver, threads=threads),
         open_array(array_file.parent, driver=driver, threads=threads),
@@ -51,6 +65,7 @@ def write_level(
         array_file,
         region,
         summary,
-        array_receipt=array_receipt,
+        nonce=nonce,
         seconds=time.monotonic() - start,
+        threads=threads,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from neurozarr import receipts, voxels
+from neurozarr import fingerprints, receipts, voxels
 from neurozarr.chunks import Region
+from neurozarr.documents import read_json
 from neurozarr.drivers import open_array
 from neurozarr.publishing import unpublish
 from neurozarr.sources import open_source
@@ -37,20 +38,30 @@ def write_base(
         Library that carries the voxels, and how many chunks it encodes at once.
     array_receipt, receipt
         Receipt of the array, and file to write last.
+
+    Raises
+    ------
+    SourceError
+        The source cannot be read, or is not what it was when the array was created.
     """
     unpublish(array_file.parent.parent)
     start = time.monotonic()
+    begun = read_json(array_receipt)
+    fingerprints.check(begun["source"], begun["source"])
+    volume = open_source(source, axes=axes)
     summary = voxels.write_base(
-        open_source(source, axes=axes),
+        volume,
         open_array(array_file.parent, driver=driver, threads=threads),
         region=region,
         threads=threads,
     )
+    fingerprints.check(begun["source"], volume.files)
     receipts.write_block_receipt(
         receipt,
         array_file,
         region,
         summary,
-        array_receipt=array_receipt,
+        nonce=begun["nonce"],
         seconds=time.monotonic() - start,
+        threads=threads,
     )
