@@ -15,6 +15,7 @@ rule all:
     input:
         all_images,
         all_arrays,
+        expand(VERIFIED, sample=SAMPLES) if RUN.verify != "none" else [],
 
 
 rule export:
@@ -27,4 +28,5 @@ include: "rules/write_base.smk"
 include: "rules/pyramid_level.smk"
 include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
+include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"

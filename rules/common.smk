@@ -1,7 +1,9 @@
 # What the rules share: samples, the names of files, and input functions.
 
 import os
+import shlex
 import sys
+import uuid
 from functools import cache
 from os.path import normpath
 
@@ -10,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
-from neurozarr import headers, plan
+from neurozarr import claims, headers, plan
 from neurozarr.documents import FILES, GROUP_FILES
 from neurozarr.errors import NeurozarrError
 from neurozarr.samples import read_run
@@ -22,6 +24,24 @@ except NeurozarrError as error:
 
 
 onstart:
+    run = claims.Run(uuid.uuid4().hex, os.getcwd())
+    try:
+        for name in sorted(claimed_samples()):
+            claims.claim(
+                Path(expand(CLAIM, sample=name)[0]), run, is_running=is_locked
+            )
+    except (NeurozarrError, OSError) as error:
+        sys.exit(f"neurozarr: {error}")
+    # Jobs inherit both: whose they are, and how their user makes some files again. What is damaged is
+    # redone first, and no more: what was made from it stays. Then the metadata.
+    os.environ["NEUROZARR_RUN"] = run.name
+    options = [
+        arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets
+    ]
+    os.environ["NEUROZARR_REPAIR"] = (
+        f"snakemake FILES --force {shlex.join(options)} && "
+        f"snakemake {shlex.join(sys.argv[1:])}"
+    )
     # Of jobs started on this machine, no number a second is too many. Snakemake's limit of 100 would
     # wake its scheduler once a second for every job that ever ran: most of a processor, after hundreds.
     if workflow.local_exec:
@@ -31,6 +51,7 @@ onstart:
 STORE = normpath(f"{RUN.output}/{{sample}}{RUN.suffix}")
 STATE = normpath(f"{RUN.output}/.state/{{sample}}")
 
+CLAIM = f"{STATE}/run.json"
 STAGING = f"{STATE}/header"
 
 ARRAY = f"{STORE}/{{level}}/{FILES[RUN.zarr_version][0]}"
@@ -41,10 +62,25 @@ EXPORT = normpath(f"{RUN.output}/nifti/{{sample}}_level-{{level}}.nii.gz")
 HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
 
 
+VERIFIED = f"{STATE}/verify.json"
+REPORT = normpath(f"{RUN.output}/verify/{{sample}}.json")
+
+
 wildcard_constraints:
     sample="[^/]+",
     level="[0-9]+",
     block="[0-9]+",
+
+
+def claimed_samples():
+    """The samples that this run has jobs for."""
+    jobs = workflow.dag.needrun_jobs()
+    return {job.wildcards.sample for job in jobs if "sample" in job.wildcards.keys()}
+
+
+def is_locked(directory):
+    """Whether a run goes on in a directory, by Snakemake's lock."""
+    return any((directory / ".snakemake/locks").glob("*.lock"))
 
 
 @cache
@@ -52,6 +88,19 @@ def planned(name):
     """A sample, with its levels planned: what is wrong with its source is said here."""
     if name not in SAMPLES:
         sys.exit(f"neurozarr: there is no sample {name!r}")
+    store, state, claim = (
+        Path(expand(pattern, sample=name)[0]) for pattern in (STORE, STATE, CLAIM)
+    )
+    if not state.exists() and store.exists() and any(store.iterdir()):
+        sys.exit(
+            f"neurozarr: sample {name}: {store} is there, and no receipts say that it was made "
+            f"by this workflow: move it away, or choose another output"
+        )
+    if "NEUROZARR_RUN" in os.environ and not workflow.is_main_process:
+        if not claims.holds(claim, os.environ["NEUROZARR_RUN"]):
+            sys.exit(
+                f"neurozarr: sample {name}: another run has taken it over: this job is not done"
+            )
     try:
         SAMPLES[name].check()
     except NeurozarrError as error:
@@ -139,6 +188,15 @@ def blocks_of_level(wildcards):
     return expand(
         BLOCK_RECEIPT, sample=wildcards.sample, level=wildcards.level, block=blocks
     )
+
+
+def all_verified(wildcards):
+    """The receipts of stores that are verified, for the target that asks for it."""
+    if RUN.verify == "none":
+        sys.exit("neurozarr: verify is none: set it to quick or full")
+    # What was verified before is verified again.
+    workflow.dag.forcerules.add(workflow.get_rule("verify_store"))
+    return expand(VERIFIED, sample=SAMPLES)
 
 
 def all_exports(wildcards):

@@ -1,8 +1,7 @@
 rule pyramid_level:
     input:
         parent=parent_array,
-        # Not their times: what is repaired of a level leaves the next one as it is.
-        parent_blocks=ancient(parent_blocks),
+        parent_blocks=parent_blocks,
         array=ARRAY,
         array_receipt=ARRAY_RECEIPT,
     output:

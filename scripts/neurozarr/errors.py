@@ -17,3 +17,11 @@ class SourceError(NeurozarrError, ValueError):
 
 class ReceiptError(NeurozarrError, RuntimeError):
     """Receipts and the files in the store do not agree."""
+
+
+class DamageError(NeurozarrError, RuntimeError):
+    """A store is not what was written."""
+
+
+class ClaimError(NeurozarrError, RuntimeError):
+    """Another run works on the same sample."""

@@ -34,6 +34,9 @@ MIN_MINUTES = 10
 #: Voxels that one thread compresses for a NIfTI file, in bytes a second, on a slow node.
 GZIP_BYTES_PER_SECOND = 2e7
 
+#: Voxels that one thread decodes, in bytes a second, on a slow node.
+DECODED_BYTES_PER_SECOND = 1e8
+
 #: Memory of a job that holds no voxels, in MB: the interpreter and its libraries.
 BASE_MEMORY_MB = 300
 
@@ -129,6 +132,12 @@ class Level:
         window = 8 * math.prod(sub_block_below(self.chunks, steps[-len(self.chunks) :], self.dtype))
         voxels = (threads + 2) * (2 * window + 3 * unit)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
+
+
+def verify_minutes(levels: Sequence[Level], threads: int) -> int:
+    """Minutes that a job may take to read all voxels of all levels twice."""
+    size = sum(math.prod(level.shape) * level.dtype.itemsize for level in levels)
+    return MIN_MINUTES + math.ceil(2 * size / DECODED_BYTES_PER_SECOND / threads / 60)
 
 
 def bytes_per_second(config: ZarrConfig) -> float:

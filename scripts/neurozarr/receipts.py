@@ -100,7 +100,7 @@ def write_block_receipt(
     nonce
         Of the array, as its receipt had it before the first voxel was written.
     seconds
-        How long it took.
+        How long it took: for the log. The receipt of the same voxels is the same.
     threads
         How many files are read at once, for their checksums.
     """
@@ -116,7 +116,6 @@ def write_block_receipt(
             "files": len(files),
             "bytes": sum(sizes),
             **asdict(summary),
-            "seconds": round(seconds, 3),
             # Of each file, in C order.
             "sizes": sizes,
             "checksums": file_checksums(files, threads=threads),

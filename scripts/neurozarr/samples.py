@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import xxhash
 
 from neurozarr import __version__, anatomy, export, headers, ome, plan, pyramid
 from neurozarr.config import ZarrConfig
@@ -36,11 +37,14 @@ _NIFTI_ZARR_2 = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What holds for all samples of a run: where stores go, and the names of the files in them."""
+    """What holds for all samples of a run: where stores go, how they are checked, and the names of
+    the files in them.
+    """
 
     output: str
     zarr_version: Literal[2, 3]
     nii: bool
+    verify: Literal["none", "quick", "full"]
 
     @property
     def suffix(self) -> str:
@@ -206,6 +210,18 @@ class Sample:
         base = self.levels[0]
         return export.memory_mb(base.shape, base.chunks, self.source.axes, base.dtype)
 
+    def verify_memory_mb(self, verify: str, threads: int) -> int:
+        """Memory of a job that verifies the store, in MB."""
+        if verify != "full":
+            return plan.BASE_MEMORY_MB
+        return max(level.memory_mb(threads) for level in self.levels)
+
+    def verify_minutes(self, verify: str, threads: int) -> int:
+        """Minutes that a job may take to verify the store."""
+        if verify != "full":
+            return plan.MIN_MINUTES
+        return plan.verify_minutes(self.levels, threads)
+
     def parents(self, level: int, block: int) -> list[int]:
         """The blocks of the level above that a block of a level is made from."""
         parent, child = self.levels[level - 1], self.levels[level]
@@ -235,6 +251,19 @@ class Sample:
             spaces=anatomy.spaces(self.header),
             ome_version=ome.version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
+
+    @property
+    def planned(self) -> dict[str, Any]:
+        """What `neurozarr.verification.Planned` is made of."""
+        has_header = self.options["nifti"]["nii"]
+        return {
+            "documents": [level.document for level in self.levels],
+            "axes": self.source.axes,
+            "attributes": self.attributes,
+            "channels": self.channels,
+            "header_checksum": xxhash.xxh3_64_intdigest(self.header) if has_header else None,
+            "mode": self.mode,
+        }
 
     @cached_property
     def channels(self) -> list[Document]:
@@ -322,6 +351,7 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
         output=options["output"],
         zarr_version=options["zarr"]["zarr_version"],
         nii=options["nifti"]["nii"],
+        verify=options["verify"],
     )
     return run, samples
 
