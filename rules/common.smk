@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-import uuid
 from functools import cache
 from os.path import normpath
 
@@ -24,24 +23,22 @@ except NeurozarrError as error:
 
 
 onstart:
-    run = claims.Run(uuid.uuid4().hex, os.getcwd())
-    try:
-        for name in sorted(claimed_samples()):
-            claims.claim(
-                Path(expand(CLAIM, sample=name)[0]), run, is_running=is_locked
-            )
-    except (NeurozarrError, OSError) as error:
-        sys.exit(f"neurozarr: {error}")
-    # Jobs inherit both: whose they are, and how their user makes some files again. What is damaged is
-    # redone first, and no more: what was made from it stays. Then the metadata.
-    os.environ["NEUROZARR_RUN"] = run.name
+    # To repair, what is damaged is redone alone: what was made from it stays. Then the metadata are.
     options = [
         arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets
     ]
-    os.environ["NEUROZARR_REPAIR"] = (
-        f"snakemake FILES --force {shlex.join(options)} && "
-        f"snakemake {shlex.join(sys.argv[1:])}"
+    repair = f"snakemake FILES --force {shlex.join(options)}"
+    run = claims.Run(
+        directory=os.getcwd(),
+        repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
+    try:
+        files = [Path(file) for file in expand(CLAIM, sample=claimed_samples())]
+        claims.start(files, run, is_running=is_locked)
+    except OSError as error:
+        sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
+    except NeurozarrError as error:
+        sys.exit(f"neurozarr: {error}")
     # Of jobs started on this machine, no number a second is too many. Snakemake's limit of 100 would
     # wake its scheduler once a second for every job that ever ran: most of a processor, after hundreds.
     if workflow.local_exec:
@@ -75,7 +72,9 @@ wildcard_constraints:
 def claimed_samples():
     """The samples that this run has jobs for."""
     jobs = workflow.dag.needrun_jobs()
-    return {job.wildcards.sample for job in jobs if "sample" in job.wildcards.keys()}
+    return sorted(
+        {job.wildcards.sample for job in jobs if "sample" in job.wildcards.keys()}
+    )
 
 
 def is_locked(directory):
@@ -91,17 +90,10 @@ def planned(name):
     store, state, claim = (
         Path(expand(pattern, sample=name)[0]) for pattern in (STORE, STATE, CLAIM)
     )
-    if not state.exists() and store.exists() and any(store.iterdir()):
-        sys.exit(
-            f"neurozarr: sample {name}: {store} is there, and no receipts say that it was made "
-            f"by this workflow: move it away, or choose another output"
-        )
-    if "NEUROZARR_RUN" in os.environ and not workflow.is_main_process:
-        if not claims.holds(claim, os.environ["NEUROZARR_RUN"]):
-            sys.exit(
-                f"neurozarr: sample {name}: another run has taken it over: this job is not done"
-            )
     try:
+        claims.check_ours(store, state)
+        if not workflow.is_main_process:
+            claims.check(claim)
         SAMPLES[name].check()
     except NeurozarrError as error:
         sys.exit(f"neurozarr: sample {name}: {error}")

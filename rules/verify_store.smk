@@ -28,6 +28,7 @@ rule verify_store:
         planned=lambda wildcards: sample(wildcards).planned,
         blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         verify=RUN.verify,
+        claim=CLAIM,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/verify_store.py"

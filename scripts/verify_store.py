@@ -1,4 +1,3 @@
-import os
 from itertools import islice
 from pathlib import Path
 
@@ -26,5 +25,5 @@ with logged(snakemake.log[0]):
         threads=snakemake.threads,
         report=Path(snakemake.log.report),
         receipt=Path(snakemake.output[0]),
-        repair=os.environ["NEUROZARR_REPAIR"],
+        claim=Path(snakemake.params.claim),
     )

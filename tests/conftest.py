@@ -5,6 +5,7 @@ from pathlib import Path
 import hypothesis
 import nibabel
 import pytest
+import yaml
 
 from .runs import Workflow
 
@@ -38,22 +39,37 @@ def workflow(make_workflow, mri: Path) -> Workflow:
     return made
 
 
+@pytest.fixture(scope="session")
+def convert_once(make_workflow) -> Callable[[dict, Path], Workflow]:
+    """Runs a configuration on a source, once for all tests."""
+    done: dict[tuple[str, bytes], Workflow] = {}
+
+    def convert(config: dict, source: Path) -> Workflow:
+        key = (yaml.safe_dump(config), source.read_bytes())
+        if key not in done:
+            done[key] = make_workflow(config)
+            shutil.copy(source, done[key].directory / config["source"])
+            done[key]()
+        return done[key]
+
+    return convert
+
+
 @pytest.fixture
-def converted(workflow):
-    """The same, run."""
-    workflow()
+def converted(workflow, convert_once) -> Workflow:
+    """The same, run: a copy of the directory in which it was."""
+    done = convert_once(workflow.config, workflow.directory / "anatomical.nii")
+    done.copy_to(workflow.directory)
     return workflow
 
 
 @pytest.fixture
-def fresh(make_workflow):
+def fresh(convert_once):
     """The store that the same configuration gives when nothing was there."""
 
-    def fresh(workflow):
-        other = make_workflow(workflow.config)
-        shutil.copy(workflow.directory / workflow.config["source"], other.directory)
-        other()
-        return other.tree()
+    def fresh(workflow: Workflow) -> dict[str, str]:
+        source = workflow.directory / workflow.config["source"]
+        return convert_once(workflow.config, source).tree()
 
     return fresh
 

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +39,27 @@ class Run:
         """The lines that it printed about an error."""
         start = re.search(r"^\w*(Error|Exception)\b", self.output, re.M)
         return self.output[start.start() :] if start else ""
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for a condition while a program runs."""
+    while not condition():
+        assert process.poll() is None, f"it ended too early: {process.communicate()[0]}"
+        time.sleep(0.002)
+
+
+def job_processes(session: int) -> list[int]:
+    """Processes of a session that run the script of a job."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes()
+            its_session = int((path / "stat").read_text().rpartition(")")[2].split()[3])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if its_session == session and b".snakemake/scripts/" in command.split(b"\0", 2)[1]:
+            found.append(int(path.name))
+    return found
 
 
 @dataclass
@@ -72,24 +95,59 @@ class Workflow:
         assert not check or done.returncode == 0, done.stdout
         return Run(done.returncode, done.stdout)
 
-    def kill_when(self, condition: Callable[[], bool]) -> None:
-        """Start it, kill all its processes as soon as a condition holds, and unlock."""
+    @contextmanager
+    def started(self, *args: str) -> Iterator[subprocess.Popen[str]]:
+        """It runs, in a session of its own, while something else is done; the end awaits it."""
         with subprocess.Popen(
-            self.command(),
+            self.command(*args),
             cwd=self.directory,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             start_new_session=True,
         ) as process:
-            while not condition():
-                assert process.poll() is None, "it ended before it could be killed"
-                time.sleep(0.002)
-            os.killpg(process.pid, signal.SIGKILL)
+            try:
+                yield process
+            except BaseException:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+
+    def kill_when(self, condition: Callable[[], bool], victim: str = "all") -> None:
+        """Start it, kill it as soon as a condition holds, and unlock.
+
+        Killed are "all" its processes, "snakemake" alone, or the "job" that runs then or next.
+        """
+        with self.started() as process:
+            wait_until(condition, process)
+            if victim == "job":
+                wait_until(lambda: bool(job_processes(process.pid)), process)
+                for job in job_processes(process.pid):
+                    os.kill(job, signal.SIGKILL)
+                process.communicate()
+            elif victim == "snakemake":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
         self("--unlock")
+
+    def copy_to(self, directory: Path) -> None:
+        """Copy all that is in its directory, with the times of files."""
+        shutil.copytree(self.directory, directory, dirs_exist_ok=True)
+
+    @property
+    def output(self) -> Path:
+        return self.directory / self.config.get("output", "results")
+
+    @property
+    def state(self) -> Path:
+        """Where the receipts are."""
+        return self.output / ".state"
 
     def store(self, sample: str = "anatomical") -> Path:
         suffix = "nii" if self.config.get("nifti", {}).get("nii", True) else "ome"
-        return self.directory / "results" / f"{sample}.{suffix}.zarr"
+        return self.output / f"{sample}.{suffix}.zarr"
 
     def group(self, sample: str = "anatomical") -> dict:
         """The attributes of a store."""

@@ -1,36 +1,53 @@
 """Which run works on a sample: two at once, of two directories, would undo each other's work.
 
 A run's claim is a file beside the receipts of its sample. It stays when the run has ended: whether
-the run goes on is for the caller to say.
+the run goes on is for the caller to say. Jobs know the name of their run from their environment,
+and one whose run was replaced, because it was killed without its jobs, does nothing.
 """
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from neurozarr.documents import read_json, write_json
 from neurozarr.errors import ClaimError
 
+#: Environment variable of a run's jobs: its name.
+VARIABLE = "NEUROZARR_RUN"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run: its name, which no other has, and where it was started."""
+    """A run.
 
-    name: str
+    Attributes
+    ----------
+    directory
+        Where it was started.
+    repair
+        The command that makes some of its files again, in the place of FILES.
+    host, name
+        The machine that it was started on; and what no other run has.
+    """
+
     directory: str
+    repair: str
     host: str = field(default_factory=socket.gethostname)
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-def claim(file: Path, run: Run, *, is_running: Callable[[Path], bool]) -> None:
-    """Write a run's claim, in place of one whose run has ended.
+def start(files: Iterable[Path], run: Run, *, is_running: Callable[[Path], bool]) -> None:
+    """Claim samples for a run, in place of runs that have ended.
 
     Parameters
     ----------
-    file
-        The claim.
+    files
+        Claims, in the directories that are named like their samples.
     run
         Who claims.
     is_running
@@ -39,34 +56,61 @@ def claim(file: Path, run: Run, *, is_running: Callable[[Path], bool]) -> None:
     Raises
     ------
     ClaimError
-        Another run, of another directory, goes on.
+        Another run, of another directory, goes on with one of them.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with file.open("x"):
+                pass
+        except FileExistsError:
+            _check_ended(file, run, is_running)
+        write_json(file, asdict(run))
+    os.environ[VARIABLE] = run.name
+
+
+def _check_ended(file: Path, run: Run, is_running: Callable[[Path], bool]) -> None:
+    other = read(file)
+    if other is None or other.directory == run.directory:
+        return
+    directory = Path(other.directory)
+    # Of a directory that is not to be seen from here, nobody can say.
+    is_hidden = other.host != run.host and not directory.exists()
+    if is_hidden or is_running(directory):
+        raise ClaimError(
+            f"sample {file.parent.name}: a run on {other.host}, started in {directory}, is at work "
+            "on it: wait until it has ended. If it was killed, release its directory with "
+            f"snakemake --unlock there; if that is gone, delete {file}"
+        )
+
+
+def check(file: Path) -> None:
+    """Raise a ClaimError in a job of a run whose claim is another one's now."""
+    run = read(file)
+    if run is not None and os.environ.get(VARIABLE, run.name) != run.name:
+        raise ClaimError("another run has taken it over since this job was planned")
+
+
+def read(file: Path) -> Run | None:
+    """The run of a claim; None where there is none, or it was not written to its end."""
     try:
-        with file.open("x"):
-            pass
-    except FileExistsError:
-        other = _read(file)
-        if other is not None and other.directory != run.directory:
-            directory = Path(other.directory)
-            # Of a directory that is not to be seen from here, nobody can say.
-            if is_running(directory) or (other.host != run.host and not directory.exists()):
-                raise ClaimError(
-                    f"a run on {other.host}, started in {other.directory}, works on "
-                    f"{file.parent.name}: wait for it to end. If it was killed, release its "
-                    f"directory with snakemake --unlock; if that is gone, delete {file}"
-                ) from None
-    write_json(file, asdict(run))
-
-
-def holds(file: Path, name: str) -> bool:
-    """Whether a claim is that of the run of a name."""
-    run = _read(file)
-    return run is not None and run.name == name
-
-
-def _read(file: Path) -> Run | None:
-    """The run of a claim; None of one that was not written to its end."""
-    if not file.exists() or not file.stat().st_size:
+        return Run(**read_json(file)) if file.stat().st_size else None
+    except FileNotFoundError:
         return None
-    return Run(**read_json(file))
+
+
+def check_ours(store: Path, state: Path) -> None:
+    """Raise a ClaimError where a store is there that no run has claimed: it is not ours to change.
+
+    Parameters
+    ----------
+    store
+        Directory of the store.
+    state
+        Directory of the claim and the receipts.
+    """
+    if store.exists() and not state.exists() and (not store.is_dir() or any(store.iterdir())):
+        raise ClaimError(
+            f"{store} is there, and nothing in {state.parent} says that it was made by this "
+            "workflow: move it away, or choose another output"
+        )

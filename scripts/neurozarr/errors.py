@@ -19,6 +19,10 @@ class ReceiptError(NeurozarrError, RuntimeError):
     """Receipts and the files in the store do not agree."""
 
 
+class StoreError(NeurozarrError, OSError):
+    """A store cannot be written."""
+
+
 class DamageError(NeurozarrError, RuntimeError):
     """A store is not what was written."""
 

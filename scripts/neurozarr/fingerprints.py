@@ -6,9 +6,9 @@ be converted half and half.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
@@ -18,33 +18,9 @@ from neurozarr.errors import SourceError
 #: were modified: as Snakemake decides whether a file is new.
 SMALL = 1_000_000
 
-#: Size in bytes, and either the checksum of the content or the time of modification in ns.
-Fingerprint = dict[str, int]
-
-
-def fingerprints(files: Iterable[str | os.PathLike[str]]) -> dict[str, Fingerprint]:
-    """What tells each file from another of its name.
-
-    Raises
-    ------
-    SourceError
-        A file is not there, or cannot be read.
-    """
-    return {os.fspath(file): _fingerprint(file) for file in files}
-
-
-def check(known: Mapping[str, Fingerprint], files: Iterable[str | os.PathLike[str]]) -> None:
-    """Raise a SourceError where files are not those whose fingerprints are known."""
-    names = {os.fspath(file) for file in files}
-    for name in sorted(names ^ known.keys()):
-        raise SourceError(f"{name} {'came' if name in names else 'went'} {_SINCE}")
-    for name, then in known.items():
-        now = _fingerprint(name)
-        if now["size"] != then["size"]:
-            raise SourceError(f"{name} had {then['size']} bytes, and has {now['size']}, {_SINCE}")
-        if now != then:
-            raise SourceError(f"{name} was changed {_SINCE}")
-
+#: Name and size in bytes of a file, and the checksum of its content or the time, in ns, when it was
+#: modified.
+Fingerprint = dict[str, Any]
 
 _SINCE = (
     "since its conversion began. Run again, and it is converted anew; if it is not, delete level 0 "
@@ -52,12 +28,35 @@ _SINCE = (
 )
 
 
-def _fingerprint(file: str | os.PathLike[str]) -> Fingerprint:
+def fingerprints(files: Sequence[Path]) -> list[Fingerprint]:
+    """What tells each file from another one of its name, wherever they are.
+
+    Raises
+    ------
+    SourceError
+        A file is not there, or cannot be read.
+    """
+    return [_fingerprint(file) for file in files]
+
+
+def check(known: Sequence[Fingerprint], files: Sequence[Path]) -> None:
+    """Raise a SourceError where files are not those whose fingerprints are known."""
+    found = fingerprints(files)
+    for file, then, now in zip(files, known, found, strict=False):
+        if then["file"] == now["file"] and then["size"] != now["size"]:
+            raise SourceError(f"{file} had {then['size']} bytes, and has {now['size']}, {_SINCE}")
+        if then != now:
+            raise SourceError(f"{file} was changed {_SINCE}")
+    if len(found) != len(known):
+        raise SourceError(f"{files[0]} was one of {len(known)} files, not {len(found)}, {_SINCE}")
+
+
+def _fingerprint(file: Path) -> Fingerprint:
     try:
-        status = os.stat(file)
+        status = file.stat()
+        known = {"file": file.name, "size": status.st_size}
         if status.st_size > SMALL:
-            return {"size": status.st_size, "modified": status.st_mtime_ns}
-        checksum = xxhash.xxh3_64_intdigest(Path(file).read_bytes())
+            return known | {"modified": status.st_mtime_ns}
+        return known | {"checksum": xxhash.xxh3_64_intdigest(file.read_bytes())}
     except OSError as error:
-        raise SourceError(f"{os.fspath(file)} cannot be read ({error.strerror})") from None
-    return {"size": status.st_size, "checksum": checksum}
+        raise SourceError(f"{file} cannot be read ({error.strerror})") from None

@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def refuse(what: str, damages: Sequence[Damage]) -> None:
         raise ReceiptError(f"{what}: {found}{more}. Run again with --forcerun {redo}")
 
 
-def write_array_receipt(receipt: Path, source: Mapping[str, Fingerprint]) -> None:
+def write_array_receipt(receipt: Path, source: Sequence[Fingerprint]) -> None:
     """Say that an array was created, empty, and what the source is, of level 0."""
     write_json(receipt, {"nonce": uuid.uuid4().hex, "source": source})
 
@@ -206,6 +206,15 @@ def _problem(file: Path, size: int) -> str | None:
     except FileNotFoundError:
         return "missing"
     return None if found == size else f"{found} bytes, but {size} were written"
+
+
+def delete_block(array_file: Path, region: Region) -> None:
+    """Delete the files of a region that is written anew.
+
+    A driver would keep what stands in a damaged one beyond the edge of the array.
+    """
+    for key in chunk_keys(read_json(array_file), region):
+        (array_file.parent / key).unlink(missing_ok=True)
 
 
 def delete_litter(array_file: Path) -> None:

@@ -13,6 +13,7 @@ import xxhash
 
 from neurozarr import pyramid
 from neurozarr.chunks import Region, grid
+from neurozarr.errors import StoreError
 from neurozarr.plan import (
     regions,
     regions_in_order,
@@ -155,7 +156,7 @@ def write_base(
     def write(item: tuple[Region, np.ndarray | None]) -> Summary:
         part, voxels = item
         voxels = np.ascontiguousarray(source.read(part) if voxels is None else voxels, array.dtype)
-        array[part] = voxels
+        _store(array, part, voxels)
         return summarize(voxels, checksum(voxels, part, unit, array.shape))
 
     return merge(for_each(write, parts(), threads=threads + 1))
@@ -192,11 +193,27 @@ def write_level(
 
     def write(part: Region) -> Summary:
         voxels = reduced(parent, child, part, mode)
-        child[part] = voxels
+        _store(child, part, voxels)
         return summarize(voxels, checksum(voxels, part, unit, child.shape))
 
     parts = regions(region or whole(child.shape), sub_block(child.chunks, unit, child.dtype))
     return merge(for_each(write, parts, threads=threads + 1))
+
+
+def _store(array: ZarrArray, part: Region, voxels: np.ndarray) -> None:
+    """Write voxels.
+
+    Raises
+    ------
+    StoreError
+        They cannot be: for want of room or of permission, say.
+    """
+    try:
+        array[part] = voxels
+    except (OSError, ValueError) as error:  # TensorStore has ValueErrors for everything.
+        raise StoreError(
+            f"{array.store_path}: voxels cannot be written ({error}). Run again when this is mended"
+        ) from error
 
 
 def reduced(parent: ZarrArray, child: ZarrArray, part: Region, mode: pyramid.Mode) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 
 BASE = {"create_array/0", "write_base"}
 LEVELS = {"create_array/1", "create_array/2", "pyramid_level/1", "pyramid_level/2"}
-METADATA = {"ome_metadata", "nifti_header"}
+METADATA = {"ome_metadata", "nifti_header", "verify_store"}
 EVERYTHING = BASE | LEVELS | METADATA
 
 

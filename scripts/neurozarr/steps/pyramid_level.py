@@ -53,6 +53,7 @@ def write_level(
     # A chunk that is missing would be read as the fill value.
     missing = receipts.check_blocks(parent_file, parent_blocks)
     receipts.refuse("the block cannot be made", missing)
+    receipts.delete_block(array_file, region)
     summary = voxels.write_level(
         open_array(parent_file.parent, "r", driver=driver, threads=threads),
         open_array(array_file.parent, driver=driver, threads=threads),

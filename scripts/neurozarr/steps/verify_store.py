@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from neurozarr import receipts, verification
+from neurozarr import claims, receipts, verification
 from neurozarr.documents import Document, read_json, write_json
 from neurozarr.drivers import open_array
 from neurozarr.errors import DamageError
@@ -29,7 +29,7 @@ def verify_store(
     threads: int,
     report: Path,
     receipt: Path,
-    repair: str,
+    claim: Path,
 ) -> None:
     """Check a store, and report what is damaged and how it is repaired.
 
@@ -50,8 +50,8 @@ def verify_store(
         JSON file to write in any case.
     receipt
         File to write last, for a store without damage.
-    repair
-        The command that repairs a store, with FILES where the files that it is to make again stand.
+    claim
+        The claim of the run, which says how some of its files are made again.
 
     Raises
     ------
@@ -69,7 +69,8 @@ def verify_store(
     if verify == "full":
         damages += _check_contents(levels, planned, damages, driver=driver, threads=threads)
     redo = " ".join(dict.fromkeys(str(damage.redo) for damage in damages))
-    repair = repair.replace("FILES", redo)
+    run = claims.read(claim)
+    repair = (run.repair if run else "snakemake FILES --force").replace("FILES", redo)
     described = [
         _describe(document, level)
         for document, level in zip(planned.documents, levels, strict=True)

@@ -47,8 +47,9 @@ def write_base(
     unpublish(array_file.parent.parent)
     start = time.monotonic()
     begun = read_json(array_receipt)
-    fingerprints.check(begun["source"], begun["source"])
     volume = open_source(source, axes=axes)
+    fingerprints.check(begun["source"], volume.files)
+    receipts.delete_block(array_file, region)
     summary = voxels.write_base(
         volume,
         open_array(array_file.parent, driver=driver, threads=threads),

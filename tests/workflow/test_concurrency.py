@@ -1,0 +1,73 @@
+"""Two runs at a time."""
+
+import os
+import shutil
+import signal
+
+import pytest
+
+from ..runs import wait_until
+
+
+@pytest.fixture
+def elsewhere(workflow, make_workflow):
+    """A workflow in another directory, with the output of the first one."""
+    other = make_workflow(workflow.config | {"output": str(workflow.output)})
+    other.config["source"] = str(workflow.directory / "anatomical.nii")
+    return other
+
+
+def test_a_second_run_on_a_sample_is_refused_and_the_first_is_not_disturbed(
+    workflow, elsewhere, fresh
+):
+    with workflow.started() as process:
+        wait_until((workflow.store() / "0/c").exists, process)
+        os.killpg(process.pid, signal.SIGSTOP)
+        run = elsewhere(check=False)
+        same_directory = workflow(check=False)
+        os.killpg(process.pid, signal.SIGCONT)
+        process.communicate()
+    assert process.returncode == 0
+    assert run.code == 1
+    assert "Traceback" not in run.output
+    message = f"started in {workflow.directory}, is at work on it: wait until it has ended"
+    assert message in run.output.strip().splitlines()[-1]
+    assert "Directory cannot be locked" in same_directory.output
+    assert workflow.tree() == fresh(workflow)
+
+
+def test_a_run_that_was_killed_gives_its_samples_up_with_its_directory(workflow, elsewhere, fresh):
+    with workflow.started() as process:
+        wait_until((workflow.store() / "0/c").exists, process)
+        process.kill()
+    assert "is at work on it" in elsewhere(check=False).output
+    workflow("--unlock")
+    elsewhere()
+    assert workflow.tree() == fresh(workflow)
+
+
+def test_two_runs_on_different_samples_of_an_output_do_not_disturb_each_other(
+    workflow, elsewhere, fresh
+):
+    other = elsewhere.directory / "other.nii"
+    shutil.copy(workflow.directory / "anatomical.nii", other)
+    elsewhere.config["source"] = other.name
+    with workflow.started() as first, elsewhere.started() as second:
+        outputs = [process.communicate()[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), outputs
+    whole = fresh(workflow)
+    assert workflow.tree() == whole
+    assert {name: elsewhere.tree("other")[name] for name in whole if "/c/" in name} == {
+        name: checksum for name, checksum in whole.items() if "/c/" in name
+    }
+
+
+def test_a_store_that_is_not_ours_is_not_touched(workflow):
+    precious = workflow.store() / "0/notes.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("not to be lost")
+    run = workflow(check=False)
+    assert run.code == 1
+    message = "neurozarr: sample anatomical: results/anatomical.nii.zarr is there, and nothing in "
+    assert run.output.strip().splitlines()[-1].startswith(message)
+    assert precious.read_text() == "not to be lost"
