@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 import time
 
 import pytest
 
+from ..runs import wait_until
 from .cluster import Cluster, missing
 
 #: What is quicker than on a cluster whose nodes are elsewhere and whose queue is long.
@@ -34,7 +34,7 @@ def cluster(tmp_path_factory):
 def on_cluster(cluster, make_workflow, mri, root):
     """A conversion in many blocks, not yet run, with the options that send it to the cluster."""
     made = make_workflow({"source": "anatomical.nii", "zarr": {"chunk": 16}})
-    made.config |= {"resources": {"block_mb": 0.06}, "pyramid": {"levels": 1}}
+    made.config["pyramid"] = {"levels": 1}
     made.environment = cluster.environment
     shutil.copy(mri / "anatomical.nii", made.directory)
     made.options = ("--workflow-profile", str(root / "profiles/slurm"), *HERE)
@@ -42,37 +42,29 @@ def on_cluster(cluster, make_workflow, mri, root):
 
 
 def test_a_store_is_that_of_a_local_run_file_by_file(on_cluster, fresh):
+    on_cluster.config["resources"] = {"block_mb": 0.06}
     run = on_cluster(*on_cluster.options)
     assert "submitted with SLURM jobid" in run.output
     assert on_cluster.tree() == fresh(on_cluster)
     assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
 
 
+def jobs(cluster, columns, states="R"):
+    """What squeue says of jobs, those that run by default."""
+    lines = cluster.command("squeue", "--noheader", f"--states={states}", "-o", columns)
+    return [line.split() for line in lines.splitlines()]
+
+
 def test_a_job_that_is_cancelled_is_started_again_with_more_memory_and_time(
     on_cluster, cluster, fresh
 ):
-    on_cluster.config["resources"] = {}
-
-    def jobs(columns):
-        return cluster.command("squeue", "--noheader", "--states=R", "-o", columns).split()
-
-    with subprocess.Popen(
-        on_cluster.command(*on_cluster.options),
-        cwd=on_cluster.directory,
-        env=on_cluster.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        while not (running := jobs("%A %m %l")):
-            assert process.poll() is None, process.stdout.read()
-            time.sleep(0.1)
-        job, memory, limit = running[:3]
+    with on_cluster.started(*on_cluster.options) as process:
+        wait_until(lambda: bool(jobs(cluster, "%A")), process)
+        job, memory, limit = jobs(cluster, "%A %m %l")[0]
         cluster.command("scancel", job)
         asked = [(memory, limit)]
         while process.poll() is None:
-            for found in cluster.command("squeue", "--noheader", "-o", "%A %m %l").splitlines():
-                other, *resources = found.split()
+            for other, *resources in jobs(cluster, "%A %m %l", "all"):
                 if other == str(int(job) + 1):
                     asked.append(tuple(resources))
             time.sleep(0.2)
@@ -83,3 +75,31 @@ def test_a_job_that_is_cancelled_is_started_again_with_more_memory_and_time(
     (first, first_limit), (second, second_limit) = asked[0], asked[-1]
     assert int(second.rstrip("M")) >= 2 * int(first.rstrip("M")) - 1
     assert second_limit != first_limit
+
+
+def test_a_job_that_is_requeued_while_it_runs_ends_as_if_nothing_had_been(
+    on_cluster, cluster, fresh
+):
+    with on_cluster.started(*on_cluster.options) as process:
+        wait_until(lambda: bool(jobs(cluster, "%A")), process)
+        job = jobs(cluster, "%A")[0][0]
+        cluster.command("scontrol", "requeue", job)
+        cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now")
+        output = process.communicate()[0]
+    assert process.returncode == 0, output
+    assert "Restarts=1" in cluster.command("scontrol", "show", "job", job)
+    assert on_cluster.tree() == fresh(on_cluster)
+
+
+def test_jobs_of_a_run_that_was_killed_do_not_disturb_the_next_one(on_cluster, cluster, fresh):
+    with on_cluster.started(*on_cluster.options) as process:
+        wait_until(lambda: bool(jobs(cluster, "%A")), process)
+        process.kill()
+    left = {job for (job,) in jobs(cluster, "%A", "R,PD")}
+    assert left
+    on_cluster("--unlock")
+    on_cluster(*on_cluster.options)
+    while left & {job for (job,) in jobs(cluster, "%A", "R,PD")}:
+        time.sleep(0.2)
+    assert on_cluster.tree() == fresh(on_cluster)
+    assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
