@@ -108,7 +108,7 @@ def test_a_template_gives_the_header_and_a_new_one_redoes_it_alone(workflow, mri
     raw[148:152] = b"SPM!"
     (workflow.directory / "template.nii").write_bytes(raw)
     run = workflow()
-    assert run.jobs == {"nifti_header"}
+    assert run.jobs == {"nifti_header", "verify_store"}
     assert nifti.header_json(header.read_bytes())["Description"].startswith("SPM!")
 
 

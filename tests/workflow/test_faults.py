@@ -1,6 +1,7 @@
 """What breaks on the way: disks that are full or closed, and sources that do not stay the same."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -87,9 +88,13 @@ def vanish(source, workflow):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (replace, "anatomical.nii was changed since its conversion began"),
-        (shrink, "anatomical.nii: cut short: "),
-        (vanish, "anatomical.nii"),
+        (replace, r"anatomical\.nii was changed since its conversion began"),
+        # Found before a block, in it, or after it.
+        (shrink, r"anatomical\.nii(: cut short: | had \d+ bytes, and has \d+, since its )"),
+        (
+            vanish,
+            r"anatomical\.nii(: there is no such file|, is missing| \(missing| cannot be read)",
+        ),
     ],
 )
 def test_a_source_that_changes_between_blocks_is_not_converted_half_and_half(
@@ -103,7 +108,7 @@ def test_a_source_that_changes_between_blocks_is_not_converted_half_and_half(
         change(source, workflow)
         output = process.communicate()[0]
     assert process.returncode == 1
-    assert message in output
+    assert re.search(message, output), output
     assert not (workflow.store() / "zarr.json").exists()
     if change != replace:
         os.replace(kept, source)

@@ -58,6 +58,7 @@ def verify_store(
     DamageError
         The store is damaged.
     """
+    receipt.unlink(missing_ok=True)
     damages = [
         damage
         for level, document in zip(levels, planned.documents, strict=True)

@@ -1,0 +1,56 @@
+import os
+
+import pytest
+
+from neurozarr import fingerprints
+from neurozarr.errors import SourceError
+
+
+@pytest.fixture(params=[100, fingerprints.SMALL + 1], ids=["small", "large"])
+def file(request, tmp_path):
+    path = tmp_path / "a.nii"
+    path.write_bytes(bytes(request.param))
+    return path
+
+
+def test_a_file_that_stays_is_itself_wherever_it_is(file):
+    known = fingerprints.fingerprints([file])
+    fingerprints.check(known, [file])
+    (file.parent / "moved").mkdir()
+    fingerprints.check(known, [file.rename(file.parent / "moved" / file.name)])
+
+
+def test_another_size_is_named(file):
+    known = fingerprints.fingerprints([file])
+    size = file.stat().st_size
+    file.write_bytes(bytes(size - 7))
+    with pytest.raises(SourceError, match=rf"a\.nii had {size} bytes, and has {size - 7}, since"):
+        fingerprints.check(known, [file])
+
+
+def test_other_content_of_the_same_size_is_found(file):
+    known = fingerprints.fingerprints([file])
+    file.write_bytes(b"x" * file.stat().st_size)
+    with pytest.raises(SourceError, match=r"a\.nii was changed since its conversion began"):
+        fingerprints.check(known, [file])
+
+
+def test_a_small_file_that_was_only_touched_is_the_same(tmp_path):
+    path = tmp_path / "a.nii"
+    path.write_bytes(b"voxels")
+    known = fingerprints.fingerprints([path])
+    os.utime(path, (0, 0))
+    fingerprints.check(known, [path])
+
+
+def test_a_file_that_went_is_named(file):
+    known = fingerprints.fingerprints([file])
+    file.unlink()
+    with pytest.raises(SourceError, match=r"a\.nii cannot be read \(No such file"):
+        fingerprints.check(known, [file])
+
+
+def test_files_that_became_more_are_found(file):
+    known = fingerprints.fingerprints([file])
+    with pytest.raises(SourceError, match="was one of 1 files, not 2"):
+        fingerprints.check(known, [file, file])

@@ -1,0 +1,193 @@
+"""What is found in stores that are damaged, each in one way."""
+
+import json
+import shutil
+from contextlib import suppress
+
+import nibabel
+import numpy as np
+import pytest
+import zarr
+
+from neurozarr import claims
+from neurozarr.errors import DamageError
+from neurozarr.receipts import file_checksums
+from neurozarr.steps.verify_store import summarize, verify_store
+from neurozarr.verification import Planned
+
+from .conversions import DRIVER, convert
+
+CONFIG = {"zarr": {"chunk": 16}}
+VARIANTS = {
+    "v3": CONFIG,
+    "v2": {"zarr": {"chunk": 16, "zarr_version": 2, "compressor": "zlib"}},
+    "shards": {"zarr": {"chunk": 8, "shard": 16}},
+    "0.6": CONFIG | {"ome": {"ome_version": "0.6"}},
+    "ome": CONFIG | {"nifti": {"nii": False}},
+}
+
+
+class Converted:
+    """A conversion, and how it is verified."""
+
+    def __init__(self, source, directory, config):
+        self.store, self.sample = convert(source, directory, config)
+        self.state = directory / ".state"
+        self.report = directory / "report.json"
+        file = self.sample.levels[0].document["zarr_format"]
+        self.file = {2: ".zarray", 3: "zarr.json"}[file]
+
+    def verify(self, verify="full", driver=DRIVER):
+        """The report."""
+        claim = self.state / "run.json"
+        claims.start([claim], claims.Run(directory="here", repair="again FILES"), is_running=bool)
+        levels = [
+            (
+                self.store / str(number) / self.file,
+                self.state / str(number) / "array.json",
+                [self.state / str(number) / "block.json"],
+            )
+            for number in range(len(self.sample.levels))
+        ]
+        with suppress(DamageError):  # The report has it as well.
+            verify_store(
+                self.store,
+                Planned(**self.sample.planned),
+                levels=levels,
+                verify=verify,
+                driver=driver,
+                threads=2,
+                report=self.report,
+                receipt=self.state / "verify.json",
+                claim=claim,
+            )
+        return json.loads(self.report.read_text())
+
+    def problems(self, verify="full"):
+        """What is wrong, by the file's path in the store."""
+        found = self.verify(verify)
+        assert found["sound"] is not bool(found["damage"])
+        assert (self.state / "verify.json").exists() is found["sound"]
+        if not found["sound"]:
+            redo = dict.fromkeys(entry["repaired_by"] for entry in found["damage"])
+            assert found["repair"] == f"again {' '.join(redo)}"
+        start = f"{self.store}/"
+        return {e["file"].removeprefix(start): e["problem"] for e in found["damage"]}
+
+
+@pytest.fixture
+def made(tmp_path, mri):
+    return Converted(mri / "anatomical.nii", tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+def test_what_was_just_made_is_sound(tmp_path, mri, config, driver):
+    made = Converted(mri / "anatomical.nii", tmp_path, config)
+    assert made.verify(driver=driver)["sound"]
+    assert (made.state / "verify.json").exists()
+    levels = len(made.sample.levels)
+    start = f"{made.store}: sound, by a full check of {levels} levels, "
+    assert summarize([made.report]).startswith(start)
+
+
+def test_floats_with_nan_are_compared_by_their_bytes(tmp_path):
+    voxels = np.random.default_rng(0).normal(size=(20, 20, 20)).astype("f4")
+    voxels[3:9] = np.nan
+    nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(tmp_path / "a.nii")
+    assert Converted(tmp_path / "a.nii", tmp_path, CONFIG).problems() == {}
+
+
+def test_a_missing_chunk_is_found_by_a_quick_check(made):
+    (made.store / "1/c/0/1/0").unlink()
+    assert made.problems("quick") == {"1/c/0/1/0": "missing"}
+
+
+def test_a_chunk_of_another_size_is_found_by_a_quick_check(made):
+    chunk = made.store / "0/c/0/0/0"
+    chunk.write_bytes(chunk.read_bytes() + b"x")
+    (problem,) = made.problems("quick").values()
+    assert problem.endswith("were written")
+
+
+@pytest.mark.parametrize("place", [0, 3, 9, -1])
+def test_a_bit_in_a_chunk_is_found_by_a_full_check(made, place):
+    chunk = made.store / "0/c/1/0/0"
+    content = bytearray(chunk.read_bytes())
+    content[place] ^= 16
+    chunk.write_bytes(content)
+    assert made.problems("quick") == {}
+    assert made.problems() == {"0/c/1/0/0": "its bytes are not those that were written"}
+
+
+def test_a_level_that_was_made_from_other_voxels_is_found_and_so_is_who_changed_them(made):
+    array = zarr.open_array(made.store / "0", mode="r+", zarr_format=3)
+    array[0, 0, 0] = array[0, 0, 0] + 100
+    state = made.state / "0/block.json"
+    receipt = json.loads(state.read_text())
+    chunk = made.store / "0/c/0/0/0"
+    assert set(made.problems()) == {"0/c/0/0/0"}
+    # As if the job itself had written these bytes.
+    receipt["sizes"][0], receipt["checksums"][:1] = chunk.stat().st_size, file_checksums([chunk])
+    state.write_text(json.dumps(receipt))
+    assert made.problems() == {
+        "0": "the voxels of [[0, 25], [0, 41], [0, 33]] are not those that were written",
+        "1/c/0/0/0": "its voxels are not those of the last level",
+    }
+
+
+def test_a_deleted_level_is_one_damage_and_the_others_are_still_looked_at(made):
+    shutil.rmtree(made.store / "1")
+    (made.store / "0/c/0/0/0").unlink()
+    assert made.problems() == {"0/c/0/0/0": "missing", "1/zarr.json": "missing"}
+
+
+def test_metadata_of_an_array_that_changed_are_found(made):
+    file = made.store / "2/zarr.json"
+    file.write_text(file.read_text().replace('"separator": "/"', '"separator": "."'))
+    problem = "the array's metadata are not those that were planned"
+    assert made.problems("quick") == {"2/zarr.json": problem}
+    file.write_text("{")
+    assert "cannot be read" in made.problems("quick")["2/zarr.json"]
+
+
+@pytest.mark.parametrize("content", ["{}", "", "[]", '{"attributes": {"ome": 3}}'])
+def test_group_metadata_that_are_none_are_found(made, content):
+    (made.store / "zarr.json").write_text(content)
+    (problem,) = made.problems("quick").values()
+    assert "metadata" in problem
+
+
+def test_a_window_that_is_not_valid_is_found(made):
+    file = made.store / "zarr.json"
+    document = json.loads(file.read_text())
+    document["attributes"]["ome"]["omero"]["channels"][0]["window"]["max"] = "high"
+    file.write_text(json.dumps(document))
+    (problem,) = made.problems("quick").values()
+    assert "the metadata are not valid" in problem
+
+
+def describe_anew(folder):
+    array = zarr.open_array(folder, mode="r+", zarr_format=3)
+    header = array[:]
+    header[148] ^= 1  # The description.
+    array[:] = header
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder), "cannot be read"),
+        (describe_anew, "not the one that was planned"),
+        (
+            lambda folder: (folder / "zarr.json").write_text(
+                (folder / "zarr.json").read_text().replace('"VoxelSize"', '"voxelsize"')
+            ),
+            "the JSON form of the NIfTI header is not that of its bytes",
+        ),
+    ],
+)
+def test_a_header_that_changed_is_found(made, change, message):
+    change(made.store / "nifti")
+    (problem,) = made.problems("quick").values()
+    assert message in problem
