@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,6 +102,8 @@ def read_template(path: str | Path) -> bytes:
     try:
         if path.is_dir():
             return open_array(path / HEADER, "r")[...].tobytes()
+        if os.path.exists(path) and not path.is_file():
+            raise ValueError("a pipe or a device, not a file")
         return nifti.read_header(path)
     except FileNotFoundError:
         raise ConfigError(f"nifti.header {path}: there is no such file or .nii.zarr") from None
@@ -145,15 +148,18 @@ def fit_header(
     Returns
     -------
     bytes
-        The header, extensions unchanged.
+        The header, extensions unchanged; NIfTI-2 where a dimension is too long for NIfTI-1, as of
+        FreeSurfer's files that say so in other fields.
     """
+    if max(shape) > _MOST_IN_NIFTI_1:
+        raw = _as_nifti_2(raw)
     record = nifti.fields(raw)
     _set_array(record, axes, shape, dtype)
     for column, size in enumerate(reversed(voxel_size or ())):
         was = abs(float(record["pixdim"][column + 1]))
         record["pixdim"][column + 1] = size
         for row in "xyz":
-            record[f"srow_{row}"][column] *= size / was if was else size
+            record[f"srow_{row}"][column] *= size / was if 0 < was < np.inf else size
     if space_unit is not None:
         named = units.nifti_unit(space_unit)
         _scale_lengths(record, units.factor(space_unit, named))
@@ -327,7 +333,7 @@ def file_header(raw: bytes) -> bytes:
     rest = raw[size:].ljust(nifti.EXTENDER_SIZE, b"\0")
     record["magic"] = record["magic"].item().replace(b"ni", b"n+")
     least = size + len(rest)
-    if not record["vox_offset"] >= least:
+    if not least <= record["vox_offset"] <= nifti.LARGEST:
         record["vox_offset"] = -(-least // 16) * 16
     return (record.tobytes() + rest).ljust(int(record["vox_offset"]), b"\0")
 
@@ -355,8 +361,7 @@ def _set_array(
         record["intent_code"] = _COLOURS[int(record["datatype"])]
         for parameter in (1, 2, 3):
             record[f"intent_p{parameter}"] = 0
-    if int(record["datatype"]) != code:
-        record["datatype"], record["bitpix"] = code, 8 * dtype.itemsize
+    record["datatype"], record["bitpix"] = code, 8 * dtype.itemsize
 
 
 def _set_units(record: np.ndarray[Any, Any], space: str, time: str | None) -> None:

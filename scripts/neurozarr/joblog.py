@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import sys
 from collections.abc import Iterator
@@ -14,15 +15,16 @@ from neurozarr.errors import NeurozarrError
 def logged(path: str) -> Iterator[None]:
     """Log to a file while a job runs; an error goes there and, in one line, to the terminal.
 
-    An error that is none of ours goes there with its traceback.
+    An error that is none of ours goes there with its traceback, and so does a crash.
     """
+    handler = logging.FileHandler(path, "w")
     logging.basicConfig(
-        filename=path,
-        filemode="w",
+        handlers=[handler],
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
         force=True,
     )
+    faulthandler.enable(handler.stream or sys.stderr)
     logging.captureWarnings(True)
     try:
         yield

@@ -17,6 +17,11 @@ from nibabel.openers import ImageOpener
 from nibabel.orientations import aff2axcodes
 
 EXTENDER_SIZE = 4
+#: Largest header that is read, in bytes, extensions included: one that is damaged may ask for more
+#: than there is memory.
+LARGEST = 2**25
+#: Lengths from which, and below whose inverse, a header is damaged: no product of two overflows.
+ABSURD = 1e30
 
 #: Condition number from which a matrix of single floats has no inverse worth the name.
 _SINGULAR = 1e7
@@ -95,27 +100,41 @@ def fields(raw: bytes) -> np.ndarray[Any, Any]:
     return np.frombuffer(raw, dtype, count=1).copy().reshape(())
 
 
-def stored_length(start: bytes) -> int | None:
+def stored_length(start: bytes, *, single: bool | None = None) -> int | None:
     """How many bytes of a NIfTI file its header takes, extensions included.
 
     Parameters
     ----------
     start
         At least the header and the extender.
+    single
+        Whether the voxels are in the same file; None for what the magic says.
 
     Returns
     -------
     int or None
         The header's size where there are no extensions; the offset of the voxels where there are,
         or None, for everything, where the voxels are in another file.
+
+    Raises
+    ------
+    ValueError
+        The offset is none that extensions could reach to.
     """
     record = fields(start)
     size = record.dtype.itemsize
-    if len(start) <= size or not start[size]:
+    magic = record["magic"].item()[:2]
+    if len(start) <= size or not start[size] or magic not in (b"n+", b"ni"):
         return size
-    if not record["magic"].item().startswith(b"n+"):
+    if not (magic == b"n+" if single is None else single):
         return None
-    return max(int(record["vox_offset"]), size)
+    offset = record["vox_offset"].item()
+    if not abs(offset) <= LARGEST:  # nor NaN
+        raise ValueError(
+            f"its vox_offset is {offset:g}; where a header has extensions, it ends there, and can "
+            f"have {LARGEST} bytes at the most"
+        )
+    return max(int(offset), size)
 
 
 def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
@@ -131,14 +150,15 @@ def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
     Returns
     -------
     numpy.ndarray or None
-        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates; None where it is not finite.
+        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates; None where it is not finite, or
+        absurd.
     """
     try:
         with np.errstate(all="ignore"):
             matrix = np.asarray(getattr(_load(raw), f"get_{form}")(), np.float64)
     except ValueError:  # the quaternion is no rotation
         return None
-    return matrix if np.isfinite(matrix).all() else None
+    return matrix if (np.abs(matrix) < ABSURD).all() else None
 
 
 def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
@@ -155,26 +175,45 @@ def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
     return found
 
 
-def read_header(path: str | os.PathLike[str]) -> bytes:
+def read_header(path: str | os.PathLike[str], *, single: bool | None = None) -> bytes:
     """The header of a file, with its extensions, as its bytes stand there.
 
     Parameters
     ----------
     path
         A NIfTI file, compressed or not; the header of a pair; or a file that is a header alone.
+    single
+        Whether the voxels are in the same file; None for what the magic says.
 
     Raises
     ------
     ValueError
-        It starts with no NIfTI header.
+        It starts with no NIfTI header, or with one whose extensions are damaged.
     OSError
         It cannot be read.
     """
     with ImageOpener(os.fspath(path), "rb") as file:
         start: bytes = file.read(540 + EXTENDER_SIZE)
-        length = stored_length(start)
-        rest: bytes = file.read() if length is None else file.read(max(length - len(start), 0))
-    return (start + rest)[:length]
+        length = stored_length(start, single=single)
+        end = LARGEST + 1 if length is None else length
+        raw = (start + file.read(max(end - len(start), 0)))[:end]
+    if len(raw) > LARGEST:
+        raise ValueError(f"a header of more than {LARGEST} bytes")
+    _check_extensions(raw)
+    return raw
+
+
+def _check_extensions(raw: bytes) -> None:
+    """Raise a ValueError where the size of an extension is less than its own, or beyond the end."""
+    start = header_type(raw).template_dtype.itemsize + EXTENDER_SIZE
+    while len(raw) - start >= 16:
+        size = int(np.frombuffer(raw, f"{byte_order(raw)}i4", 1, start)[0])
+        if not 8 <= size <= len(raw) - start:
+            raise ValueError(
+                f"an extension at byte {start} of its header has size {size}, where there is room "
+                f"for 8 to {len(raw) - start}"
+            )
+        start += size
 
 
 def header_json(raw: bytes) -> dict[str, Any]:

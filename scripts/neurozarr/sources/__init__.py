@@ -11,6 +11,7 @@ from pathlib import Path
 
 from neurozarr import units
 from neurozarr.errors import SourceError
+from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Source
 from neurozarr.sources.nibabel_image import NibabelSource
 
@@ -60,7 +61,8 @@ def open_source(
             f"{path}: not a format that can be read; known file names end in {', '.join(SUFFIXES)}"
         )
     if voxel_size is not None:
-        if len(voxel_size) != len(source.voxel_size) or min(voxel_size) <= 0:
+        known = [size for size in voxel_size if 1 / ABSURD < size < ABSURD]
+        if len(known) != len(source.voxel_size) or len(known) != len(voxel_size):
             raise SourceError(
                 f"{path}: voxel_size is {list(voxel_size)}; allowed: {len(source.voxel_size)} "
                 "positive numbers, in the order z, y, x"

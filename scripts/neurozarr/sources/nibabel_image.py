@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import mmap
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +16,7 @@ import numpy as np
 from isal import igzip
 from isal.igzip_lib import IsalError
 from nibabel.arrayproxy import ArrayProxy
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.spatialimages import SpatialImage
 
 from neurozarr import nifti
 from neurozarr.chunks import Region
@@ -23,6 +25,8 @@ from neurozarr.metadata import check_dtype
 from neurozarr.sources.base import Source
 from neurozarr.units import NIFTI_NAMES
 
+logger = logging.getLogger(__name__)
+
 #: Names of the axes by number of dimensions, in C order: NIfTI stores x, y, z, t, c, x fastest.
 _AXES = {3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
 _STORED_ORDER = "tczyx"
@@ -30,7 +34,13 @@ _STORED_ORDER = "tczyx"
 _READ_ERRORS: Any = (OSError, EOFError, ValueError, zlib.error, IsalError)
 #: NIfTI data types (NIfTI-Zarr 1.0.rc1, table 4.2) that no Zarr array has.
 _TOO_WIDE = {1536: "float128", 2048: "complex256"}
-_COMPRESSED = (".gz", ".bz2", ".zst", ".mgz")
+_COMPRESSED = (".gz", ".mgz")
+_BOTH = ("header", "image")
+#: How many bytes deflate can make of one (RFC 1951: 258 of 2 bits).
+_DEFLATE_RATIO = 1032
+#: How much is read after the voxels of a compressed file, for the checksum at its end, in bytes.
+_MOST_AFTER = 2**28
+_PIECE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,14 +49,19 @@ class NibabelSource(Source):
 
     suffixes = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz", ".mgh.gz")
 
-    stored: ArrayProxy | np.memmap[Any, Any]
+    #: The voxels as they are stored, without scale factors, the fastest axis first.
+    stored: ArrayProxy | np.ndarray[Any, Any]
+    #: The file that they are in, its name, and where in it (uncompressed) they end, in bytes.
+    stream: igzip.IGzipFile | mmap.mmap
+    voxels: Path
+    end: int
 
     @classmethod
     def open(cls, path: Path, *, axes: str | None = None) -> Self:
-        image = _load(path)
+        image, header = _load(path)
         shape = tuple(int(length) for length in image.shape)
         names = _AXES.get(len(shape), ())
-        if not names or 0 in shape:
+        if not names or min(shape) < 1:
             raise SourceError(
                 f"{path}: the image has shape {shape}; only images of 3 to 5 dimensions that are "
                 "not empty can be converted"
@@ -57,7 +72,7 @@ class NibabelSource(Source):
                 f"{' or '.join(names)}"
             )
         file_axes = axes or names[0]
-        _check_voxels(path, image)
+        voxels, end = _check_voxels(path, image)
         dtype = image.get_data_dtype().newbyteorder("=")
         if dtype.names is not None:
             file_axes, shape, dtype = _colours_as_channels(path, file_axes, shape, dtype)
@@ -68,14 +83,18 @@ class NibabelSource(Source):
         lengths = dict(zip(file_axes, reversed(shape), strict=True))
         stored_axes = "".join(sorted(file_axes, key=_STORED_ORDER.index))
         files = {Path(holder.filename) for holder in image.file_map.values() if holder.filename}
+        stored, stream = _open_voxels(voxels, image.dataobj, shape)
         return cls(
             files=tuple(sorted(file for file in files if file.exists())),
             axes=stored_axes,
             shape=tuple(lengths[axis] for axis in stored_axes),
             dtype=dtype,
-            nifti_header=_nifti_header(image),
-            in_order=_is_compressed(image),
-            stored=_open_voxels(image, shape),
+            nifti_header=header,
+            in_order=_is_compressed(voxels),
+            stored=stored,
+            stream=stream,
+            voxels=voxels,
+            end=end,
             file_axes=file_axes,
             **_describe(image, stored_axes),
         )
@@ -83,81 +102,141 @@ class NibabelSource(Source):
     def read(self, region: Region) -> np.ndarray:
         slices = dict(zip(self.axes, region, strict=True))
         fortran = tuple(slices[axis] for axis in reversed(self.file_axes))
+        if isinstance(self.stream, mmap.mmap):
+            # To read a map beyond the end of its file is not an error, but a crash.
+            _check_size(self.voxels, self.stream.size(), self.end)
         try:
             voxels = np.asarray(self.stored[fortran])
+            if all(side.stop == length for side, length in zip(region, self.shape, strict=True)):
+                self._read_to_the_end()
         except _READ_ERRORS as error:
             raise SourceError(
-                f"{self.files[0]}: the voxels cannot be read ({error}); the file may be cut short "
+                f"{self.voxels}: the voxels cannot be read ({error}); the file may be cut short "
                 "or damaged"
             ) from error
         # The transpose of an array with x fastest is in C order, with x last.
         order = [self.file_axes.index(axis) for axis in self.axes]
         return voxels.T.transpose(order).astype(self.dtype, copy=False)
 
+    def _read_to_the_end(self) -> None:
+        """Have what was read of a compressed file compared with the checksum at its end."""
+        if isinstance(self.stream, mmap.mmap):
+            return
+        while self.stream.read(_PIECE):
+            if self.stream.tell() > self.end + _MOST_AFTER:
+                logger.warning(
+                    "%s: more than %d bytes follow the voxels: its checksum is not looked at",
+                    self.voxels,
+                    _MOST_AFTER,
+                )
+                return
 
-def _load(path: Path) -> Any:
-    if not path.is_file():
+
+def _load(path: Path) -> tuple[Any, bytes | None]:
+    """An image, and its NIfTI header, byte by byte, where it has one.
+
+    nibabel changes a header when it loads it: the slope becomes NaN, among others.
+    """
+    if not os.path.exists(path):
         raise SourceError(f"{path}: there is no such file")
+    raw = None
     try:
-        image = nibabel.load(path)
+        files = _files(path)
+        for file in (path, *files.values()):
+            if os.path.exists(file) and not os.path.isfile(file):
+                raise SourceError(f"{file}: a directory, a pipe or a device, not a file")
+        if "header" in files:
+            # nibabel reads extensions of any size that it is told.
+            raw = nifti.read_header(files["header"], single=files["header"] == files["image"])
+        with np.errstate(all="ignore"):
+            image = nibabel.load(path)
+    except SourceError:
+        raise
     except FileNotFoundError as error:
         raise SourceError(f"{path}: {error.filename or error} is missing") from None
     except PermissionError:
         raise SourceError(f"{path}: the file cannot be read: permission denied") from None
-    except (ImageFileError, HeaderDataError, *_READ_ERRORS) as error:
-        if (name := _too_wide(path)) is not None:
-            raise SourceError(f"{path}: its voxels are {name}, which Zarr cannot hold") from None
+    except Exception as error:  # It has no base for what it raises on damaged files.
+        if raw and (code := int(nifti.fields(raw)["datatype"])) in _TOO_WIDE:
+            raise SourceError(
+                f"{path}: its voxels are {_TOO_WIDE[code]}, which Zarr cannot hold"
+            ) from None
         raise SourceError(f"{path}: not an image that nibabel can open ({error})") from None
     if not isinstance(image, SpatialImage) or not isinstance(image.dataobj, ArrayProxy):
         raise SourceError(f"{path}: a {type(image).__name__} holds no volume on a grid of voxels")
-    return image
+    if raw is None or not isinstance(image, nibabel.Nifti1Pair):
+        return image, None
+    order, size = nifti.byte_order(raw), nifti.header_type(raw).template_dtype.itemsize
+    if (image.header.endianness, image.header.template_dtype.itemsize) != (order, size):
+        raise SourceError(
+            f"{path}: its header is damaged: sizeof_hdr is {size}, in byte order {order!r}, but "
+            f"dim or magic are those of a {type(image).__name__} in {image.header.endianness!r}"
+        )
+    return image, raw
 
 
-def _too_wide(path: Path) -> str | None:
-    """Name of the data type that a NIfTI file says it has, where neither NumPy nor Zarr has it."""
-    try:
-        code = int(nifti.fields(nifti.read_header(path))["datatype"])
-    except _READ_ERRORS:
-        return None
-    return _TOO_WIDE.get(code)
+def _files(path: Path) -> dict[str, Path]:
+    """The files that an image would be read from, by what they hold; not all need be there."""
+    name = path.name.lower().removesuffix(".gz")
+    if not name.endswith((".hdr", ".img")):
+        return {"image": path} if name.endswith((".mgh", ".mgz")) else dict.fromkeys(_BOTH, path)
+    holders = nibabel.Spm99AnalyzeImage.filespec_to_file_map(path)
+    return {what: Path(str(holder.filename)) for what, holder in holders.items()}
 
 
-def _is_compressed(image: Any) -> bool:
-    return str(image.file_map["image"].filename).lower().endswith(_COMPRESSED)
-
-
-def _open_voxels(image: Any, shape: tuple[int, ...]) -> ArrayProxy | np.memmap[Any, Any]:
-    """The voxels as they are stored, without scale factors, the fastest axis first.
-
-    An uncompressed file is mapped. A compressed one is kept open, so that the next region is read
-    on from the last one; gzip by ISA-L, which takes half of zlib's time.
-    """
-    filename = str(image.file_map["image"].filename)
-    dtype, offset = image.dataobj.dtype, image.dataobj.offset
-    if dtype.names is not None:
-        dtype = dtype[0]
-    if not _is_compressed(image):
-        return np.memmap(filename, dtype, "r", offset, shape, "F")
-    stream = igzip.open(filename) if filename.lower().endswith((".gz", ".mgz")) else filename
-    return ArrayProxy(stream, (shape, dtype, offset, 1.0, 0.0), keep_file_open=True)
-
-
-def _check_voxels(path: Path, image: Any) -> None:
-    """Raise a SourceError where the file of the voxels is missing or too short."""
+def _check_voxels(path: Path, image: Any) -> tuple[Path, int]:
+    """The file of the voxels, and where in it they end; a SourceError where it is too short."""
     voxels = Path(image.file_map["image"].filename)
     if not voxels.is_file():
         raise SourceError(f"{path}: the file of its voxels, {voxels}, is missing")
     proxy = image.dataobj
-    needed = proxy.offset + math.prod(map(int, proxy.shape)) * proxy.dtype.itemsize
-    size = voxels.stat().st_size
-    if not _is_compressed(image) and size < needed:
-        raise SourceError(f"{voxels}: cut short: {size} bytes, but its header asks for {needed}")
+    before = image.header.sizeof_hdr if isinstance(image, nibabel.Nifti1Image) else 0
+    if proxy.offset < before:
+        raise SourceError(
+            f"{path}: its voxels start at byte {proxy.offset} by its header, which has {before}"
+        )
+    end = proxy.offset + math.prod(map(int, proxy.shape)) * proxy.dtype.itemsize
+    _check_size(voxels, voxels.stat().st_size, end)
+    return voxels, end
+
+
+def _check_size(voxels: Path, size: int, end: int) -> None:
+    """Raise a SourceError where a file of so many bytes cannot hold voxels up to their end."""
+    if size * (_DEFLATE_RATIO if _is_compressed(voxels) else 1) < end:
+        compressed = ", compressed" if _is_compressed(voxels) else ""
+        raise SourceError(
+            f"{voxels}: cut short: {size} bytes{compressed}, but its header asks for {end}"
+        )
+
+
+def _is_compressed(voxels: Path) -> bool:
+    return voxels.name.lower().endswith(_COMPRESSED)
+
+
+def _open_voxels(
+    voxels: Path, proxy: ArrayProxy, shape: tuple[int, ...]
+) -> tuple[ArrayProxy | np.ndarray[Any, Any], igzip.IGzipFile | mmap.mmap]:
+    """The voxels as they are stored, without scale factors, the fastest axis first; and their file.
+
+    An uncompressed file is mapped. A compressed one is kept open, so that the next region is read
+    on from the last one; gzip by ISA-L, which takes half of zlib's time.
+    """
+    dtype = proxy.dtype if proxy.dtype.names is None else proxy.dtype[0]
+    try:
+        if _is_compressed(voxels):
+            stream = igzip.open(voxels)
+            return ArrayProxy(stream, (shape, dtype, proxy.offset, 1.0, 0.0)), stream
+        with voxels.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise SourceError(f"{voxels}: the voxels cannot be read ({error.strerror})") from None
+    return np.ndarray(shape, dtype, mapped, proxy.offset, order="F"), mapped
 
 
 def _describe(image: Any, axes: str) -> dict[str, Any]:
     """Voxel size, time step and their units; where the voxels lie; and how values are scaled."""
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
-    sizes = [abs(zoom) if math.isfinite(zoom) and zoom else 1.0 for zoom in zooms]
+    sizes = [abs(zoom) if 1 / nifti.ABSURD < abs(zoom) < nifti.ABSURD else 1.0 for zoom in zooms]
     space_unit, time_unit = "millimeter", ""
     if isinstance(image, nibabel.Nifti1Pair):
         xyzt_units = int(image.header["xyzt_units"])
@@ -170,10 +249,17 @@ def _describe(image: Any, axes: str) -> dict[str, Any]:
         "time_step": sizes[3] if "t" in axes and len(sizes) > 3 else 1.0,
         "space_unit": space_unit,
         "time_unit": time_unit,
-        "affine": image.affine,
+        "affine": _affine(image.affine),
         "slope": 1.0 if image.dataobj.slope is None else float(image.dataobj.slope),
         "inter": 0.0 if image.dataobj.inter is None else float(image.dataobj.inter),
     }
+
+
+def _affine(found: Any) -> np.ndarray[Any, Any] | None:
+    """The affine that nibabel found, which may be that of a damaged header, or of any .mat file."""
+    if np.shape(found) != (4, 4) or found.dtype.kind != "f":
+        return None
+    return found if (np.abs(found) < nifti.ABSURD).all() else None
 
 
 def _colours_as_channels(
@@ -190,14 +276,3 @@ def _colours_as_channels(
             "without another axis of channels can be converted"
         )
     return f"{file_axes}c", (len(colours), *shape), np.dtype(np.uint8)
-
-
-def _nifti_header(image: Any) -> bytes | None:
-    """The header's bytes as they stand in the file, extensions included.
-
-    nibabel changes a header when it loads it: the slope becomes NaN, among others.
-    """
-    if not isinstance(image, nibabel.Nifti1Pair):
-        return None
-    holder = image.file_map.get("header", image.file_map["image"])
-    return nifti.read_header(str(holder.filename))
