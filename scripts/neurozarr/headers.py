@@ -266,12 +266,15 @@ def make_header(
 def colours_were(raw: bytes, fitted: bytes) -> Document | None:
     """What `fit_header` changed in a header whose voxels were colours: fields, by their names.
 
-    None where they were not. With it, `level_header` restores the header.
+    None where they were not. With it, `level_header` restores the header, but for parameters of the
+    intent that are not finite.
     """
     record = nifti.fields(raw)
     if int(record["datatype"]) not in _COLOURS or nifti.fields(fitted)["datatype"] != 2:
         return None
-    return {name: record[name].tolist() for name in _COLOUR_FIELDS}
+    return {
+        name: record[name].tolist() for name in _COLOUR_FIELDS if np.isfinite(record[name]).all()
+    }
 
 
 def level_header(

@@ -169,10 +169,15 @@ def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
     record, found = fields(raw), []
     for form in ("sform", "qform"):
         code, matrix = int(record[f"{form}_code"]), affine(raw, form)
-        with np.errstate(all="ignore"):
-            if code > 0 and matrix is not None and np.linalg.cond(matrix[:3, :3]) < _SINGULAR:
-                found.append((code, matrix))
+        if code > 0 and matrix is not None and has_inverse(matrix):
+            found.append((code, matrix))
     return found
+
+
+def has_inverse(affine: np.ndarray[Any, Any]) -> bool:
+    """Whether an affine of finite numbers, 4 by 4, has an inverse worth the name."""
+    with np.errstate(all="ignore"):
+        return bool(np.linalg.cond(affine[:3, :3]) < _SINGULAR)
 
 
 def read_header(path: str | os.PathLike[str], *, single: bool | None = None) -> bytes:
@@ -351,6 +356,13 @@ def _orientation(raw: bytes) -> dict[str, str] | None:
 
 
 def _load(raw: bytes) -> Nifti1Header:
-    """The header, of nibabel, without its extensions and with nothing corrected."""
+    """The header, of nibabel, without its extensions, and with nothing corrected but pixdim.
+
+    There the standard has 1 for a qfac of 0, and sizes that are not negative.
+    """
     kind = header_type(raw)
-    return kind(raw[: kind.template_dtype.itemsize], endianness=byte_order(raw), check=False)
+    header = kind(raw[: kind.template_dtype.itemsize], endianness=byte_order(raw), check=False)
+    header["pixdim"][1:] = np.abs(header["pixdim"][1:])
+    if header["pixdim"][0] != -1:
+        header["pixdim"][0] = 1
+    return header

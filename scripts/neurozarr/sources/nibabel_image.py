@@ -161,7 +161,8 @@ def _load(path: Path) -> tuple[Any, bytes | None]:
             raise SourceError(
                 f"{path}: its voxels are {_TOO_WIDE[code]}, which Zarr cannot hold"
             ) from None
-        raise SourceError(f"{path}: not an image that nibabel can open ({error})") from None
+        reason = f"unknown code {error}" if isinstance(error, KeyError) else error
+        raise SourceError(f"{path}: not an image that nibabel can open ({reason})") from None
     if not isinstance(image, SpatialImage) or not isinstance(image.dataobj, ArrayProxy):
         raise SourceError(f"{path}: a {type(image).__name__} holds no volume on a grid of voxels")
     if raw is None or not isinstance(image, nibabel.Nifti1Pair):
@@ -259,7 +260,8 @@ def _affine(found: Any) -> np.ndarray[Any, Any] | None:
     """The affine that nibabel found, which may be that of a damaged header, or of any .mat file."""
     if np.shape(found) != (4, 4) or found.dtype.kind != "f":
         return None
-    return found if (np.abs(found) < nifti.ABSURD).all() else None
+    is_sane = (np.abs(found) < nifti.ABSURD).all() and nifti.has_inverse(found)
+    return found if is_sane else None
 
 
 def _colours_as_channels(
