@@ -15,6 +15,13 @@ from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
 
 
+#: More than any options have: how deep values lie in each other, how many there are, and how long a
+#: text is that means something in YAML. YAML can say a lot in a few words.
+_DEEPEST, _MOST, _LONGEST = 6, 10**6, 2**12
+#: How much of a value an error repeats.
+_REPEATED = 200
+
+
 class Schema:
     """A JSON schema whose errors are one sentence each, and whose defaults can be filled in."""
 
@@ -31,6 +38,10 @@ class Schema:
 
         Text that is no value of an option is read as YAML first: it may come from a command line.
         """
+        if _is_vast(values):
+            raise ConfigError(
+                f"more than {_MOST} values, or more than {_DEEPEST} in each other, aliases resolved"
+            )
         read = copy.deepcopy(values)
         for group, option in (name.split(".") for name in self.options() if "." in name):
             if isinstance(read.get(group), dict) and option in read[group]:
@@ -40,7 +51,7 @@ class Schema:
 
     def check(self, values: Document) -> None:
         """Raise a ConfigError for the first value that is wrong."""
-        errors = sorted(self._validator.iter_errors(values), key=lambda error: list(error.path))
+        errors = sorted(self._validator.iter_errors(values), key=lambda error: [*map(str, error.path)])
         if errors:
             raise ConfigError(_explain(errors[0]))
 
@@ -66,10 +77,27 @@ def _from_text(value: Any) -> Any:
         return {name: _from_text(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_from_text(item) for item in value]
-    try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError:
+    if not isinstance(value, str) or len(value) > _LONGEST:
         return value
+    try:
+        read = yaml.safe_load(value)
+    except Exception:  # Not YAMLErrors alone, for a date or a number that is none.
+        return value
+    return value if _is_vast(read) else read
+
+
+def _is_vast(values: Any) -> bool:
+    """Whether there is more in some values than in any options."""
+    count, inside = 0, [(values, 0)]
+    while inside:
+        value, depth = inside.pop()
+        items = value.values() if isinstance(value, dict) else value
+        if isinstance(value, (dict, list, tuple)):
+            count += len(value)
+            if count > _MOST or depth == _DEEPEST:
+                return True
+            inside += [(item, depth + 1) for item in items]
+    return False
 
 
 def _leaves(schema: Document, prefix: str = "") -> Iterator[str]:
@@ -99,12 +127,14 @@ def _explain(error: jsonschema.ValidationError) -> str:
         known = list(schema["properties"])
         name = next(key for key in value if key not in known)
         prefix = f"{where}." if where else ""
-        return f"unknown option {prefix}{name}{suggest(name, known)}"
+        return f"unknown option {prefix}{name}{suggest(str(name), known)}"
     if error.validator == "required":
         name = next(name for name in asked if name not in value)
         return f"{name} is missing"
     description = " ".join(schema.get("description", error.message).split())
-    return f"{where} is {value!r}; allowed: {description}"
+    said = repr(value)
+    said = said if len(said) <= _REPEATED else f"{said[:_REPEATED]}..."
+    return f"{where} is {said}; allowed: {description}"
 
 
 def suggest(name: str, known: list[str]) -> str:

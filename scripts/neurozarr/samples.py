@@ -342,7 +342,7 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
                 f"{where}: source {sample.path} has curly brackets, which the workflow cannot have "
                 "in a path: rename it, or give a link to it"
             )
-        if not sample.path.exists():
+        if not os.path.exists(sample.path):
             raise ConfigError(f"{where}: source {sample.path} does not exist")
         if not os.access(sample.path, os.R_OK):
             raise ConfigError(f"{where}: source {sample.path} cannot be read: permission denied")
@@ -387,15 +387,19 @@ def _read_sheet(
     path: Path, options: Document, schema: Schema, rows: Schema
 ) -> Iterator[tuple[str, Sample]]:
     """One sample for each row of a sheet."""
+    if os.path.exists(path) and not path.is_file():
+        raise ConfigError(f"config: samples {path} is a directory, a pipe or a device, not a file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter="\t")
+            columns = reader.fieldnames or []
             lines = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ConfigError(f"config: samples {path} cannot be read: {error}") from None
     except OSError as error:
         raise ConfigError(f"config: samples {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config: samples {path} is not UTF-8 text ({error.reason})") from None
-    columns = reader.fieldnames or []
     _check_columns(path, columns, schema)
     if not lines:
         raise ConfigError(f"{path}: the sheet has no samples")
