@@ -14,7 +14,6 @@ import yaml
 from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
 
-
 #: More than any options have: how deep values lie in each other, how many there are, and how long a
 #: text is that means something in YAML. YAML can say a lot in a few words.
 _DEEPEST, _MOST, _LONGEST = 6, 10**6, 2**12
@@ -51,7 +50,9 @@ class Schema:
 
     def check(self, values: Document) -> None:
         """Raise a ConfigError for the first value that is wrong."""
-        errors = sorted(self._validator.iter_errors(values), key=lambda error: [*map(str, error.path)])
+        errors = sorted(
+            self._validator.iter_errors(values), key=lambda error: [*map(str, error.path)]
+        )
         if errors:
             raise ConfigError(_explain(errors[0]))
 
