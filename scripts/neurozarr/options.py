@@ -50,11 +50,10 @@ class Schema:
 
     def check(self, values: Document) -> None:
         """Raise a ConfigError for the first value that is wrong."""
-        errors = sorted(
-            self._validator.iter_errors(values), key=lambda error: [*map(str, error.path)]
-        )
-        if errors:
-            raise ConfigError(_explain(errors[0]))
+        errors = self._validator.iter_errors(values)
+        found = min(errors, key=lambda error: [*map(str, error.path)], default=None)
+        if found is not None:
+            raise ConfigError(_explain(found))
 
     def parse(self, name: str, value: Any) -> Any:
         """The value of an option: itself where it is one, else what its text means in YAML."""
