@@ -129,12 +129,12 @@ def stored_length(start: bytes, *, single: bool | None = None) -> int | None:
     if not (magic == b"n+" if single is None else single):
         return None
     offset = record["vox_offset"].item()
-    if not abs(offset) <= LARGEST:  # nor NaN
+    if not size + EXTENDER_SIZE <= offset <= LARGEST:  # nor NaN
         raise ValueError(
-            f"its vox_offset is {offset:g}; where a header has extensions, it ends there, and can "
-            f"have {LARGEST} bytes at the most"
+            f"its vox_offset is {offset:g}; a header with extensions ends there: allowed is "
+            f"{size + EXTENDER_SIZE} to {LARGEST}"
         )
-    return max(int(offset), size)
+    return int(offset)
 
 
 def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
