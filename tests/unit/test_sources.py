@@ -1,6 +1,7 @@
 """Sources: what they say of themselves, and any region of them."""
 
 import gzip
+import os
 import shutil
 
 import nibabel
@@ -236,6 +237,15 @@ def test_a_compressed_file_that_is_damaged_is_named_when_it_is_read(mri, tmp_pat
     (tmp_path / "bad.nii.gz").write_bytes(content)
     with pytest.raises(SourceError, match=r"bad\.nii\.gz: the voxels cannot be read"):
         whole(open_source(tmp_path / "bad.nii.gz"))
+
+
+def test_a_file_that_is_truncated_while_it_is_read_is_named(tmp_path):
+    path = save(tmp_path / "a.nii", np.ones((100, 100, 100), "f4"))
+    source = open_source(path)
+    assert whole(source).all()
+    os.truncate(path, 1_000_000)
+    with pytest.raises(SourceError, match=r"a\.nii: cut short: 1000000 bytes, but .* 4000352"):
+        whole(source)
 
 
 def test_volumes_that_cannot_be_converted_are_refused(tmp_path, mri):
