@@ -1,6 +1,7 @@
 """NIfTI headers of stored images: kept, taken from a template, or made."""
 
 import gzip
+import json
 
 import nibabel
 import numpy as np
@@ -57,6 +58,14 @@ def test_a_voxel_size_scales_the_sform_about_the_first_voxel(endianness):
     np.testing.assert_array_equal(found.get_sform(), affine * [2, 1, 0.25, 1])
 
 
+@pytest.mark.parametrize("size", [0, np.nan, np.inf])
+def test_a_voxel_size_in_the_place_of_none_leaves_the_sform_finite(size):
+    made = header(pixdim=[1] + [size] * 7, srow_x=[1, 0, 0, 5])
+    fields = nifti.fields(fit(made, voxel_size=(1, 2, 6)))
+    assert fields["srow_x"].tolist() == [6, 0, 0, 5]
+    assert fields["pixdim"][1:4].tolist() == [6, 2, 1]
+
+
 def test_a_unit_is_the_headers_own_or_the_one_that_is_given():
     made = header(xyzt_units=2 + 16)
     assert fit(made) == made
@@ -102,6 +111,8 @@ def test_colours_become_channels_with_an_intent_and_can_be_restored(code, intent
     expected["pixdim"][4:6] = 1
     assert restored == expected.tobytes()
     assert headers.colours_were(header(), header()) is None
+    absurd = header(datatype=code, bitpix=8 * count, intent_p1=np.nan, intent_p2=np.inf)
+    json.dumps(headers.colours_were(absurd, found), allow_nan=False)
 
 
 # A header that is a template's
@@ -309,6 +320,9 @@ def test_level_0_keeps_every_field():
     [
         ({"magic": b"n+1", "vox_offset": 352}, b"", 352),
         ({"magic": b"n+1", "vox_offset": 400}, b"", 400),
+        ({"magic": b"n+1", "vox_offset": 1e30}, b"", 352),
+        ({"magic": b"n+1", "vox_offset": np.inf}, b"", 352),
+        ({"magic": b"n+1", "vox_offset": np.nan}, b"", 352),
         ({"magic": b"ni1", "vox_offset": 0}, b"", 352),
         ({"magic": b"ni1", "vox_offset": 0}, b"\1\0\0\0" + b"x" * 16, 368),
         ({"magic": b"n+1", "vox_offset": 368}, b"\1\0\0\0" + b"x" * 16, 368),
