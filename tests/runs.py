@@ -115,7 +115,7 @@ class Workflow:
                 raise
 
     def kill_when(self, condition: Callable[[], bool], victim: str = "all") -> None:
-        """Start it, kill it as soon as a condition holds, and unlock.
+        """Start it, kill it as soon as a condition holds, and take its locks away.
 
         Killed are "all" its processes, "snakemake" alone, or the "job" that runs then or next.
         """
@@ -130,7 +130,8 @@ class Workflow:
                 process.kill()
             else:
                 os.killpg(process.pid, signal.SIGKILL)
-        self("--unlock")
+        if (locks := self.directory / ".snakemake/locks").exists():
+            shutil.rmtree(locks)
 
     def copy_to(self, directory: Path) -> None:
         """Copy all that is in its directory, with the times of files."""

@@ -39,9 +39,9 @@ def test_a_block_waits_only_for_the_blocks_that_it_covers(workflow):
     assert inputs.count("block-") < run.output.count("rule write_base:")
 
 
-def test_a_deleted_block_of_a_level_is_written_again_alone(workflow):
+def test_a_deleted_block_of_a_level_is_written_again_alone(workflow, convert_once):
     workflow.config["resources"] = {"block_mb": 0.02}
-    workflow()
+    convert_once(workflow.config, workflow.directory / "anatomical.nii").copy_to(workflow.directory)
     whole = workflow.tree()
     (workflow.directory / "results/.state/anatomical/1/block-0.json").unlink()
     shutil.rmtree(workflow.store() / "nifti")
