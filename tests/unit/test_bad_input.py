@@ -175,7 +175,7 @@ def values(dtype, name):
     return [value for value in INTEGERS if np.iinfo(kind).min <= value <= np.iinfo(kind).max]
 
 
-@settings(max_examples=70)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_bytes_of_a_header_may_be_wrong(contents, directory, data):
     name = data.draw(st.sampled_from(list(contents)))
@@ -187,7 +187,7 @@ def test_any_bytes_of_a_header_may_be_wrong(contents, directory, data):
     outcome(write(directory / name, bytes(content)), directory)
 
 
-@settings(max_examples=70)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_fields_of_a_header_may_be_absurd(contents, directory, data):
     name = data.draw(st.sampled_from(NIFTI))
@@ -204,7 +204,7 @@ def test_any_fields_of_a_header_may_be_absurd(contents, directory, data):
     outcome(write(directory / name, content), directory, ome={"ome_version": version})
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_any_fields_of_an_mgh_file_may_be_absurd(contents, directory, data):
     content = contents["test.mgz"]
@@ -218,7 +218,7 @@ def test_any_fields_of_an_mgh_file_may_be_absurd(contents, directory, data):
     outcome(write(directory / name, record.tobytes() + content[dtype.itemsize :]), directory)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(data=st.data())
 @pytest.mark.parametrize(
     "kind",
@@ -246,7 +246,7 @@ def test_any_fields_of_a_pair_may_be_absurd(contents, directory, kind, data):
     outcome(header, directory)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["example_nifti2.nii.gz", "test.mgz"])
 def test_no_change_of_compressed_bytes_changes_a_store(mri, directory, name, data):
@@ -260,7 +260,7 @@ def test_no_change_of_compressed_bytes_changes_a_store(mri, directory, name, dat
         check_store(directory / f"{stem(path)}.nii.zarr", expected(mri / name))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["anatomical.nii", "example_nifti2.nii.gz", "test.mgz"])
 def test_a_file_that_is_cut_anywhere_is_refused(mri, directory, name, data):
