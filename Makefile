@@ -40,7 +40,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: $(READY) .venv-bench/ready
 	$(BIN)/python tests/benchmarks/bench.py
