@@ -93,6 +93,8 @@ def planned(name):
     try:
         claims.check_ours(store, state)
         SAMPLES[name].check()
+        if workflow.is_main_process:
+            SAMPLES[name].source.check()
     except NeurozarrError as error:
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
@@ -109,8 +111,14 @@ def sample(wildcards):
     return planned(wildcards.sample)
 
 
-def source(wildcards):
-    return [str(file) for file in sample(wildcards).source.files]
+def names(files):
+    return [str(file) for file in files]
+
+
+def source_of_block(wildcards):
+    """The files that a block of level 0 is read from."""
+    region = sample(wildcards).levels[0].region(int(wildcards.block))
+    return names(sample(wildcards).source.files_of(region))
 
 
 def header_template(wildcards):
@@ -127,6 +135,12 @@ def region(wildcards, level):
     """The voxels of a block, as start and end along each axis."""
     sides = sample(wildcards).levels[int(level)].region(int(wildcards.block))
     return [[side.start, side.stop] for side in sides]
+
+
+def slab(wildcards):
+    """Shape of what is read at once of the source; None where each thread reads for itself."""
+    slab = sample(wildcards).levels[0].slab
+    return slab and list(slab)
 
 
 def block_threads(wildcards):

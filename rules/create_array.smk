@@ -1,6 +1,8 @@
 rule create_array:
     input:
-        source=lambda wildcards: source(wildcards) if wildcards.level == "0" else [],
+        source=lambda wildcards: (
+            names(sample(wildcards).source.files) if wildcards.level == "0" else []
+        ),
         base=lambda wildcards: (
             []
             if wildcards.level == "0"

@@ -1,6 +1,6 @@
 rule nifti_header:
     input:
-        source=source,
+        source=lambda wildcards: names(sample(wildcards).source.header_files),
         template=header_template,
         array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
         group=GROUP,
@@ -18,7 +18,7 @@ rule nifti_header:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
-        path=lambda wildcards: str(sample(wildcards).path),
+        path=lambda wildcards: sample(wildcards).path,
         overrides=lambda wildcards: sample(wildcards).overrides,
         options=lambda wildcards: sample(wildcards).header_options,
         driver=lambda wildcards: sample(wildcards).zarr.driver,

@@ -1,6 +1,6 @@
 rule write_base:
     input:
-        source=source,
+        source=source_of_block,
         array=expand(ARRAY, level=0, allow_missing=True),
         array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
     output:
@@ -19,8 +19,9 @@ rule write_base:
         ),
         runtime=block_minutes,
     params:
-        path=lambda wildcards: str(sample(wildcards).path),
-        axes=lambda wildcards: sample(wildcards).axes,
+        path=lambda wildcards: sample(wildcards).path,
+        layout=lambda wildcards: sample(wildcards).layout,
+        slab=slab,
         region=lambda wildcards: region(wildcards, 0),
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:

@@ -5,7 +5,7 @@ from neurozarr.steps.nifti_header import publish_header
 
 with logged(snakemake.log[0]):
     publish_header(
-        Path(snakemake.params.path),
+        snakemake.params.path,
         Path(snakemake.output[0]).parent.parent,
         array_receipt=Path(snakemake.input.array_receipt[0]),
         overrides=snakemake.params.overrides,

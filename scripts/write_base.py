@@ -5,10 +5,11 @@ from neurozarr.steps.write_base import write_base
 
 with logged(snakemake.log[0]):
     write_base(
-        Path(snakemake.params.path),
+        snakemake.params.path,
         Path(snakemake.input.array[0]),
         region=tuple(slice(start, stop) for start, stop in snakemake.params.region),
-        axes=snakemake.params.axes,
+        layout=snakemake.params.layout,
+        slab=snakemake.params.slab,
         driver=snakemake.params.driver,
         threads=snakemake.threads,
         array_receipt=Path(snakemake.input.array_receipt[0]),

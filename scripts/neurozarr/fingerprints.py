@@ -39,16 +39,28 @@ def fingerprints(files: Sequence[Path]) -> list[Fingerprint]:
     return [_fingerprint(file) for file in files]
 
 
-def check(known: Sequence[Fingerprint], files: Sequence[Path]) -> None:
-    """Raise a SourceError where files are not those whose fingerprints are known."""
-    found = fingerprints(files)
-    for file, then, now in zip(files, known, found, strict=False):
-        if then["file"] == now["file"] and then["size"] != now["size"]:
-            raise SourceError(f"{file} had {then['size']} bytes, and has {now['size']}, {_SINCE}")
-        if then != now:
+def check(known: Sequence[Fingerprint], files: Sequence[Path], of: Sequence[Path]) -> None:
+    """Raise a SourceError where files are not those whose fingerprints are known.
+
+    Parameters
+    ----------
+    known
+        Fingerprints of all files of a source, when its conversion began.
+    files
+        All its files, now.
+    of
+        Those of them to look at.
+    """
+    if len(files) != len(known):
+        raise SourceError(f"{files[0]} was one of {len(known)} files, not {len(files)}, {_SINCE}")
+    then = dict(zip(files, known, strict=True))
+    for file, now in zip(of, fingerprints(of), strict=True):
+        if then[file]["file"] == now["file"] and then[file]["size"] != now["size"]:
+            raise SourceError(
+                f"{file} had {then[file]['size']} bytes, and has {now['size']}, {_SINCE}"
+            )
+        if then[file] != now:
             raise SourceError(f"{file} was changed {_SINCE}")
-    if len(found) != len(known):
-        raise SourceError(f"{files[0]} was one of {len(known)} files, not {len(found)}, {_SINCE}")
 
 
 def _fingerprint(file: Path) -> Fingerprint:

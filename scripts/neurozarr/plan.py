@@ -25,6 +25,10 @@ AUTO_SHARD_BYTES = 2**30
 #: is not larger: enough to make a call worth its cost, and small enough for the processor's cache.
 SUB_BLOCK_BYTES = 2**22
 
+#: Uncompressed size, in bytes, up to which more is read at once of a source whose voxels can only
+#: be read together, so that fewer of them are read twice.
+SLAB_BYTES = 2**28
+
 #: Threads of a job: more gain little, as jobs run side by side.
 MAX_THREADS = 4
 
@@ -33,6 +37,9 @@ MIN_MINUTES = 10
 
 #: Voxels that one thread compresses for a NIfTI file, in bytes a second, on a slow node.
 GZIP_BYTES_PER_SECOND = 2e7
+
+#: Voxels of an image that one thread decodes, in bytes a second, on a slow node: JPEG 2000.
+READ_BYTES_PER_SECOND = 5e6
 
 #: Voxels that one thread decodes, in bytes a second, on a slow node.
 DECODED_BYTES_PER_SECOND = 1e8
@@ -61,6 +68,8 @@ class Level:
         The Zarr metadata of the array.
     bytes_per_second
         Voxels that one thread encodes on a slow node.
+    slab
+        Shape of what is read at once of the source; None where each thread reads what it writes.
     """
 
     shape: tuple[int, ...]
@@ -70,6 +79,7 @@ class Level:
     dtype: np.dtype[Any]
     document: Document
     bytes_per_second: float
+    slab: tuple[int, ...] | None = None
 
     @property
     def blocks(self) -> int:
@@ -113,7 +123,10 @@ class Level:
         """Minutes that a job may take to write a block, on a slow node: ask for no less."""
         shape = [side.stop - side.start for side in self.region(block)]
         size = math.prod(shape) * self.dtype.itemsize
-        return MIN_MINUTES + math.ceil(size / self.bytes_per_second / threads / 60)
+        seconds = size / self.bytes_per_second / threads
+        if self.slab is not None:
+            seconds += size / READ_BYTES_PER_SECOND / threads
+        return MIN_MINUTES + math.ceil(seconds / 60)
 
     @property
     def export_minutes(self) -> int:
@@ -168,7 +181,8 @@ def plan_levels(
     *,
     block_mb: float = math.inf,
     max_jobs: int = 1,
-    in_order: bool = False,
+    read_shape: Sequence[int] | None = None,
+    in_order: str | None = None,
 ) -> tuple[Level, ...]:
     """Plan every level of an image.
 
@@ -187,8 +201,11 @@ def plan_levels(
         and where there would be more than ``max_jobs`` of them in all levels together.
     max_jobs
         How many blocks there may be, if there are more of them than levels.
+    read_shape
+        Shape of what can only be read together of the source; None where any voxels can be read.
     in_order
-        Whether level 0 can only be read from the start to the end: it then is one block.
+        Names of the axes as they lie in a source that can only be read from the start to the end,
+        the fastest last: level 0 then is one block. None where it can be read anywhere.
 
     Returns
     -------
@@ -216,7 +233,16 @@ def plan_levels(
     )
     shapes = [(*shape[:batch], *spatial) for spatial in spatial_shapes]
     unit = shards or chunks
-    blocks = _blocks(shapes, unit, dtype.itemsize, block_mb, max_jobs, in_order)
+    slab = None
+    if in_order is not None:
+        slab = row_of_units(shape, unit, "".join(axes), in_order)
+    elif read_shape is not None:
+        slab = slab_of_units(
+            shape, chunks, unit, read_shape, dtype=dtype, most=block_mb * 1e6 / dtype.itemsize
+        )
+    blocks = _blocks(
+        shapes, unit, dtype.itemsize, block_mb, max_jobs, slab=slab, in_order=in_order is not None
+    )
     return tuple(
         Level(
             shape=level_shape,
@@ -233,8 +259,9 @@ def plan_levels(
                 dimension_names=axes,
             ),
             bytes_per_second=bytes_per_second(config),
+            slab=None if number else slab,
         )
-        for level_shape, block in zip(shapes, blocks, strict=True)
+        for number, (level_shape, block) in enumerate(zip(shapes, blocks, strict=True))
     )
 
 
@@ -244,14 +271,17 @@ def _blocks(
     itemsize: int,
     block_mb: float,
     max_jobs: int,
+    *,
+    slab: tuple[int, ...] | None,
     in_order: bool,
 ) -> list[tuple[int, ...]]:
     """Shape of the blocks of every level."""
     asked = block_mb
     while True:
         blocks = [_block(shape, unit, block_mb * 1e6 / itemsize) for shape in shapes]
-        if in_order:
-            blocks[0] = _block(shapes[0], unit, math.inf)
+        if slab is not None:
+            most = math.inf if in_order else block_mb * 1e6 / itemsize
+            blocks[0] = _block(shapes[0], slab, most)
         counts = [
             math.prod(grid(shape, block)) for shape, block in zip(shapes, blocks, strict=True)
         ]
@@ -399,17 +429,109 @@ def regions(region: Region, box: Sequence[int]) -> Iterator[Region]:
         )
 
 
-def base_memory_mb(level: Level, threads: int, *, row: Sequence[int] | None = None) -> int:
+def base_memory_mb(
+    level: Level,
+    threads: int,
+    *,
+    read_shape: Sequence[int] | None = None,
+    held_bytes: int = 0,
+) -> int:
     """Memory of a job that writes a block of level 0, in MB.
 
-    Each thread holds the sub-block that it writes, with its encoded form; of a source that can only
-    be read in order, two rows of units are held as well, whose shape is ``row``.
+    Each thread holds the sub-block that it writes, with its encoded form. Of a source that is read
+    in slabs, two of them are held as well, and what threads decode; and whatever the source holds
+    by itself.
     """
     unit = math.prod(sub_block(level.chunks, level.write_unit, level.dtype))
     voxels = (threads + 2) * 3 * unit
-    if row is not None:
-        voxels += 2 * math.prod(row)
-    return BASE_MEMORY_MB + math.ceil(voxels * level.dtype.itemsize / 1e6)
+    if level.slab is not None:
+        voxels += 2 * math.prod(level.slab)
+    if read_shape is not None:
+        voxels += (threads + 1) * 2 * math.prod(piece(level.shape, read_shape, level.dtype))
+    return BASE_MEMORY_MB + math.ceil((voxels * level.dtype.itemsize + held_bytes) / 1e6)
+
+
+def slab_of_units(
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    write_unit: Sequence[int],
+    read_shape: Sequence[int],
+    *,
+    dtype: np.dtype[Any],
+    most: float = math.inf,
+) -> tuple[int, ...] | None:
+    """Shape of what is read at once of a source whose voxels can only be read together.
+
+    Parameters
+    ----------
+    shape, chunks, write_unit
+        Of the array, of its chunks and of its files.
+    read_shape
+        Of what is read together: a page, a strip, a tile or a chunk of the source.
+    dtype
+        Data type of the voxels.
+    most
+        How many voxels there may be in it.
+
+    Returns
+    -------
+    tuple[int, ...] or None
+        Whole write units, that cover what is read together if there are not more than ``most`` of
+        them, and enough of it that little is read twice; None where nothing is, whoever reads what
+        it writes.
+    """
+    together = [min(size, length) for size, length in zip(read_shape, shape, strict=True)]
+    box = sub_block(chunks, write_unit, dtype)
+    if all(b % r == 0 or b >= n for b, r, n in zip(box, together, shape, strict=True)):
+        return None
+    slab = [-(-r // u) * u for r, u in zip(together, write_unit, strict=True)]
+    while math.prod(slab) > most and slab != list(write_unit):
+        axis = next(i for i, unit in enumerate(write_unit) if slab[i] > unit)
+        slab[axis] = -(-slab[axis] // write_unit[axis] // 2) * write_unit[axis]
+    times = math.prod(-(-r // s) for r, s in zip(together, slab, strict=True))
+    if times > 1:
+        logger.warning(
+            "what is stored together in the source, of shape %s, is decoded %d times, since blocks "
+            "of %g MB (block_mb) hold less: larger ones, or chunks of fewer planes, are faster",
+            tuple(read_shape),
+            times,
+            most * dtype.itemsize / 1e6,
+        )
+    while True:
+        # How much of what is read is read again, next to it, along each axis.
+        again = {
+            axis: together[axis] / slab[axis]
+            for axis in range(len(slab))
+            if slab[axis] < shape[axis] and slab[axis] % together[axis]
+        }
+        axis = max(again, key=lambda axis: again[axis], default=-1)
+        if axis < 0 or again[axis] <= 0.25:
+            break
+        if 2 * math.prod(slab) > min(most, SLAB_BYTES / dtype.itemsize):
+            break
+        slab[axis] *= 2
+    return tuple(slab)
+
+
+def piece(shape: Sequence[int], read_shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Shape of what a thread reads at once of a slab: what is read together, or a box of it."""
+    together = tuple(min(size, length) for size, length in zip(read_shape, shape, strict=True))
+    return _block(tuple(shape), together, SUB_BLOCK_BYTES / dtype.itemsize)
+
+
+def regions_of_grid(region: Region, box: Sequence[int]) -> Iterator[Region]:
+    """The boxes of shape ``box`` that tile an array from its start, as far as they are in a region.
+
+    In C order.
+    """
+    started = tuple(
+        slice(side.start // size * size, side.stop) for side, size in zip(region, box, strict=True)
+    )
+    for part in regions(started, box):
+        yield tuple(
+            slice(max(inner.start, side.start), inner.stop)
+            for inner, side in zip(part, region, strict=True)
+        )
 
 
 def row_of_units(

@@ -7,7 +7,7 @@ import csv
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,20 @@ from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
 from neurozarr.options import Schema, suggest
 from neurozarr.sources import Source, open_source, stem
+from neurozarr.sources.paths import PLACE, find, is_address, natural
 
+#: Columns of a sample sheet that say what files do not say of their array, and what they hold.
+LAYOUT: dict[str, Callable[[str], Any]] = {
+    "axes": str,
+    "dataset": str,
+    "shape": lambda cell: tuple(map(int, cell.split(","))),
+    "dtype": str,
+    "order": str,
+    "offset": int,
+    "overlap": lambda cell: tuple(map(int, cell.split(","))),
+}
 #: Columns of a sample sheet beside the options.
-COLUMNS = ("sample", "source", "axes", "voxel_size", "unit")
+COLUMNS = ("sample", "source", *LAYOUT, "voxel_size", "unit")
 #: Options that hold for the whole run: they decide the names of the files in a store.
 RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
 #: What NIfTI-Zarr 1.0.rc1 asks of arrays on Zarr v2 (sections 2.1 and 2.2).
@@ -61,16 +72,18 @@ class Sample:
     name
         Name of its files in the output.
     path
-        The file to convert.
-    axes, voxel_size, unit
-        What the file does not say itself, or says wrongly; None where it does.
+        What to convert: a file, a directory, a pattern or an address.
+    layout
+        What the files do not say of their array, or say wrongly: see `neurozarr.sources.Layout`.
+    voxel_size, unit
+        Likewise; None where they do.
     options
         Every option, by group and name.
     """
 
     name: str
-    path: Path
-    axes: str | None
+    path: str
+    layout: dict[str, Any]
     voxel_size: tuple[float, ...] | None
     unit: str | None
     options: dict[str, Any]
@@ -105,7 +118,7 @@ class Sample:
     @property
     def overrides(self) -> dict[str, Any]:
         """What `neurozarr.sources.open_source` is told beside the path."""
-        return {"axes": self.axes, "voxel_size": self.voxel_size, "unit": self.unit}
+        return {**self.layout, "voxel_size": self.voxel_size, "unit": self.unit}
 
     @cached_property
     def source(self) -> Source:
@@ -163,7 +176,8 @@ class Sample:
                 self.dtype,
                 source.axes,
                 self.zarr,
-                in_order=source.in_order,
+                read_shape=source.read_shape,
+                in_order=source.file_axes if source.in_order else None,
                 **self.options["resources"],
             )
             if len(levels) > 1:
@@ -180,13 +194,12 @@ class Sample:
         """Memory of a job that writes a block of a level, in MB."""
         if level:
             return self.levels[level].memory_mb(threads)
-        base, source = self.levels[0], self.source
-        row = (
-            plan.row_of_units(base.shape, base.write_unit, source.axes, source.file_axes)
-            if source.in_order
-            else None
+        return plan.base_memory_mb(
+            self.levels[0],
+            threads,
+            read_shape=self.source.read_shape,
+            held_bytes=self.source.held_bytes,
         )
-        return plan.base_memory_mb(base, threads, row=row)
 
     @property
     def export_levels(self) -> list[int]:
@@ -285,7 +298,11 @@ class Sample:
                     f"ome.{name} has {len(options[name])} values, but {self.path} has {count} "
                     "channels; give one for each"
                 )
-        return ome.channels(count, names=options["channel_names"], colors=options["channel_colors"])
+        return ome.channels(
+            count,
+            names=options["channel_names"] or self.source.channel_names or None,
+            colors=options["channel_colors"] or self.source.channel_colors or None,
+        )
 
 
 def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Sample]]:
@@ -337,15 +354,16 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
             _ = sample.zarr
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
-        if {"{", "}"} & set(str(sample.path)):
+        if {"{", "}"} & set(re.sub(PLACE, "", sample.path)):
             raise ConfigError(
                 f"{where}: source {sample.path} has curly brackets, which the workflow cannot have "
                 "in a path: rename it, or give a link to it"
             )
-        if not os.path.exists(sample.path):
+        found = find(sample.path)
+        if not found:
             raise ConfigError(f"{where}: source {sample.path} does not exist")
-        if not os.access(sample.path, os.R_OK):
-            raise ConfigError(f"{where}: source {sample.path} cannot be read: permission denied")
+        if not (is_address(sample.path) or os.access(found[0], os.R_OK)):
+            raise ConfigError(f"{where}: source {found[0]} cannot be read: permission denied")
         samples[sample.name] = sample
     run = Run(
         output=options["output"],
@@ -360,12 +378,12 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
     """One sample for each file that ``source`` names."""
     patterns = options["source"]
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found = sorted(glob.glob(pattern, recursive=True), key=_natural)
+        found = sorted(glob.glob(pattern, recursive=True), key=natural)
         if not found and glob.has_magic(pattern):
             raise ConfigError(f"config: source {pattern!r} matches no file")
-        paths = [Path(path) for path in found or [pattern]]
-        for path in (path for path in paths if not _is_second_file(path, paths)):
-            row = {"sample": stem(path), "source": str(path)}
+        paths = found or [pattern]
+        for path in (path for path in paths if not _is_second_file(Path(path), paths)):
+            row = {"sample": stem(path), "source": path}
             try:
                 rows.check(row)
             except ConfigError as error:
@@ -373,14 +391,10 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
             yield "config", _sample(row, options)
 
 
-def _is_second_file(path: Path, paths: list[Path]) -> bool:
+def _is_second_file(path: Path, paths: list[str]) -> bool:
     """Whether this is the .img of a pair whose .hdr is there as well."""
     header = path.with_name(path.name.replace(".img", ".hdr"))
-    return header != path and header in paths
-
-
-def _natural(path: str) -> list[tuple[int, str]]:
-    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", path)]
+    return header != path and str(header) in paths
 
 
 def _read_sheet(
@@ -441,8 +455,8 @@ def _sample(row: dict[str, str], options: Document) -> Sample:
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
     return Sample(
         name=row["sample"],
-        path=Path(row["source"]),
-        axes=row.get("axes"),
+        path=row["source"],
+        layout={name: read(row[name]) for name, read in LAYOUT.items() if name in row},
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
         unit=row.get("unit"),
         options={

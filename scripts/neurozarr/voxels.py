@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -15,9 +16,10 @@ from neurozarr import pyramid
 from neurozarr.chunks import Region, grid
 from neurozarr.errors import StoreError
 from neurozarr.plan import (
+    piece,
     regions,
     regions_in_order,
-    row_of_units,
+    regions_of_grid,
     sub_block,
     sub_block_below,
     whole,
@@ -117,7 +119,12 @@ def merge(summaries: Iterable[Summary]) -> Summary:
 
 
 def write_base(
-    source: Source, array: ZarrArray, *, region: Region | None = None, threads: int = 1
+    source: Source,
+    array: ZarrArray,
+    *,
+    region: Region | None = None,
+    slab: Sequence[int] | None = None,
+    threads: int = 1,
 ) -> Summary:
     """Copy voxels of a source into level 0.
 
@@ -129,10 +136,12 @@ def write_base(
         Level 0, of the source's shape.
     region
         What to copy, in whole shards (chunks where there are none); None for all.
+    slab
+        Shape of what is read at once, in whole shards or chunks, while the last one is encoded;
+        None where each thread reads what it encodes.
     threads
         How many sub-blocks are read and encoded at once; one more waits for its file, or to be
-        encoded. Of a source that can only be read in order, a row of them is read at a time, by
-        one thread.
+        encoded. As many more read a slab; one alone, of a source that can only be read in order.
 
     Returns
     -------
@@ -144,14 +153,13 @@ def write_base(
     box = sub_block(array.chunks, unit, array.dtype)
 
     def parts() -> Iterator[tuple[Region, np.ndarray | None]]:
-        if not source.in_order:
+        if slab is None:
             yield from ((part, None) for part in regions(region, box))
             return
-        rows = row_of_units(array.shape, unit, source.axes, source.file_axes)
-        slabs = regions_in_order(region, rows, source.axes, source.file_axes)
-        for slab, voxels in one_ahead(source.read, slabs):
+        slabs = regions_in_order(region, slab, source.axes, source.file_axes)
+        for outer, voxels in one_ahead(partial(read_slab, source, threads=threads), slabs):
             for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
-                yield _shift(part, slab), voxels[part]
+                yield _shift(part, outer), voxels[part]
 
     def write(item: tuple[Region, np.ndarray | None]) -> Summary:
         part, voxels = item
@@ -160,6 +168,27 @@ def write_base(
         return summarize(voxels, checksum(voxels, part, unit, array.shape))
 
     return merge(for_each(write, parts(), threads=threads + 1))
+
+
+def read_slab(source: Source, region: Region, *, threads: int) -> np.ndarray:
+    """Read a region, by several threads where the source is not read in order.
+
+    Each of them reads a box of what can only be read together, so that nothing is read twice.
+    """
+    if source.in_order or source.read_shape is None:
+        return source.read(region)
+    voxels = np.empty([side.stop - side.start for side in region], source.dtype)
+
+    def read(part: Region) -> None:
+        inner = tuple(
+            slice(side.start - outer.start, side.stop - outer.start)
+            for side, outer in zip(part, region, strict=True)
+        )
+        voxels[inner] = source.read(part)
+
+    box = piece(source.shape, source.read_shape, source.dtype)
+    for_each(read, regions_of_grid(region, box), threads=threads)
+    return voxels
 
 
 def write_level(

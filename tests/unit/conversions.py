@@ -38,7 +38,9 @@ def convert(source, directory, config=None):
             options |= {"parent_blocks": parent_blocks, "mode": sample.mode}
             write_level(parent_file, array, **options)
         else:
-            write_base(sample.path, array, axes=sample.axes, **options)
+            write_base(
+                sample.path, array, layout=sample.layout, slab=sample.levels[0].slab, **options
+            )
         levels.append((array, state / "array.json", [state / "block.json"]))
     channels = sample.channels
     publish_image(store, sample.attributes, levels=levels, channels=channels, driver=DRIVER)

@@ -15,9 +15,21 @@ def file(request, tmp_path):
 
 def test_a_file_that_stays_is_itself_wherever_it_is(file):
     known = fingerprints.fingerprints([file])
-    fingerprints.check(known, [file])
+    fingerprints.check(known, [file], [file])
     (file.parent / "moved").mkdir()
-    fingerprints.check(known, [file.rename(file.parent / "moved" / file.name)])
+    moved = file.rename(file.parent / "moved" / file.name)
+    fingerprints.check(known, [moved], [moved])
+
+
+def test_files_that_are_not_read_are_not_looked_at(file):
+    other = file.with_name("other")
+    other.write_bytes(b"1")
+    known = fingerprints.fingerprints([file, other])
+    file.unlink()
+    fingerprints.check(known, [file, other], [other])
+    other.write_bytes(b"2")
+    with pytest.raises(SourceError, match="other was changed since its conversion began"):
+        fingerprints.check(known, [file, other], [other])
 
 
 def test_another_size_is_named(file):
@@ -25,14 +37,14 @@ def test_another_size_is_named(file):
     size = file.stat().st_size
     file.write_bytes(bytes(size - 7))
     with pytest.raises(SourceError, match=rf"a\.nii had {size} bytes, and has {size - 7}, since"):
-        fingerprints.check(known, [file])
+        fingerprints.check(known, [file], [file])
 
 
 def test_other_content_of_the_same_size_is_found(file):
     known = fingerprints.fingerprints([file])
     file.write_bytes(b"x" * file.stat().st_size)
     with pytest.raises(SourceError, match=r"a\.nii was changed since its conversion began"):
-        fingerprints.check(known, [file])
+        fingerprints.check(known, [file], [file])
 
 
 def test_a_small_file_that_was_only_touched_is_the_same(tmp_path):
@@ -40,17 +52,17 @@ def test_a_small_file_that_was_only_touched_is_the_same(tmp_path):
     path.write_bytes(b"voxels")
     known = fingerprints.fingerprints([path])
     os.utime(path, (0, 0))
-    fingerprints.check(known, [path])
+    fingerprints.check(known, [path], [path])
 
 
 def test_a_file_that_went_is_named(file):
     known = fingerprints.fingerprints([file])
     file.unlink()
     with pytest.raises(SourceError, match=r"a\.nii cannot be read \(No such file"):
-        fingerprints.check(known, [file])
+        fingerprints.check(known, [file], [file])
 
 
 def test_files_that_became_more_are_found(file):
     known = fingerprints.fingerprints([file])
     with pytest.raises(SourceError, match="was one of 1 files, not 2"):
-        fingerprints.check(known, [file, file])
+        fingerprints.check(known, [file, file], [file])

@@ -199,7 +199,7 @@ def test_a_template_that_is_none_is_named(tmp_path, content, message):
 def make(voxels=None, orientation=None, center=True, **said):
     voxels = np.zeros((3, 6, 5, 4), "f4") if voxels is None else voxels
     said = {
-        "axes": "tzyx",
+        "file_axes": "tzyx",
         "voxel_size": (3.0, 2.0, 1.0),
         "space_unit": "micrometer",
         "time_step": 7.0,
@@ -226,10 +226,10 @@ def test_a_header_is_made_from_what_is_known():
 
 
 def test_nifti_2_is_chosen_where_a_dimension_is_too_long_for_nifti_1():
-    raw = make(np.zeros((6, 5, 32768), "u1"), axes="zyx")
+    raw = make(np.zeros((6, 5, 32768), "u1"), file_axes="zyx")
     assert len(raw) == 540
     assert nibabel.Nifti2Header(raw).get_data_shape() == (32768, 5, 6)
-    assert len(make(np.zeros((6, 5, 32767), "u1"), axes="zyx")) == 348
+    assert len(make(np.zeros((6, 5, 32767), "u1"), file_axes="zyx")) == 348
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ class ArrayFile(Volume):
     suffixes = (".npy",)
 
     @classmethod
-    def open(cls, path, *, axes=None):
-        return volume(np.load(path), kind=cls, files=(path,))
+    def open(cls, path, layout):
+        return volume(np.load(path), kind=cls, files=(Path(path),))
 
 
 @pytest.mark.parametrize(("dtype", "wider"), [("bool", "u1"), ("f2", "f4")])

@@ -128,7 +128,7 @@ def test_text_from_a_command_line_is_read_as_yaml(read):
         ),
         ({"source": "a.nii", "output": "{x}"}, "config: output is '{x}'; allowed: directory"),
         ({"samples": "none.tsv"}, "config: samples none.tsv cannot be read: No such file"),
-        ({"source": ["a.nii", "./a.nii"]}, "sample 'a' is there twice, for a.nii and a.nii"),
+        ({"source": ["a.nii", "./a.nii"]}, "sample 'a' is there twice, for a.nii and ./a.nii"),
     ],
     ids=str,
 )

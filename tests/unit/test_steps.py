@@ -46,7 +46,7 @@ class Steps:
             options |= {"parent_blocks": self.receipts(level - 1)[1:], "mode": "mean"}
             write_level(files[level - 1], files[level], **options)
         else:
-            write_base(self.sample.path, files[0], axes=None, **options)
+            write_base(self.sample.path, files[0], layout={}, slab=None, **options)
 
     def publish(self):
         levels = [

@@ -16,10 +16,10 @@ class Volume(Source):
     voxels: np.ndarray[Any, Any]
 
     @classmethod
-    def open(cls, path, *, axes=None):
+    def open(cls, path, layout):
         raise NotImplementedError("it is in memory")
 
-    def read(self, region):
+    def read_file(self, region):
         return self.voxels[region]
 
 
@@ -27,18 +27,11 @@ def volume(voxels, kind=Volume, **said):
     """A volume of which no more is known than is said."""
     known = {
         "files": (Path("volume.npy"),),
-        "axes": "zyx",
-        "shape": voxels.shape,
+        "file_axes": "zyx",
+        "file_shape": voxels.shape,
         "dtype": voxels.dtype,
         "voxel_size": (1.0, 1.0, 1.0),
-        "time_step": 1.0,
         "space_unit": "millimeter",
         "time_unit": "second",
-        "affine": None,
-        "slope": 1.0,
-        "inter": 0.0,
-        "nifti_header": None,
-        "in_order": False,
     }
-    known |= {"file_axes": said.get("axes", "zyx")} | said
-    return kind(voxels=voxels, **known)
+    return kind(voxels=voxels, **known | said)

@@ -5,19 +5,25 @@ A family of formats is a module with a type of `Source`, and a line in ``FAMILIE
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from neurozarr import units
 from neurozarr.errors import SourceError
+from neurozarr.metadata import check_dtype
 from neurozarr.nifti import ABSURD
-from neurozarr.sources.base import Source
+from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.nibabel_image import NibabelSource
 
-__all__ = ["FAMILIES", "Source", "open_source", "stem"]
+__all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 
-#: Types of source, in the order in which they are asked whether a file is theirs.
+logger = logging.getLogger(__name__)
+
+#: Types of source, in the order in which they are asked whether a path is theirs.
 FAMILIES: tuple[type[Source], ...] = (NibabelSource,)
 
 #: File name endings that are a format's, not a part of the name.
@@ -27,47 +33,66 @@ SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.suffixes)
 def open_source(
     path: str | Path,
     *,
-    axes: str | None = None,
     voxel_size: Sequence[float] | None = None,
     unit: str | None = None,
+    **layout: Any,
 ) -> Source:
     """Open a volume; its header is read, its voxels are not.
 
     Parameters
     ----------
     path
-        The file.
-    axes
-        Names of the file's own axes in C order (slowest first), where they are not what the format
-        says, such as "czyx".
+        A file, a directory, a pattern or an address: what the families of formats know.
     voxel_size
         Voxel size in Zarr order (z, y, x), where it is not what the header says.
     unit
         Unit of the voxel size, where it is not what the header says.
+    layout
+        What the files do not say of their array: see `Layout`.
 
     Raises
     ------
     SourceError
-        No family opens such a file, or it is damaged, or holds what cannot be converted; or axes,
-        voxel size or unit do not fit it.
+        No family opens such a file, or it is damaged, or holds what cannot be converted; or what is
+        said of it does not fit it.
     """
-    path = Path(path)
-    for family in FAMILIES:
-        if family.matches(path):
-            source = family.open(path, axes=axes)
-            break
-    else:
+    path = str(path)
+    family = next((family for family in FAMILIES if family.matches(path)), None)
+    if family is None:
         raise SourceError(
             f"{path}: not a format that can be read; known file names end in {', '.join(SUFFIXES)}"
         )
+    said = Layout(**layout)
+    for name, value in said.given.items():
+        if name not in family.takes:
+            raise SourceError(
+                f"{path}: {name} is {value!r}, but such a file says that itself; leave it empty"
+            )
+    source = family.open(path, said)
+    try:
+        check_dtype(source.dtype)
+    except TypeError as error:
+        raise SourceError(f"{path}: {error}") from None
+    if 0 in source.shape:
+        raise SourceError(f"{path}: the array is empty: its shape is {source.file_shape}")
+    return _with_size(path, source, voxel_size, unit)
+
+
+def _with_size(
+    path: str, source: Source, voxel_size: Sequence[float] | None, unit: str | None
+) -> Source:
+    """A source with the voxel size and the unit that a user says, or else with those it has."""
     if voxel_size is not None:
         known = [size for size in voxel_size if 1 / ABSURD < size < ABSURD]
-        if len(known) != len(source.voxel_size) or len(known) != len(voxel_size):
+        if not len(known) == len(voxel_size) == 3:
             raise SourceError(
-                f"{path}: voxel_size is {list(voxel_size)}; allowed: {len(source.voxel_size)} "
-                "positive numbers, in the order z, y, x"
+                f"{path}: voxel_size is {list(voxel_size)}; allowed: 3 positive numbers, in the "
+                "order z, y, x"
             )
         source = replace(source, voxel_size=tuple(float(size) for size in voxel_size))
+    elif not source.voxel_size:
+        logger.warning("%s: no voxel size is known: it is taken as 1; give voxel_size", path)
+        source = replace(source, voxel_size=(1.0, 1.0, 1.0))
     if unit is not None:
         try:
             source = replace(source, space_unit=units.ome_unit(unit, "space"))
@@ -77,9 +102,9 @@ def open_source(
 
 
 def stem(path: str | Path) -> str:
-    """File name without the ending of its format."""
-    name = Path(path).name
+    """Name of a file without the ending of its format, or of a pattern without its axes."""
+    name = re.sub(r"[_.-]*\{[tczyx]\}", "", Path(path).name)
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
-    return Path(path).stem
+    return Path(name).stem

@@ -6,7 +6,6 @@ import logging
 import math
 import mmap
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,24 +13,19 @@ from typing import Any, Self
 import nibabel
 import numpy as np
 from isal import igzip
-from isal.igzip_lib import IsalError
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import SpatialImage
 
 from neurozarr import nifti
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
-from neurozarr.metadata import check_dtype
-from neurozarr.sources.base import Source
+from neurozarr.sources.base import Layout, Source
 from neurozarr.units import NIFTI_NAMES
 
 logger = logging.getLogger(__name__)
 
 #: Names of the axes by number of dimensions, in C order: NIfTI stores x, y, z, t, c, x fastest.
 _AXES = {3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
-_STORED_ORDER = "tczyx"
-#: What damaged or vanished files raise when they are read.
-_READ_ERRORS: Any = (OSError, EOFError, ValueError, zlib.error, IsalError)
 #: NIfTI data types (NIfTI-Zarr 1.0.rc1, table 4.2) that no Zarr array has.
 _TOO_WIDE = {1536: "float128", 2048: "complex256"}
 _COMPRESSED = (".gz", ".mgz")
@@ -57,7 +51,11 @@ class NibabelSource(Source):
     end: int
 
     @classmethod
-    def open(cls, path: Path, *, axes: str | None = None) -> Self:
+    def open(cls, path: str, layout: Layout) -> Self:
+        return cls._open(Path(path), layout.axes)
+
+    @classmethod
+    def _open(cls, path: Path, axes: str | None) -> Self:
         image, header = _load(path)
         shape = tuple(int(length) for length in image.shape)
         names = _AXES.get(len(shape), ())
@@ -76,18 +74,12 @@ class NibabelSource(Source):
         dtype = image.get_data_dtype().newbyteorder("=")
         if dtype.names is not None:
             file_axes, shape, dtype = _colours_as_channels(path, file_axes, shape, dtype)
-        try:
-            check_dtype(dtype)
-        except TypeError as error:
-            raise SourceError(f"{path}: {error}") from None
-        lengths = dict(zip(file_axes, reversed(shape), strict=True))
-        stored_axes = "".join(sorted(file_axes, key=_STORED_ORDER.index))
         files = {Path(holder.filename) for holder in image.file_map.values() if holder.filename}
         stored, stream = _open_voxels(voxels, image.dataobj, shape)
         return cls(
             files=tuple(sorted(file for file in files if file.exists())),
-            axes=stored_axes,
-            shape=tuple(lengths[axis] for axis in stored_axes),
+            file_axes=file_axes,
+            file_shape=shape[::-1],
             dtype=dtype,
             nifti_header=header,
             in_order=_is_compressed(voxels),
@@ -95,28 +87,22 @@ class NibabelSource(Source):
             stream=stream,
             voxels=voxels,
             end=end,
-            file_axes=file_axes,
-            **_describe(image, stored_axes),
+            **_describe(image, file_axes),
         )
 
-    def read(self, region: Region) -> np.ndarray:
-        slices = dict(zip(self.axes, region, strict=True))
-        fortran = tuple(slices[axis] for axis in reversed(self.file_axes))
+    def read_file(self, region: Region) -> np.ndarray:
         if isinstance(self.stream, mmap.mmap):
             # To read a map beyond the end of its file is not an error, but a crash.
             _check_size(self.voxels, self.stream.size(), self.end)
-        try:
-            voxels = np.asarray(self.stored[fortran])
-            if all(side.stop == length for side, length in zip(region, self.shape, strict=True)):
-                self._read_to_the_end()
-        except _READ_ERRORS as error:
-            raise SourceError(
-                f"{self.voxels}: the voxels cannot be read ({error}); the file may be cut short "
-                "or damaged"
-            ) from error
+        voxels = np.asarray(self.stored[region[::-1]])
+        if all(side.stop == length for side, length in zip(region, self.file_shape, strict=True)):
+            self._read_to_the_end()
         # The transpose of an array with x fastest is in C order, with x last.
-        order = [self.file_axes.index(axis) for axis in self.axes]
-        return voxels.T.transpose(order).astype(self.dtype, copy=False)
+        return voxels.T
+
+    @property
+    def _name(self) -> str:
+        return str(self.voxels)
 
     def _read_to_the_end(self) -> None:
         """Have what was read of a compressed file compared with the checksum at its end."""

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def publish_header(
-    source: Path,
+    source: str,
     store: Path,
     *,
     array_receipt: Path,
@@ -30,8 +30,7 @@ def publish_header(
     Parameters
     ----------
     source, overrides
-        The volume, and the axes, voxel size and unit that are not what its header says (None where
-        they are).
+        The volume, and what its header does not say (see `neurozarr.sources.open_source`).
     store
         Directory of the group.
     array_receipt
@@ -49,12 +48,13 @@ def publish_header(
         The source cannot be read, or is not what it was when the voxels were copied.
     """
     volume = open_source(source, **overrides)
-    fingerprints.check(read_json(array_receipt)["source"], volume.files)
+    known = read_json(array_receipt)["source"]
+    fingerprints.check(known, volume.files, volume.header_files)
     header = headers.header_of(
         volume,
         dtype=headers.stored_dtype(volume.dtype),
-        voxel_size=overrides["voxel_size"],
-        unit=overrides["unit"],
+        voxel_size=overrides.get("voxel_size"),
+        unit=overrides.get("unit"),
         **options,
     )
     shutil.rmtree(staging, ignore_errors=True)

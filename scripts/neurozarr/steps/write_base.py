@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from neurozarr import fingerprints, receipts, voxels
 from neurozarr.chunks import Region
@@ -14,11 +16,12 @@ from neurozarr.sources import open_source
 
 
 def write_base(
-    source: Path,
+    source: str,
     array_file: Path,
     *,
+    layout: dict[str, Any],
     region: Region,
-    axes: str | None,
+    slab: Sequence[int] | None,
     driver: str,
     threads: int,
     array_receipt: Path,
@@ -28,12 +31,14 @@ def write_base(
 
     Parameters
     ----------
-    source, axes
-        The volume, and names of its axes where they are not what its format says.
+    source, layout
+        The volume, and what its files do not say of their array (see `neurozarr.sources.Layout`).
     array_file
         Metadata of level 0.
     region
         The block.
+    slab
+        Shape of what is read at once; None where each thread reads what it encodes.
     driver, threads
         Library that carries the voxels, and how many chunks it encodes at once.
     array_receipt, receipt
@@ -47,16 +52,17 @@ def write_base(
     unpublish(array_file.parent.parent)
     start = time.monotonic()
     begun = read_json(array_receipt)
-    volume = open_source(source, axes=axes)
-    fingerprints.check(begun["source"], volume.files)
+    volume = open_source(source, **layout)
+    fingerprints.check(begun["source"], volume.files, volume.files_of(region))
     receipts.delete_block(array_file, region)
     summary = voxels.write_base(
         volume,
         open_array(array_file.parent, driver=driver, threads=threads),
         region=region,
+        slab=slab,
         threads=threads,
     )
-    fingerprints.check(begun["source"], volume.files)
+    fingerprints.check(begun["source"], volume.files, volume.files_of(region))
     receipts.write_block_receipt(
         receipt,
         array_file,

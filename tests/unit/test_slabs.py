@@ -1,0 +1,164 @@
+"""Sources whose voxels can only be read together: pages, strips, tiles, chunks."""
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurozarr import ZarrConfig, from_config, plan, voxels
+from neurozarr.chunks import grid
+from neurozarr.errors import SourceError
+
+from .volumes import Volume, volume
+
+UINT16 = np.dtype("u2")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Threads handle as little at once as fits these arrays."""
+    monkeypatch.setattr(plan, "SUB_BLOCK_BYTES", 2**13)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pages(Volume):
+    """Counts how often each piece that is stored together is read."""
+
+    times: np.ndarray = field(repr=False)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read_file(self, region):
+        touched = tuple(
+            slice(side.start // size, -(-side.stop // size))
+            for side, size in zip(region, self.file_read_shape, strict=True)
+        )
+        with self.lock:
+            self.times[touched] += 1
+        return super().read_file(region)
+
+
+def pages(shape, read_shape, **said):
+    values = np.random.default_rng(0).integers(0, 60_000, shape).astype("u2")
+    times = np.zeros(grid(shape, read_shape), int)
+    return volume(values, kind=Pages, file_read_shape=read_shape, times=times, **said)
+
+
+def write(source, tmp_path, threads=2, block_mb=1000, **config):
+    """Write level 0, block by block; the array, and the level as it was planned."""
+    config = ZarrConfig(out=str(tmp_path / "a.zarr"), levels=0, **config)
+    (level,) = plan.plan_levels(
+        source.shape,
+        UINT16,
+        source.axes,
+        config,
+        block_mb=block_mb,
+        max_jobs=1000,
+        read_shape=source.read_shape,
+    )
+    array = from_config(config).create_array("0", source.shape, UINT16)
+    for block in range(level.blocks):
+        region = level.region(block)
+        voxels.write_base(source, array, region=region, slab=level.slab, threads=threads)
+    return array, level
+
+
+@pytest.mark.parametrize(
+    "read_shape",
+    [(1, 70, 60), (1, 8, 60), (40, 1, 1), (1, 70, 1), (16, 16, 16), (40, 70, 60)],
+    ids=["pages", "strips", "columns", "rows", "tiles", "whole"],
+)
+@pytest.mark.parametrize(
+    "config", [{"chunk": 16}, {"chunk": 8, "shard": 16}], ids=["chunks", "shards"]
+)
+def test_what_is_stored_together_is_read_once(small, tmp_path, read_shape, config):
+    source = pages((40, 70, 60), read_shape)
+    array, _ = write(source, tmp_path, **config)
+    np.testing.assert_array_equal(array[...], source.voxels)
+    assert (source.times == 1).all()
+
+
+def test_slabs_that_cut_what_is_stored_together_read_little_of_it_twice(small, tmp_path):
+    source = pages((100, 100, 100), (10, 10, 10))
+    array, level = write(source, tmp_path, chunk=16)
+    np.testing.assert_array_equal(array[...], source.voxels)
+    assert source.times.max() <= 8
+    assert source.times.mean() < 1.6
+    assert level.slab is not None
+
+
+def test_a_block_smaller_than_a_page_says_how_often_that_is_decoded(small, tmp_path, caplog):
+    source = pages((40, 70, 60), (1, 70, 60))
+    array, level = write(source, tmp_path, block_mb=0.05, chunk=16)
+    np.testing.assert_array_equal(array[...], source.voxels)
+    assert np.prod(level.slab) * 2 <= 50_000
+    assert source.times.max() == -(-70 // level.slab[1])
+    assert f"of shape (1, 70, 60), is decoded {source.times.max()} times" in caplog.text
+
+
+def test_chunks_of_the_source_that_are_those_of_the_store_need_no_slab():
+    config = ZarrConfig(chunk=64)
+    for read_shape in [(64, 64, 64), (32, 1, 16), (1, 1, 1), (1, 64, 300)]:
+        (level,) = plan.plan_levels((64, 64, 300), UINT16, "zyx", config, read_shape=read_shape)[:1]
+        fits = read_shape != (1, 64, 300)
+        assert (level.slab is None) == fits
+
+
+@given(
+    st.tuples(*[st.integers(1, 200)] * 3),
+    st.tuples(*[st.integers(1, 40)] * 3),
+    st.tuples(*[st.integers(1, 250)] * 3),
+    st.floats(1e-3, 10),
+)
+def test_a_slab_is_whole_units_and_no_larger_than_a_block(shape, chunk, read_shape, block_mb):
+    levels = plan.plan_levels(
+        shape,
+        UINT16,
+        "zyx",
+        ZarrConfig(chunk=chunk),
+        block_mb=block_mb,
+        max_jobs=10**9,
+        read_shape=read_shape,
+    )
+    base = levels[0]
+    assert all(level.slab is None for level in levels[1:])
+    if base.slab is None:
+        return
+    assert all(s % u == 0 for s, u in zip(base.slab, base.write_unit, strict=True))
+    assert np.prod(base.slab) * 2 <= block_mb * 1e6 or base.slab == base.write_unit
+    assert all(b % s == 0 for b, s in zip(base.block, base.slab, strict=True))
+
+
+@given(
+    st.tuples(*[st.integers(1, 9)] * 3),
+    st.tuples(*[st.tuples(st.integers(0, 12), st.integers(1, 12))] * 3),
+)
+def test_boxes_of_a_grid_tile_a_region_and_cross_no_line(box, sides):
+    region = tuple(slice(start, start + length) for start, length in sides)
+    count = np.zeros([side.stop for side in region], int)
+    for part in plan.regions_of_grid(region, box):
+        count[part] += 1
+        for side, size in zip(part, box, strict=True):
+            assert side.start // size == (side.stop - 1) // size
+    assert (count[region] == 1).all()
+    assert count.sum() == np.prod([length for _, length in sides])
+
+
+def test_axes_that_a_file_lacks_have_length_1_and_others_are_put_in_order():
+    values = np.arange(24, dtype="u2").reshape(4, 3, 2)
+    source = volume(values, file_axes="yxc", file_read_shape=(1, 3, 2))
+    assert (source.axes, source.shape, source.read_shape) == ("czyx", (2, 1, 4, 3), (2, 1, 1, 3))
+    read = source.read((slice(1, 2), slice(0, 1), slice(1, 4), slice(0, 2)))
+    np.testing.assert_array_equal(read, values[1:4, :2, 1][None, None])
+
+
+def test_whatever_a_library_raises_is_an_error_that_names_the_file():
+    class Broken(Volume):
+        def read_file(self, region):
+            raise RuntimeError("page 7 is torn")
+
+    source = volume(np.zeros((2, 2, 2), "u2"), kind=Broken)
+    with pytest.raises(SourceError, match=r"volume\.npy: the voxels cannot be read \(page 7 is"):
+        source.read(plan.whole(source.shape))
