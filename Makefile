@@ -52,7 +52,7 @@ bench: $(READY) .venv-bench/ready
 
 lock:
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --editable '.[slurm,test]' setuptools
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --editable '.[slurm,sources,test]' setuptools
 	$(BIN)/pip freeze --disable-pip-version-check --all --exclude pip --exclude-editable > envs/requirements.txt
 	touch $(READY)
 

@@ -66,6 +66,22 @@ def lock(root):
     return dict(re.findall(r"^([\w.-]+)==([\w.]+)$", text, re.M)), text
 
 
+def needed(root, *extras):
+    """Names of the packages that the project needs, with some of its extras."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    wanted = {normal(name) for name in project["dependencies"]}
+    for extra in extras:
+        wanted |= {normal(name) for name in project["optional-dependencies"][extra]}
+    return wanted
+
+
+def families(root):
+    """The extras that sources need."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    (everything,) = project["optional-dependencies"]["sources"]
+    return re.search(r"\[(.*)\]", everything)[1].split(",")
+
+
 def normal(name):
     return re.sub(r"[-_.]+", "-", re.split(r"[<>=]", name)[0].strip()).lower()
 
@@ -73,9 +89,7 @@ def normal(name):
 def test_the_lock_pins_every_package_and_names_no_index(root):
     pins, text = lock(root)
     assert len(pins) == len(text.splitlines())
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    wanted = {normal(name) for name in project["dependencies"]}
-    wanted |= {normal(name) for name in project["optional-dependencies"]["test"]}
+    wanted = needed(root, "test", *families(root))
     assert wanted <= {normal(name) for name in pins}
 
 
@@ -83,8 +97,7 @@ def test_the_conda_environment_has_the_pins_of_the_lock(root):
     pins = {normal(name): version for name, version in lock(root)[0].items()}
     environment = yaml.safe_load((root / "envs/neurozarr.yaml").read_text())
     found = dict(item.split(" ==") for item in environment["dependencies"] if " ==" in item)
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    assert found.keys() == {normal(name) for name in project["dependencies"]}
+    assert found.keys() == needed(root, *families(root))
     assert {name: pins[name] for name in found} == found
 
 
