@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import h5py
 import nibabel
 import numcodecs
 import numpy as np
 import psutil
+import tifffile
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -29,6 +31,9 @@ REPEAT = int(os.environ.get("REPEAT", "2"))
 #: Names of the cases that are run; all, where none is named.
 CASES = os.environ.get("CASES", "").split()
 LARGE = os.environ.get("LARGE") == "1"
+
+#: The volume uint16-768 in other formats, which neurozarr alone reads.
+FORMATS = ("stack-768", "bigtiff-768", "hdf5-768")
 
 #: Codecs of a run: what each tool does by itself, and the same one for all.
 CODECS = {"own": {}, "zstd5": {"cname": "zstd", "clevel": 5, "shuffle": "shuffle"}}
@@ -102,6 +107,8 @@ def make_cases(folder):
     cases["gzip-768"] = [folder / "gzip-768.nii.gz"]
     with open(cases["gzip-768"][0], "wb") as file:
         subprocess.run(["gzip", "-1c", cases["uint16-768"][0]], stdout=file, check=True)
+    for name in FORMATS:
+        cases[name] = [write_format(name, folder, cases["uint16-768"][0])]
     small = folder / "small"
     small.mkdir()
     cases["50-small"] = [small / f"s{number}.nii" for number in range(50)]
@@ -110,6 +117,24 @@ def make_cases(folder):
     if LARGE:
         add("uint16-1536", 1536, "u2", camera(1536))
     return {name: cases[name] for name in CASES or cases}
+
+
+def write_format(name, folder, nifti):
+    """Write a volume as a stack of TIFF files, as one that is compressed, or as HDF5 in columns."""
+    voxels = np.asarray(nibabel.load(nifti).dataobj.get_unscaled()).T
+    path = folder / {"bigtiff-768": "big.tif", "hdf5-768": "columns.h5"}.get(name, name)
+    if name == "stack-768":
+        path.mkdir()
+        for z, plane in enumerate(voxels):
+            tifffile.imwrite(path / f"z{z}.tif", plane)
+    elif name == "bigtiff-768":
+        options = {"bigtiff": True, "compression": "zlib", "compressionargs": {"level": 1}}
+        tifffile.imwrite(path, voxels, photometric="minisblack", predictor=True, **options)
+    else:
+        with h5py.File(path, "w") as file:
+            options = {"chunks": (len(voxels), 16, 16), "compression": "lzf", "shuffle": True}
+            file.create_dataset("volume", data=voxels, **options)
+    return path
 
 
 # Measuring
@@ -194,16 +219,40 @@ def floor(sources, codec):
     return total
 
 
+def decode(path):
+    """Time to read a source once, by its library, in as many threads."""
+
+    def page(number):
+        with tifffile.TiffFile(path) as file:
+            file.pages[number].asarray(maxworkers=1)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        if path.is_dir():
+            list(pool.map(lambda file: tifffile.imread(file).max(), path.iterdir()))
+        elif path.suffix == ".tif":
+            list(pool.map(page, range(768)))
+        else:
+            with h5py.File(path) as file:
+                list(pool.map(lambda y: file["volume"][:, y : y + 16], range(0, 768, 16)))
+    return time.perf_counter() - start
+
+
 def measure(folder):
     """Every case by every tool, the tools in turn."""
     found, floors = [], {}
     for case, sources in make_cases(folder).items():
         for codec in CODECS:
-            floors[case, codec] = min(floor(sources, codec) for _ in range(REPEAT))
+            read = min(decode(sources[0]) for _ in range(REPEAT)) if case in FORMATS else 0
+            nifti = [folder / "uint16-768.nii"] if case in FORMATS else sources
+            floors[case, codec] = read + min(floor(nifti, codec) for _ in range(REPEAT))
+            if case in FORMATS:
+                print(f"{case}: decoded in {read:.1f} s")
             tools = ["neurozarr"] + [
                 tool
                 for tool in TOOLS
-                if not (case == "50-small" and tool != "nii2zarr")
+                if case not in FORMATS
+                and not (case == "50-small" and tool != "nii2zarr")
                 and not (case == "uint16-1536" and tool == "nii2zarr")
             ]
             best = {}

@@ -1,0 +1,167 @@
+"""Sources of many families, converted by whole runs."""
+
+import shutil
+
+import h5py
+import imagecodecs
+import nibabel
+import numpy as np
+import pytest
+import scipy.io
+import tensorstore
+import tifffile
+import zarr
+from pydicom.data import get_testdata_file
+
+SHAPE = (20, 24, 28)
+VOXELS = np.random.default_rng(0).integers(0, 60_000, SHAPE).astype("u2")
+
+
+def write_tiff(folder):
+    tifffile.imwrite(folder / "a.tif", VOXELS, imagej=True, metadata={"axes": "ZYX"})
+    return "a.tif", {}
+
+
+def write_stack(folder):
+    (folder / "slices").mkdir()
+    for z, image in enumerate(VOXELS):
+        tifffile.imwrite(folder / f"slices/s{z}.tif", image, compression="zlib")
+    return "slices", {}
+
+
+def write_pattern(folder):
+    (folder / "pngs").mkdir()
+    for z, image in enumerate(VOXELS):
+        (folder / f"pngs/b_z{z + 7:03}.png").write_bytes(imagecodecs.png_encode(image))
+    return "pngs/b_z{z}.png", {}
+
+
+def write_mosaic(folder):
+    (folder / "tiles").mkdir()
+    for y in range(2):
+        for x in range(2):
+            tile = VOXELS[:, 11 * y : 11 * y + 13, 13 * x : 13 * x + 15]
+            tifffile.imwrite(folder / f"tiles/y{y}_x{x}.tif", tile, photometric="minisblack")
+    return "tiles/y{y}_x{x}.tif", {"overlap": "0,2,2"}
+
+
+def write_hdf5(folder):
+    with h5py.File(folder / "c.h5", "w") as file:
+        file.create_dataset("raw", data=VOXELS, chunks=(20, 5, 5), compression="lzf")
+        file.create_dataset("other", data=VOXELS[:3])
+    return "c.h5", {"dataset": "/raw"}
+
+
+def write_matlab(folder):
+    scipy.io.savemat(folder / "d.mat", {"volume": VOXELS.transpose(2, 1, 0)})
+    return "d.mat", {"axes": "xyz"}
+
+
+def write_zarr(folder):
+    group = zarr.open_group(folder / "e.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=VOXELS, chunks=(7, 8, 9))
+    return "e.zarr", {"dataset": "0"}
+
+
+def write_n5(folder):
+    spec = {"driver": "n5", "kvstore": {"driver": "file", "path": str(folder / "f.n5/s0")}}
+    metadata = {"dimensions": SHAPE[::-1], "blockSize": [9, 8, 7], "dataType": "uint16"}
+    metadata["compression"] = {"type": "gzip"}
+    array = tensorstore.open(spec | {"metadata": metadata}, create=True).result()
+    array.write(VOXELS.T).result()
+    return "f.n5/s0", {}
+
+
+def write_npy(folder):
+    np.save(folder / "g.npy", VOXELS.astype(">u2"))
+    return "g.npy", {}
+
+
+def write_raw(folder):
+    (folder / "h.raw").write_bytes(b"head" + VOXELS.tobytes())
+    return "h.raw", {"shape": "20,24,28", "dtype": "uint16", "offset": "4"}
+
+
+FAMILIES = {
+    name.removeprefix("write_"): write
+    for name, write in list(globals().items())
+    if name.startswith("write_")
+}
+
+
+@pytest.fixture(scope="module")
+def many(make_workflow):
+    """A run on a sheet with a source of every family that can hold these voxels."""
+    workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 8}})
+    workflow.config["nifti"] = {"nii": False}
+    columns = ["axes", "dataset", "shape", "dtype", "offset", "overlap"]
+    lines = ["\t".join(["sample", "source", "voxel_size", *columns])]
+    for name, write in FAMILIES.items():
+        path, said = write(workflow.directory)
+        lines.append("\t".join([name, path, "3,2,1", *(said.get(c, "") for c in columns)]))
+    (workflow.directory / "sheet.tsv").write_text("\n".join(lines))
+    workflow()
+    return workflow
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_store_holds_the_voxels_of_the_source(many, name):
+    store = many.directory / f"results/{name}.ome.zarr"
+    found = zarr.open_array(store / "0", mode="r")[...]
+    np.testing.assert_array_equal(found, VOXELS)
+    assert found.dtype == np.dtype("u2")
+    (image,) = zarr.open_group(store, mode="r").attrs["ome"]["multiscales"]
+    (scale, *_) = image["datasets"][0]["coordinateTransformations"]
+    assert scale["scale"] == [3, 2, 1]
+
+
+def test_nothing_is_left_to_do_and_a_new_slice_redoes_its_stack_alone(many):
+    assert many("--dry-run").jobs == set()
+    tifffile.imwrite(many.directory / "slices/s3.tif", VOXELS[4], compression="zlib")
+    run = many()
+    assert "write_base" in run.jobs
+    assert "sample=tiff" not in run.output
+    found = zarr.open_array(many.directory / "results/stack.ome.zarr/0", mode="r")[...]
+    np.testing.assert_array_equal(found[3], VOXELS[4])
+    np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(VOXELS, 3, 0))
+
+
+def test_a_missing_slice_is_named_before_any_work(make_workflow):
+    workflow = make_workflow({"source": "pngs/b_z{z}.png"})
+    write_pattern(workflow.directory)
+    (workflow.directory / "pngs/b_z012.png").unlink()
+    run = workflow(check=False)
+    assert run.code == 1
+    assert "Traceback" not in run.output
+    last = run.output.strip().splitlines()[-1]
+    assert last.startswith("neurozarr: sample b: ")
+    assert "12" in last
+    assert not (workflow.directory / "results").exists()
+
+
+def test_a_series_of_slices_becomes_a_nifti_zarr(make_workflow):
+    """What nibabel makes of MINC, and a DICOM image, with their affines."""
+    workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 8}})
+    (workflow.directory / "series").mkdir()
+    shutil.copy(get_testdata_file("MR_small.dcm"), workflow.directory / "series")
+    mnc = f"{nibabel.__path__[0]}/tests/data/tiny.mnc"
+    lines = ["sample\tsource", "mr\tseries", f"minc\t{mnc}"]
+    (workflow.directory / "sheet.tsv").write_text("\n".join(lines))
+    workflow()
+    found = zarr.open_array(workflow.store("mr") / "0", mode="r")
+    assert found.shape == (1, 64, 64)
+    assert found.dtype == np.dtype("i2")
+    workflow("export")
+    back = nibabel.load(workflow.directory / "results/nifti/minc_level-0.nii.gz")
+    image = nibabel.load(mnc)
+    corners = np.array([[0, 0, 0], np.array(back.shape) - 1])
+    axes = np.abs(np.linalg.inv(image.affine[:3, :3]) @ back.affine[:3, :3]).round().astype(bool)
+    order = [int(np.flatnonzero(axes[:, i])[0]) for i in range(3)]
+    np.testing.assert_allclose(
+        nibabel.affines.apply_affine(back.affine, corners),
+        nibabel.affines.apply_affine(image.affine, corners[:, np.argsort(order)]),
+        atol=1e-4,
+    )
+    np.testing.assert_allclose(
+        np.asarray(back.dataobj), np.asarray(image.dataobj).transpose(order), rtol=1e-6
+    )
