@@ -59,6 +59,7 @@ EXPORT = normpath(f"{RUN.output}/nifti/{{sample}}_level-{{level}}.nii.gz")
 HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
 
 
+HEADER_RECEIPT = f"{STATE}/header.json"
 VERIFIED = f"{STATE}/verify.json"
 REPORT = normpath(f"{RUN.output}/verify/{{sample}}.json")
 

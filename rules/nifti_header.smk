@@ -6,6 +6,7 @@ rule nifti_header:
         group=GROUP,
     output:
         HEADER,
+        receipt=HEADER_RECEIPT,
     log:
         "logs/{sample}/nifti_header.log",
     benchmark:

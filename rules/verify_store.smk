@@ -5,6 +5,7 @@ rule verify_store:
         block_receipts=each_block,
         group=GROUP,
         header=HEADER if RUN.nii else [],
+        header_receipt=HEADER_RECEIPT if RUN.nii else [],
     output:
         VERIFIED,
     log:
@@ -28,6 +29,7 @@ rule verify_store:
         planned=lambda wildcards: sample(wildcards).planned,
         blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         verify=RUN.verify,
+        header_receipt=HEADER_RECEIPT,
         claim=CLAIM,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:

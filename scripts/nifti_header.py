@@ -12,4 +12,5 @@ with logged(snakemake.log[0]):
         options=snakemake.params.options,
         driver=snakemake.params.driver,
         staging=Path(snakemake.params.staging),
+        receipt=Path(snakemake.output.receipt),
     )

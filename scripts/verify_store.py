@@ -20,6 +20,7 @@ with logged(snakemake.log[0]):
                 strict=True,
             )
         ],
+        header_receipt=Path(snakemake.params.header_receipt),
         verify=snakemake.params.verify,
         driver=snakemake.params.driver,
         threads=snakemake.threads,

@@ -137,6 +137,26 @@ def _file_checksum(file: Path) -> int:
     return digest.intdigest()
 
 
+def write_header_receipt(receipt: Path, folder: Path, checksum: int) -> None:
+    """Say what files the NIfTI header was written into, in a directory, and what its XXH3 is."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = [path.relative_to(folder).as_posix() for path in files]
+    known = dict(zip(names, file_checksums(files), strict=True))
+    write_json(receipt, {"header": checksum, "files": known})
+
+
+def changed_files(folder: Path, known: dict[str, int]) -> dict[Path, str]:
+    """Which files of a directory are missing or have other bytes, by checksums, and that."""
+    problems = {}
+    for name, checksum in known.items():
+        try:
+            if file_checksums([folder / name]) != [checksum]:
+                problems[folder / name] = "its bytes are not those that were written"
+        except FileNotFoundError:
+            problems[folder / name] = "missing"
+    return problems
+
+
 def region_of(block: Document) -> Region:
     """The voxels that a block's receipt is about."""
     return tuple(slice(start, stop) for start, stop in block["region"])

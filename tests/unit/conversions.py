@@ -53,6 +53,7 @@ def convert(source, directory, config=None):
             options=sample.header_options,
             driver=DRIVER,
             staging=directory / ".state/header",
+            receipt=directory / ".state/header.json",
         )
     return store, sample
 

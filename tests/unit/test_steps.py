@@ -68,6 +68,7 @@ class Steps:
             options=self.sample.header_options,
             driver=DRIVER,
             staging=self.state / "header",
+            receipt=self.state / "header.json",
         )
 
     def is_published(self):

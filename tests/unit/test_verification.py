@@ -12,6 +12,7 @@ import zarr
 from neurozarr import claims
 from neurozarr.errors import DamageError
 from neurozarr.receipts import file_checksums
+from neurozarr.rereading import header_problem
 from neurozarr.steps.verify_store import summarize, verify_store
 from neurozarr.verification import Planned
 
@@ -54,6 +55,7 @@ class Converted:
                 self.store,
                 Planned(**self.sample.planned),
                 levels=levels,
+                header_receipt=self.state / "header.json",
                 verify=verify,
                 driver=driver,
                 threads=2,
@@ -174,20 +176,37 @@ def describe_anew(folder):
     array[:] = header
 
 
+def name_anew(folder):
+    text = (folder / "zarr.json").read_text()
+    (folder / "zarr.json").write_text(text.replace('"VoxelSize"', '"voxelsize"'))
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "file", "quick", "full"),
     [
-        (lambda folder: shutil.rmtree(folder), "cannot be read"),
-        (describe_anew, "not the one that was planned"),
-        (
-            lambda folder: (folder / "zarr.json").write_text(
-                (folder / "zarr.json").read_text().replace('"VoxelSize"', '"voxelsize"')
-            ),
-            "the JSON form of the NIfTI header is not that of its bytes",
-        ),
+        (shutil.rmtree, "nifti/c/0", "missing", "the NIfTI header cannot be read"),
+        (describe_anew, "nifti/c/0", "its bytes are not those that were written", "not the one"),
+        (name_anew, "nifti/zarr.json", "its bytes are not those that were written", "JSON form"),
     ],
 )
-def test_a_header_that_changed_is_found(made, change, message):
+def test_a_header_that_changed_is_found(made, change, file, quick, full):
     change(made.store / "nifti")
+    assert made.problems("quick")[file] == quick
+    assert full in made.problems("full")["nifti"]
+
+
+def test_a_header_that_does_not_say_what_level_0_is_is_found(made):
+    checksum = made.sample.planned["header_checksum"]
+    folders = made.store / "nifti", made.store / "1"
+    problem = header_problem(*folders, checksum=checksum, axes="zyx", driver=DRIVER)
+    assert problem == "the NIfTI header does not say what the array of level 0 is"
+
+
+def test_a_lost_receipt_of_a_header_is_found_and_another_header_that_was_planned(made):
+    receipt = made.state / "header.json"
+    known = json.loads(receipt.read_text())
+    receipt.write_text(json.dumps(known | {"header": 1}))
+    assert made.problems("quick") == {"nifti": "the NIfTI header is not the one that was planned"}
+    receipt.unlink()
     (problem,) = made.problems("quick").values()
-    assert message in problem
+    assert "the receipt of the NIfTI header cannot be read" in problem

@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from neurozarr import fingerprints, headers
+import xxhash
+
+from neurozarr import fingerprints, headers, receipts
 from neurozarr.documents import HEADER, read_json
 from neurozarr.drivers import open_group
+from neurozarr.errors import StoreError
+from neurozarr.rereading import header_problem
 from neurozarr.sources import open_source
 
 logger = logging.getLogger(__name__)
@@ -24,6 +28,7 @@ def publish_header(
     options: dict[str, Any],
     driver: str,
     staging: Path,
+    receipt: Path,
 ) -> None:
     """Write the NIfTI header of an image, whole, into its store.
 
@@ -41,11 +46,15 @@ def publish_header(
         Library that writes it.
     staging
         Directory on the same file system, to make it in.
+    receipt
+        File to write last.
 
     Raises
     ------
     SourceError
         The source cannot be read, or is not what it was when the voxels were copied.
+    StoreError
+        What was written does not say what the array of level 0 is, or cannot be read.
     """
     volume = open_source(source, **overrides)
     known = read_json(array_receipt)["source"]
@@ -63,7 +72,14 @@ def publish_header(
     group.write_nifti_header(header)
     if colours := headers.colours_were(volume.nifti_header or header, header):
         group.array(HEADER).attrs[headers.COLOURS] = colours
+    checksum = xxhash.xxh3_64_intdigest(header)
+    problem = header_problem(
+        staging / HEADER, store / "0", checksum=checksum, axes=volume.axes, driver=driver
+    )
+    if problem:
+        raise StoreError(f"{store}: {problem}")
     shutil.rmtree(store / HEADER, ignore_errors=True)
     (staging / HEADER).rename(store / HEADER)
     shutil.rmtree(staging)
+    receipts.write_header_receipt(receipt, store / HEADER, checksum)
     logger.info("%s: NIfTI header of %d bytes", store, len(header))

@@ -9,10 +9,9 @@ from typing import Literal
 
 from neurozarr import claims, receipts, verification
 from neurozarr.documents import Document, read_json, write_json
-from neurozarr.drivers import open_array
 from neurozarr.errors import DamageError
 from neurozarr.receipts import NAMED, Damage
-from neurozarr.verification import Planned, StoredLevel
+from neurozarr.verification import Planned
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +23,7 @@ def verify_store(
     planned: Planned,
     *,
     levels: Sequence[Level],
+    header_receipt: Path,
     verify: Literal["quick", "full"],
     driver: str,
     threads: int,
@@ -41,9 +41,12 @@ def verify_store(
         What it is to be.
     levels
         For each level, finest first, its array file, its receipt and those of its blocks.
+    header_receipt
+        The receipt of its NIfTI header, if it has one.
     verify
-        "quick" looks at metadata, header, and the size of every file; "full" reads all of them as
-        well, compares the bytes with the receipts, and each level's voxels with the last one's.
+        "quick" looks at metadata, at the header's files, and at the size of every other; "full"
+        reads all of them as well, compares the bytes with the receipts, the header with the array
+        of level 0, and each level's voxels with the last one's.
     driver, threads
         Library that reads the voxels, and how many files or sub-blocks are read at once.
     report
@@ -66,9 +69,9 @@ def verify_store(
     ]
     damages += verification.check_image(store, planned)
     if planned.header_checksum is not None:
-        damages += verification.check_header(store, planned, driver=driver)
+        damages += verification.check_header(store, planned, header_receipt)
     if verify == "full":
-        damages += _check_contents(levels, planned, damages, driver=driver, threads=threads)
+        damages += _check_contents(store, levels, planned, damages, driver=driver, threads=threads)
     redo = " ".join(dict.fromkeys(str(damage.redo) for damage in damages))
     run = claims.read(claim)
     repair = (run.repair if run else "snakemake FILES --force").replace("FILES", redo)
@@ -112,6 +115,7 @@ def summarize(reports: Sequence[Path]) -> str:
 
 
 def _check_contents(
+    store: Path,
     levels: Sequence[Level],
     planned: Planned,
     known: Sequence[Damage],
@@ -120,6 +124,10 @@ def _check_contents(
     threads: int,
 ) -> list[Damage]:
     """Compare all bytes, and all voxels, of levels whose metadata and receipts are sound."""
+    # What reads voxels takes longer to load than a quick check takes.
+    from neurozarr.drivers import open_array
+    from neurozarr.rereading import StoredLevel, check_bytes, check_header, check_voxels
+
     lost = {damage.level for damage in known if damage.chunk is None}
     damaged = {damage.path for damage in known}
     found: list[Damage] = []
@@ -128,14 +136,16 @@ def _check_contents(
         if number in lost:
             parent = None
             continue
-        bad = verification.check_bytes(file, blocks, missing=damaged, threads=threads)
+        bad = check_bytes(file, blocks, missing=damaged, threads=threads)
         damaged |= {damage.path for damage in bad}
         array = open_array(file.parent, "r", driver=driver, threads=threads)
         level = StoredLevel(array, file, read_json(file))
-        found += bad + verification.check_voxels(
+        found += bad + check_voxels(
             level, parent, blocks, mode=planned.mode, damaged=damaged, threads=threads
         )
         parent = level
+    if planned.header_checksum is not None and 0 not in lost:
+        found += check_header(store, planned, driver=driver)
     return found
 
 
