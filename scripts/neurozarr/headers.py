@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nibabel import Nifti1Header, Nifti2Header
-from nibabel.nifti1 import data_type_codes
 
 from neurozarr import anatomy, nifti, units
 from neurozarr.documents import FILES, HEADER, Document
 from neurozarr.drivers import open_array
 from neurozarr.errors import ConfigError
+from neurozarr.nibabel_alone import nibabel
 
 if TYPE_CHECKING:
     from neurozarr.sources import Source
@@ -236,7 +235,7 @@ def make_header(
         The orientation is none.
     """
     dim = nifti_dim(source.axes, source.shape)
-    kind: Any = Nifti1Header if max(dim) <= _MOST_IN_NIFTI_1 else Nifti2Header
+    kind: Any = nibabel.Nifti1Header if max(dim) <= _MOST_IN_NIFTI_1 else nibabel.Nifti2Header
     space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
     ratio = units.factor(source.space_unit, space_unit)
     sizes = [size * ratio for size in reversed(source.voxel_size)]
@@ -359,7 +358,7 @@ def _set_array(
             record["pixdim"][4] = 1
         if "c" in axes:
             record["pixdim"][5] = 1
-    code = data_type_codes.code[dtype.newbyteorder("=")]
+    code = nibabel.nifti1.data_type_codes.code[dtype.newbyteorder("=")]
     if int(record["datatype"]) in _COLOURS:
         record["intent_code"] = _COLOURS[int(record["datatype"])]
         for parameter in (1, 2, 3):
@@ -385,10 +384,10 @@ def _scale_lengths(record: np.ndarray[Any, Any], ratio: float) -> None:
 
 def _as_nifti_2(raw: bytes) -> bytes:
     """The same header, with its extensions, as NIfTI-2."""
-    if nifti.header_type(raw) is Nifti2Header:
+    if nifti.header_type(raw) is nibabel.Nifti2Header:
         return raw
     old = nifti.fields(raw)
-    new = np.zeros((), Nifti2Header.template_dtype.newbyteorder(old["dim"].dtype.byteorder))
+    new = np.zeros((), nibabel.Nifti2Header.template_dtype.newbyteorder(old["dim"].dtype.byteorder))
     for name in set(old.dtype.names or ()) & set(new.dtype.names or ()):
         new[name] = old[name]
     new["sizeof_hdr"] = new.dtype.itemsize

@@ -12,9 +12,8 @@ import os
 from typing import Any, Literal
 
 import numpy as np
-from nibabel import Nifti1Header, Nifti2Header
-from nibabel.openers import ImageOpener
-from nibabel.orientations import aff2axcodes
+
+from neurozarr.nibabel_alone import nibabel
 
 EXTENDER_SIZE = 4
 #: Largest header that is read, in bytes, extensions included: one that is damaged may ask for more
@@ -61,7 +60,7 @@ _SPACE_UNITS = {1: "m", 2: "mm", 3: "um"}
 _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
 
 
-def header_type(raw: bytes) -> type[Nifti1Header]:
+def header_type(raw: bytes) -> type[nibabel.Nifti1Header]:
     """Type of header of nibabel that these bytes are: NIfTI-1 or NIfTI-2.
 
     Raises
@@ -69,7 +68,7 @@ def header_type(raw: bytes) -> type[Nifti1Header]:
     ValueError
         They start with neither 348 nor 540, in neither byte order, or are too short.
     """
-    for kind in (Nifti1Header, Nifti2Header):
+    for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
         size = kind.template_dtype.itemsize
         sizes = {int.from_bytes(raw[:4], order, signed=True) for order in ("little", "big")}
         if size in sizes and len(raw) >= size:
@@ -86,7 +85,7 @@ def byte_order(raw: bytes) -> Literal["<", ">"]:
     return "<" if int.from_bytes(raw[:4], "little") == size else ">"
 
 
-def header_bytes(header: Nifti1Header) -> bytes:
+def header_bytes(header: nibabel.Nifti1Header) -> bytes:
     """The bytes of a header of nibabel, with its extensions where it has any."""
     stream = io.BytesIO()
     header = header.copy()
@@ -197,7 +196,7 @@ def read_header(path: str | os.PathLike[str], *, single: bool | None = None) -> 
     OSError
         It cannot be read.
     """
-    with ImageOpener(os.fspath(path), "rb") as file:
+    with nibabel.openers.ImageOpener(os.fspath(path), "rb") as file:
         start: bytes = file.read(540 + EXTENDER_SIZE)
         length = stored_length(start, single=single)
         end = LARGEST + 1 if length is None else length
@@ -349,13 +348,13 @@ def _orientation(raw: bytes) -> dict[str, str] | None:
     largest = np.abs(affine).max()
     if not 0 < largest < np.inf:  # nor NaN
         return None
-    codes = aff2axcodes(affine / largest)
+    codes = nibabel.aff2axcodes(affine / largest)
     if None in codes:
         return None
     return {axis: code.lower() for axis, code in zip("xyz", codes, strict=True)}
 
 
-def _load(raw: bytes) -> Nifti1Header:
+def _load(raw: bytes) -> nibabel.Nifti1Header:
     """The header, of nibabel, without its extensions, and with nothing corrected but pixdim.
 
     There the standard has 1 for a qfac of 0, and sizes that are not negative.
