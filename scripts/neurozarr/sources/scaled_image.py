@@ -204,7 +204,7 @@ def _open_par(path: Path) -> dict[str, Any]:
         return planes[order[region[:-2]]]
 
     slopes, inters = (factors.T for factors in header.get_data_scaling("dv"))
-    times = info["repetition_time"]
+    times = info.get("repetition_time", ())
     is_series = list(header.get_volume_labels()) == ["dynamic scan number"] and len(times) == 1
     return {
         "files": (rec, par),
@@ -232,10 +232,7 @@ def _open_afni(path: Path) -> dict[str, Any]:
     if slopes is None:
         slopes = np.ones(shape[0])
     slopes = slopes.reshape(-1, 1, 1, 1)
-    time: dict[str, Any] = {}
-    if "TAXIS_NUMS" in header.info:
-        unit = _AFNI_TIMES.get(header.info["TAXIS_NUMS"][2])
-        time = _time(header.info["TAXIS_FLOATS"][1], unit) if unit else {}
+    unit = _AFNI_TIMES.get(header.info.get("TAXIS_NUMS", (0, 0, 0))[2])
     return {
         "files": (brik, head),
         "file_axes": "tzyx",
@@ -245,7 +242,7 @@ def _open_afni(path: Path) -> dict[str, Any]:
         "voxel_size": _sizes(header.get_zooms()[:3]),
         "space_unit": "millimeter",
         "affine": known_affine(header.get_affine()),
-        **time,
+        **(_time(header.get_zooms()[3], unit) if unit else {}),
         **_scaling(dtype, slopes, np.zeros_like(slopes)),
     }
 
