@@ -21,6 +21,7 @@ from neurozarr.errors import SourceError
 from neurozarr.plan import regions as tiles
 from neurozarr.plan import whole
 from neurozarr.sources import open_source, stem
+from neurozarr.sources.scaled_image import _Netcdf
 
 from .conversions import convert, exported
 from .families import assert_holds, regions
@@ -371,6 +372,17 @@ def test_a_compressed_minc_1_is_read_in_order(mri, tmp_path):
         open_source(path)
 
 
+@pytest.mark.parametrize("axes", ["xtzy", "tyzx"])
+def test_a_compressed_minc_1_with_any_axes_is_converted(tmp_path, axes):
+    made = MADE | {"axes": axes, "shape": (20, 3, 30, 40), "scaled": 2}
+    path = write_minc1(tmp_path / "b.mnc", made)
+    (tmp_path / "a.mnc.gz").write_bytes(gzip.compress(path.read_bytes()))
+    store, _ = convert(tmp_path / "a.mnc.gz", tmp_path, {"zarr": {"chunk": 16}})
+    image = nibabel.Nifti1Image.from_bytes(exported(store))
+    np.testing.assert_array_equal(np.asarray(image.dataobj).T, real_values(path))
+    np.testing.assert_allclose(image.affine, load(path)[2], atol=1e-5)
+
+
 def test_one_scale_that_a_nifti_header_cannot_hold_gives_real_values(tmp_path):
     path = write_minc2(tmp_path / "a.mnc", MADE | {"scaled": 0})
     with h5py.File(path, "a") as file:
@@ -416,6 +428,12 @@ def test_damaged_minc_is_refused(mri, tmp_path):
     for cut in (content[:200], content[:2000], content[:-100]):
         path.write_bytes(cut)
         refused(path, "")
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        start = _Netcdf(file, mmap=False).image_start
+    places = [np.array(place, ">i4").tobytes() for place in (start, -start)]
+    path.write_bytes(content.replace(*places))
+    refused(path, rf"shape \(10, 20, 20\) at byte -{start}: its header is damaged")
     path.write_bytes((mri / "small.mnc").read_bytes()[:9000])
     refused(path, "")
     path.write_bytes(b"")

@@ -99,8 +99,10 @@ class NibabelSource(Source):
         Raises
         ------
         SourceError
-            The file is too short for it, or cannot be read.
+            The file is too short for it, or cannot be read; or there is no such array.
         """
+        if offset < 0 or min(shape) < 0:
+            raise SourceError(f"{voxels}: shape {shape} at byte {offset}: its header is damaged")
         proxy = ArrayProxy(str(voxels), (shape[::-1], dtype, offset))
         end = offset + math.prod(shape) * dtype.itemsize
         _check_size(voxels, voxels.stat().st_size, end)
