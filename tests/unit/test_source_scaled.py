@@ -26,12 +26,10 @@ from neurozarr.sources.scaled_image import _Netcdf
 from .conversions import convert, exported
 from .families import assert_holds, regions
 
-# nibabel warns of what it finds in its own files, and leaves some of them open.
+# nibabel warns of what it finds in its own files.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Invalid spacing declaration"),
     pytest.mark.filterwarnings("ignore:multiple TRs"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 #: Whether a file's slices or volumes have scales of their own, so that its voxels are real values.
@@ -67,7 +65,10 @@ def load(path):
         axes = "".join(AXES[name] for name in image.dataobj.minc_file._dim_names)
     spatial = [axis for axis in axes if axis in "xyz"]
     affine = image.affine[:, [*(spatial.index(axis) for axis in "xyz"), 3]]
-    return axes, np.asarray(image.dataobj), affine
+    values = np.asarray(image.dataobj)
+    if kind is PARRECImage:
+        image.dataobj.file_like.close()
+    return axes, values, affine
 
 
 def real_values(path):

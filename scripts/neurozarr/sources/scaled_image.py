@@ -156,20 +156,17 @@ def _time(step: Any, unit: str) -> dict[str, Any]:
 def _pair(path: Path, kind: str) -> tuple[Path, Path]:
     """The files of a header and of its voxels, from the name of either."""
     name = str(path)
-    for own, others in ((_HEADERS[kind], _VOXELS[kind]), (_VOXELS[kind], _HEADERS[kind])):
-        ending = max(
-            (end for end in own if name.lower().endswith(end.lower())), key=len, default=""
-        )
-        if not ending:
-            continue
-        names = [name[: -len(ending)] + other for other in others]
-        found = next((Path(other) for other in names if os.path.isfile(other)), None)
-        if found is None:
-            what = "voxels" if own is _HEADERS[kind] else "header"
-            known = " or ".join(names[::2])
-            raise SourceError(f"{path}: the file of its {what}, {known}, is missing")
-        return (path, found) if own is _HEADERS[kind] else (found, path)
-    raise SourceError(f"{path}: neither a header nor a file of voxels")
+    is_header = path.suffix.upper() in _HEADERS[kind]
+    own, others = _HEADERS[kind], _VOXELS[kind]
+    if not is_header:
+        own, others = others, own
+    ending = max(len(end) for end in own if name.lower().endswith(end.lower()))
+    names = [name[:-ending] + other for other in others]
+    found = next((Path(other) for other in names if os.path.isfile(other)), None)
+    if found is None:
+        what, known = "voxels" if is_header else "header", " or ".join(names[::2])
+        raise SourceError(f"{path}: the file of its {what}, {known}, is missing")
+    return (path, found) if is_header else (found, path)
 
 
 def _open_par(path: Path) -> dict[str, Any]:
