@@ -31,8 +31,12 @@ from neurozarr.units import ome_unit
 
 logger = logging.getLogger(__name__)
 
-_HEADERS = {"par": (".PAR", ".par"), "afni": (".HEAD", ".head")}
-_VOXELS = {"par": (".REC", ".rec"), "afni": (".BRIK", ".brik", ".BRIK.gz", ".brik.gz")}
+#: Endings of the files of a pair.
+_HEADERS: dict[str, tuple[str, ...]] = {"par": (".PAR", ".par"), "afni": (".HEAD", ".head")}
+_VOXELS: dict[str, tuple[str, ...]] = {
+    "par": (".REC", ".rec"),
+    "afni": (".BRIK", ".brik", ".BRIK.gz", ".brik.gz"),
+}
 #: Names of dimensions (MINC 1 programmer's guide, "Image dimensions"), and the axes that they are.
 _DIMENSIONS = {"time": "t", "vector_dimension": "c", "zspace": "z", "yspace": "y", "xspace": "x"}
 #: Variables that say what the least and the greatest valid value stand for.
