@@ -90,6 +90,35 @@ class NibabelSource(Source):
             **_describe(image, file_axes),
         )
 
+    @classmethod
+    def of_voxels(
+        cls, voxels: Path, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int
+    ) -> Self:
+        """The array in a file, in C order, from a byte on; compressed where its name says so.
+
+        Raises
+        ------
+        SourceError
+            The file is too short for it, or cannot be read; or there is no such array.
+        """
+        if offset < 0 or min(shape) < 0:
+            raise SourceError(f"{voxels}: shape {shape} at byte {offset}: its header is damaged")
+        proxy = ArrayProxy(str(voxels), (shape[::-1], dtype, offset))
+        end = offset + math.prod(shape) * dtype.itemsize
+        _check_size(voxels, voxels.stat().st_size, end)
+        stored, stream = _open_voxels(voxels, proxy, shape[::-1])
+        return cls(
+            files=(voxels,),
+            file_axes=axes,
+            file_shape=shape,
+            dtype=dtype.newbyteorder("="),
+            in_order=_is_compressed(voxels),
+            stored=stored,
+            stream=stream,
+            voxels=voxels,
+            end=end,
+        )
+
     def read_file(self, region: Region) -> np.ndarray:
         if isinstance(self.stream, mmap.mmap):
             # To read a map beyond the end of its file is not an error, but a crash.
@@ -236,13 +265,13 @@ def _describe(image: Any, axes: str) -> dict[str, Any]:
         "time_step": sizes[3] if "t" in axes and len(sizes) > 3 else 1.0,
         "space_unit": space_unit,
         "time_unit": time_unit,
-        "affine": _affine(image.affine),
+        "affine": known_affine(image.affine),
         "slope": 1.0 if image.dataobj.slope is None else float(image.dataobj.slope),
         "inter": 0.0 if image.dataobj.inter is None else float(image.dataobj.inter),
     }
 
 
-def _affine(found: Any) -> np.ndarray[Any, Any] | None:
+def known_affine(found: Any) -> np.ndarray[Any, Any] | None:
     """The affine that nibabel found, which may be that of a damaged header, or of any .mat file."""
     if np.shape(found) != (4, 4) or found.dtype.kind != "f":
         return None

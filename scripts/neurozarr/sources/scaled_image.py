@@ -1,0 +1,409 @@
+"""MINC, Philips PAR/REC and AFNI BRIK: images whose scale factors may differ within them.
+
+nibabel reads their headers, and says what a real value is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from isal import igzip
+from nibabel.brikhead import AFNIHeader, parse_AFNI_header
+from nibabel.externals.netcdf import netcdf_file
+from nibabel.minc1 import Minc1File
+from nibabel.minc2 import Minc2File
+from nibabel.parrec import PARRECError, PARRECHeader, parse_PAR_header
+
+from neurozarr.chunks import Region
+from neurozarr.errors import SourceError
+from neurozarr.nifti import ABSURD
+from neurozarr.sources.base import Layout, Source, library
+from neurozarr.sources.nibabel_image import NibabelSource, known_affine
+from neurozarr.units import ome_unit
+
+logger = logging.getLogger(__name__)
+
+#: Endings of the files of a pair.
+_HEADERS: dict[str, tuple[str, ...]] = {"par": (".PAR", ".par"), "afni": (".HEAD", ".head")}
+_VOXELS: dict[str, tuple[str, ...]] = {
+    "par": (".REC", ".rec"),
+    "afni": (".BRIK", ".brik", ".BRIK.gz", ".brik.gz"),
+}
+#: Names of dimensions (MINC 1 programmer's guide, "Image dimensions"), and the axes that they are.
+_DIMENSIONS = {"time": "t", "vector_dimension": "c", "zspace": "z", "yspace": "y", "xspace": "x"}
+#: Variables that say what the least and the greatest valid value stand for.
+_EXTREMES = ("image-min", "image-max")
+#: Units of the time step (AFNI README.attributes, TAXIS_NUMS[2]); 77003 is hertz.
+_AFNI_TIMES = {77001: "millisecond", 77002: "second"}
+#: BRICK_TYPES of two 32-bit floats (AFNI README.attributes), which nibabel takes for 64-bit ones.
+_AFNI_COMPLEX = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScaledSource(Source):
+    """An image with scale factors of its own for each slice or volume, or one for all.
+
+    Where one slope and one intercept hold for all voxels, the stored values are kept, and a NIfTI
+    header says how they are scaled. Others do not fit one: the voxels then are the real values, as
+    nibabel works them out, in 64-bit floats, which tell all 32-bit integers apart.
+    """
+
+    suffixes = (".mnc", ".mnc.gz", ".par", ".rec", ".head", ".brik", ".brik.gz")
+
+    #: Reads a region of the stored values.
+    stored: Callable[[Region], np.ndarray[Any, Any]]
+    #: The least and the greatest valid value of those that are stored; others become these.
+    limits: tuple[float, float] | None = None
+    #: Slopes and intercepts, with as many axes as the file; None where one holds for all voxels.
+    scales: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
+
+    @classmethod
+    def open(cls, path: str, layout: Layout) -> Self:
+        if not os.path.exists(path):
+            raise SourceError(f"{path}: there is no such file")
+        if not os.path.isfile(path):
+            raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
+        try:
+            with _warnings_logged(path), np.errstate(all="ignore"):
+                found = _opener(path.lower())(Path(path))
+        except SourceError:
+            raise
+        except OSError as error:
+            raise SourceError(
+                f"{path}: the file cannot be read ({error.strerror or error})"
+            ) from None
+        except Exception as error:  # nibabel has no base for what it raises on damaged files.
+            text = " ".join(str(error).split())
+            reason = f"{text} is missing or unknown" if isinstance(error, KeyError) else text
+            raise SourceError(f"{path}: its header is damaged, or not known ({reason})") from None
+        return cls(**_with_axes(path, found, layout.axes))
+
+    def read_file(self, region: Region) -> np.ndarray:
+        voxels = self.stored(region)
+        if self.limits is not None:
+            voxels = np.clip(voxels, *self.limits)
+        if self.scales is None:
+            return voxels
+        slopes, inters = (np.broadcast_to(part, self.file_shape)[region] for part in self.scales)
+        voxels = voxels * slopes
+        voxels += inters
+        return voxels
+
+
+def _opener(name: str) -> Callable[[Path], dict[str, Any]]:
+    if name.endswith((".mnc", ".mnc.gz")):
+        return _open_minc
+    return _open_par if name.endswith((".par", ".rec")) else _open_afni
+
+
+@contextmanager
+def _warnings_logged(path: str) -> Iterator[None]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        logger.warning("%s: %s", path, warning.message)
+
+
+def _with_axes(path: str, found: dict[str, Any], axes: str | None) -> dict[str, Any]:
+    """What was found, with the axes that a user says: times may be channels, and the reverse."""
+    known = found["file_axes"]
+    if axes is None or axes == known:
+        return found
+    other = known.translate(str.maketrans("tc", "ct"))
+    if axes != other:
+        allowed = " or ".join(dict.fromkeys((known, other)))
+        raise SourceError(
+            f"{path}: axes is {axes!r}; allowed for a file of shape {found['file_shape']}: "
+            f"{allowed}"
+        )
+    return found | {"file_axes": axes, "time_step": 1.0, "time_unit": ""}
+
+
+def _scaling(
+    dtype: np.dtype[Any],
+    slopes: np.ndarray[Any, Any],
+    inters: np.ndarray[Any, Any],
+    limits: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """Stored values with one scale, where a NIfTI header (32-bit floats) can hold it; or scales."""
+    slope, inter = float(slopes.flat[0]), float(inters.flat[0])
+    is_one = (slopes == slope).all() and (inters == inter).all()
+    can_be_held = np.finfo(np.float32).tiny <= abs(slope) < ABSURD and abs(inter) < ABSURD
+    if is_one and can_be_held and all(isinstance(limit, int) for limit in limits or ()):
+        kept = dtype.newbyteorder("=")
+        return {"dtype": kept, "slope": slope, "inter": inter, "limits": limits}
+    real = np.result_type(dtype, np.float64)
+    return {"dtype": real, "scales": (slopes, inters), "limits": limits}
+
+
+def _sizes(zooms: Sequence[float]) -> tuple[float, ...]:
+    """Voxel sizes along z, y and x from those along x, y and z; none where one makes no sense."""
+    sizes = tuple(abs(float(zoom)) for zoom in reversed(zooms))
+    return sizes if all(1 / ABSURD < size < ABSURD for size in sizes) else ()
+
+
+def _time(step: Any, unit: str) -> dict[str, Any]:
+    """A time step and its unit, where they are known."""
+    is_sane = step is not None and 1 / ABSURD < abs(float(step)) < ABSURD
+    return {"time_step": abs(float(step)), "time_unit": unit} if is_sane else {}
+
+
+def _pair(path: Path, kind: str) -> tuple[Path, Path]:
+    """The files of a header and of its voxels, from the name of either."""
+    name = str(path)
+    is_header = path.suffix.upper() in _HEADERS[kind]
+    own, others = _HEADERS[kind], _VOXELS[kind]
+    if not is_header:
+        own, others = others, own
+    ending = max(len(end) for end in own if name.lower().endswith(end.lower()))
+    names = [name[:-ending] + other for other in others]
+    found = next((Path(other) for other in names if os.path.isfile(other)), None)
+    if found is None:
+        what, known = "voxels" if is_header else "header", " or ".join(names[::2])
+        raise SourceError(f"{path}: the file of its {what}, {known}, is missing")
+    return (path, found) if is_header else (found, path)
+
+
+def _open_par(path: Path) -> dict[str, Any]:
+    par, rec = _pair(path, "par")
+    with par.open(encoding="latin-1") as file:
+        info, slices = parse_PAR_header(file)
+    numbers, counts = np.unique(slices["slice number"], return_counts=True)
+    if counts.min() < counts.max():
+        short = ", ".join(map(str, numbers[counts < counts.max()]))
+        raise SourceError(
+            f"{par}: cut short: it has slice {short} {counts.min()} times, others {counts.max()} "
+            "times: export the whole scan"
+        )
+    try:
+        # Only a strict sort is sure not to mix echoes, or types of image, in a volume.
+        header = PARRECHeader(info, slices, strict_sort=True)
+    except PARRECError as error:
+        raise SourceError(
+            f"{par}: cut short, or of a kind that cannot be read ({error}): export the whole scan"
+        ) from None
+    shape = tuple(int(length) for length in reversed(header.get_data_shape()))
+    places = slices["index in REC file"]
+    if sorted(places) != list(range(len(slices))):
+        # They are of another file, from which this one was made.
+        places = np.arange(len(slices))
+    order = places[header.get_sorted_slice_indices()].reshape(shape[:-2])
+    dtype = header.get_data_dtype()
+    voxels = NibabelSource.of_voxels(rec, "zyx", (len(slices), *shape[-2:]), dtype, 0)
+
+    def stored(region: Region) -> np.ndarray[Any, Any]:
+        planes = voxels.read_file((slice(0, len(slices)), *region[-2:]))
+        return planes[order[region[:-2]]]
+
+    slopes, inters = (factors.T for factors in header.get_data_scaling("dv"))
+    times = info.get("repetition_time", ())
+    is_series = list(header.get_volume_labels()) == ["dynamic scan number"] and len(times) == 1
+    return {
+        "files": (rec, par),
+        "file_axes": "tzyx"[-len(shape) :],
+        "file_shape": shape,
+        "stored": stored,
+        "voxel_size": _sizes(header.get_zooms()[:3]),
+        "space_unit": "millimeter",
+        "affine": known_affine(header.get_affine()),
+        **(_time(times[0] / 1000, "second") if is_series else {}),
+        **_scaling(dtype, slopes, inters),
+    }
+
+
+def _open_afni(path: Path) -> dict[str, Any]:
+    head, brik = _pair(path, "afni")
+    with head.open(encoding="latin-1") as file:
+        header = AFNIHeader(parse_AFNI_header(file))
+    shape = tuple(int(length) for length in reversed(header.get_data_shape()))
+    dtype = header.get_data_dtype()
+    if _AFNI_COMPLEX in np.atleast_1d(header.info["BRICK_TYPES"]):
+        dtype = np.dtype(np.complex64).newbyteorder(dtype.byteorder)
+    voxels = NibabelSource.of_voxels(brik, "tzyx", shape, dtype, 0)
+    slopes = header.get_data_scaling()
+    if slopes is None:
+        slopes = np.ones(shape[0])
+    slopes = slopes.reshape(-1, 1, 1, 1)
+    unit = _AFNI_TIMES.get(header.info.get("TAXIS_NUMS", (0, 0, 0))[2])
+    return {
+        "files": (brik, head),
+        "file_axes": "tzyx",
+        "file_shape": shape,
+        "stored": voxels.read_file,
+        "in_order": voxels.in_order,
+        "voxel_size": _sizes(header.get_zooms()[:3]),
+        "space_unit": "millimeter",
+        "affine": known_affine(header.get_affine()),
+        **(_time(header.get_zooms()[3], unit) if unit else {}),
+        **_scaling(dtype, slopes, np.zeros_like(slopes)),
+    }
+
+
+class _Netcdf(netcdf_file):
+    """A netCDF file, of whose variables none is read but the small ones that scale the image."""
+
+    image_shape: tuple[int, ...]
+    #: Where the image is, in bytes.
+    image_start: int
+
+    def _read_var(self) -> Any:
+        found = super()._read_var()  # type: ignore[no-untyped-call]
+        name, dimensions, shape, *rest, start, size = found
+        if name == "image":
+            self.image_shape, self.image_start = shape, start
+        if None in shape:
+            raise ValueError(f"{name} has a dimension without a length")
+        if name not in ("image-min", "image-max"):
+            shape, start = (0,), self.fp.tell()
+        return name, dimensions, shape, *rest, start, size
+
+
+def _open_minc(path: Path) -> dict[str, Any]:
+    opened: Any = igzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+    with opened as file:
+        magic = file.read(4)
+        file.seek(0)
+        if magic[:3] == b"CDF":
+            return _open_minc1(path, file)
+    if magic != b"\x89HDF":
+        raise SourceError(f"{path}: neither MINC 1 (netCDF) nor MINC 2 (HDF5)")
+    if path.name.lower().endswith(".gz"):
+        raise SourceError(f"{path}: MINC 2 can only be read uncompressed: gunzip it first")
+    return _open_minc2(path)
+
+
+def _open_minc1(path: Path, file: Any) -> dict[str, Any]:
+    netcdf = _Netcdf(file, mmap=False)  # type: ignore[no-untyped-call]
+    minc = Minc1File(netcdf)
+    variables = netcdf.variables
+    image, shape = variables["image"], netcdf.image_shape
+    axes = _axes_of(path, image.dimensions, shape)
+    dtype = minc.get_data_dtype()
+    voxels = NibabelSource.of_voxels(path, axes, shape, dtype, netcdf.image_start)
+    return {
+        "files": (path,),
+        "file_axes": axes,
+        "file_shape": shape,
+        "stored": voxels.read_file,
+        "in_order": voxels.in_order,
+        **_describe(minc, axes, [vars(variables[name]) for name in image.dimensions]),
+        **_minc_scaling(
+            path,
+            dtype,
+            vars(image),
+            image.dimensions,
+            [(variables[name].dimensions, variables[name].data) for name in _EXTREMES],
+        ),
+    }
+
+
+def _open_minc2(path: Path) -> dict[str, Any]:
+    h5py = library("h5py", "hdf5", str(path))
+    file = h5py.File(path, "r")
+    minc = Minc2File(file)
+    group = file["minc-2.0/image/0"]
+    image = group["image"]
+    names = _order(image)
+    axes = _axes_of(path, names, image.shape)
+    dimensions = [dict(file["minc-2.0/dimensions"][name].attrs) for name in names]
+    return {
+        "files": (path,),
+        "file_axes": axes,
+        "file_shape": image.shape,
+        "file_read_shape": image.chunks,
+        "stored": image.__getitem__,
+        **_describe(minc, axes, dimensions),
+        **_minc_scaling(
+            path,
+            image.dtype,
+            dict(image.attrs),
+            names,
+            [(_order(group[name]), group[name][()]) for name in _EXTREMES],
+        ),
+    }
+
+
+def _order(variable: Any) -> tuple[str, ...]:
+    """Names of the dimensions of a variable of MINC 2; more may be said than it has."""
+    said = _text(variable.attrs.get("dimorder", b""))
+    return tuple(said.split(",") if said else ())[: len(variable.shape)]
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _axes_of(path: Path, names: Sequence[str], shape: tuple[int, ...]) -> str:
+    axes = "".join(_DIMENSIONS.get(name, "?") for name in names)
+    if len(set(axes)) < len(shape) or set("xyz") - set(axes) or "?" in axes:
+        raise SourceError(
+            f"{path}: its dimensions are {', '.join(names) or 'not named'}, of shape {shape}; only "
+            "images of xspace, yspace and zspace, and of time or vector_dimension, can be converted"
+        )
+    return axes
+
+
+def _describe(
+    minc: Minc1File, axes: str, dimensions: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Where the voxels of a MINC file lie. nibabel's affine is that of the axes in their order."""
+    known = dict(zip(axes, dimensions, strict=True))
+    spatial = [axis for axis in axes if axis in "xyz"]
+    affine = minc.get_affine()[:, [*(spatial.index(axis) for axis in "xyz"), 3]]
+    found = {_unit(known[axis], "space", "mm") for axis in "xyz"}
+    time = known.get("t", {})
+    return {
+        "voxel_size": _sizes([known[axis].get("step", 0) for axis in "xyz"]),
+        "space_unit": found.pop() if len(found) == 1 else "",
+        "affine": known_affine(affine),
+        **_time(time.get("step"), _unit(time, "time", "")),
+    }
+
+
+def _unit(dimension: Mapping[str, Any], kind: str, default: str) -> str:
+    try:
+        return ome_unit(_text(dimension.get("units", default)), kind)
+    except ValueError:
+        return ""
+
+
+def _minc_scaling(
+    path: Path,
+    dtype: np.dtype[Any],
+    image: Mapping[str, Any],
+    names: Sequence[str],
+    extremes: list[tuple[Sequence[str], Any]],
+) -> dict[str, Any]:
+    """What integers stand for: valid_range becomes image-min to image-max of each slice or volume.
+
+    MINC 1 programmer's guide, "Pixel values and real values". Floats are real values.
+    """
+    if dtype.kind == "f":
+        return {"dtype": dtype.newbyteorder("=")}
+    whole = np.iinfo(dtype)
+    ends = (image.get("valid_min", whole.min), image.get("valid_max", whole.max))
+    least, most = (float(end) for end in image.get("valid_range", ends))
+    if not whole.min <= least < most <= whole.max:
+        raise SourceError(f"{path}: its valid_range is {least:g} to {most:g}, but it holds {dtype}")
+    (few, lows), (many, highs) = extremes
+    if tuple(few) != tuple(many) or tuple(many) != tuple(names)[: len(many)]:
+        raise SourceError(
+            f"{path}: image-min and image-max are of {', '.join(few) or 'one value'} and "
+            f"{', '.join(many) or 'one value'}, but should be of the first dimensions of the image"
+        )
+    shape = (*np.shape(highs), *(1,) * (len(names) - len(many)))
+    low, high = (np.asarray(part, np.float64).reshape(shape) for part in (lows, highs))
+    slopes = (high - low) / (most - least)
+    limits: tuple[float, float] | None = (least, most)
+    if least.is_integer() and most.is_integer():
+        limits = None if limits == (whole.min, whole.max) else (int(least), int(most))
+    return _scaling(dtype, slopes, low - least * slopes, limits)
