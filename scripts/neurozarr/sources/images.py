@@ -6,10 +6,10 @@ import itertools
 import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import library
 from neurozarr.units import ome_unit
+
+T = TypeVar("T")
 
 #: File name endings of each format, in lower case.
 FORMATS = {
@@ -94,22 +96,25 @@ def read_header(file: str) -> Image:
                 return _jpeg2k_header(file)
 
 
-def read_voxels(file: str, region: Region, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Read a region of a file, given by a slice for each of its axes.
+def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
+    """Read a region of a file, given by a slice for each axis that it is expected to have.
 
     Of a TIFF, only the strips or tiles that the region touches are read.
 
     Raises
     ------
     SourceError
-        The file does not have this shape and data type, or cannot be read.
+        The file does not have these axes, this shape and this data type, or cannot be read.
     """
     with _naming(file, "the voxels cannot be read; the file may be cut short or damaged"):
         if format_of(file) == "TIFF":
             with _open_tiff(file) as tiff:
                 series = _tiff_series(file, tiff)
-                check(file, _tiff_header(file, tiff, series), shape, dtype)
-                return _read_tiff(file, tiff, series, region)
+                image = _tiff_header(file, tiff, series)
+                check(file, image, expected)
+                own = _along(image.axes, expected.axes, region)
+                voxels = _read_tiff(file, tiff, series, own)
+                return voxels.reshape([side.stop - side.start for side in region])
         imagecodecs = library("imagecodecs", "tiff", file)
         with open(file, "rb") as stream:
             encoded = stream.read()
@@ -120,22 +125,37 @@ def read_voxels(file: str, region: Region, shape: tuple[int, ...], dtype: Any) -
         else:
             image = _jpeg2k_header(file)
             voxels = imagecodecs.jpeg2k_decode(encoded)
-        check(file, image, shape, dtype)
-        if (voxels.shape, voxels.dtype) != (shape, dtype):
+        check(file, image, expected)
+        if (voxels.shape, voxels.dtype) != (image.shape, image.dtype):
             raise SourceError(
                 f"{file}: it was decoded to shape {voxels.shape} and dtype {voxels.dtype}, but its "
-                f"header says {shape} and {dtype}"
+                f"header says {image.shape} and {image.dtype}"
             )
         return voxels[region]
 
 
-def check(file: str, image: Image, shape: tuple[int, ...], dtype: Any) -> None:
-    """Raise a SourceError where a file does not have a shape and a data type."""
-    if (image.shape, image.dtype) != (shape, dtype):
+def check(file: str, image: Image, expected: Image) -> None:
+    """Raise a SourceError where a file does not have the axes, shape and data type that it should.
+
+    One page is enough where a single one is expected along z, c or t.
+    """
+    once = tuple(
+        length
+        for axis, length in zip(expected.axes, expected.shape, strict=True)
+        if axis in image.axes or length > 1
+    )
+    kept = _along(image.axes, expected.axes, expected.axes)
+    if ("".join(kept), once, expected.dtype) != (image.axes, image.shape, image.dtype):
         raise SourceError(
-            f"{file}: it has shape {image.shape} and dtype {image.dtype}, but by the first of the "
-            f"files it should have {shape} and {dtype}"
+            f"{file}: it has shape {image.shape} along {image.axes} and dtype {image.dtype}, but "
+            f"by the first of the files it should have {expected.shape} along {expected.axes} and "
+            f"{expected.dtype}"
         )
+
+
+def _along(axes: str, known: str, values: Sequence[T]) -> tuple[T, ...]:
+    """Values for each of the ``known`` axes, of some axes alone."""
+    return tuple(value for axis, value in zip(known, values, strict=True) if axis in axes)
 
 
 @contextmanager

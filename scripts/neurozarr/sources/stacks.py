@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -43,6 +43,8 @@ class StackSource(Source):
     ----------
     tile
         What the header of the first file says.
+    tile_axes
+        Names of its axes, as they are called here.
     last_shape
         Length of the last tile along each of its axes.
     places
@@ -57,6 +59,7 @@ class StackSource(Source):
     takes = ("axes", "overlap")
 
     tile: Image
+    tile_axes: str
     last_shape: tuple[int, ...]
     places: str
     counts: tuple[int, ...]
@@ -101,10 +104,11 @@ class StackSource(Source):
         own = f"z{tile.axes}"
         axes = layout.axes or own
         check_axes(path, axes, shape)
-        sizes = {axes[own.index(axis)]: size for axis, size in tile.sizes.items() if axis in own}
         return cls._of(
             files,
-            tile=replace(tile, axes=axes[1:], sizes=sizes),
+            tile=tile,
+            sizes={axes[own.index(axis)]: size for axis, size in tile.sizes.items()},
+            tile_axes=axes[1:],
             last_shape=tile.shape,
             places=axes[0],
             counts=(len(files),),
@@ -126,14 +130,15 @@ class StackSource(Source):
                 f"with shape {tile.shape} along {tile.axes}"
             )
         overlap = _checked_overlap(pattern, layout.overlap, places, tile)
-        last = tile
+        last_shape = tile.shape
         if set(places) & set(tile.axes) and len(files) > 1:
-            last = images.read_header(files[-1])
-        _check_last(files, tile, last, places, overlap)
+            last_shape = _checked_last(files, tile, places, overlap)
         return cls._of(
             files,
             tile=tile,
-            last_shape=last.shape,
+            sizes=tile.sizes,
+            tile_axes=tile.axes,
+            last_shape=last_shape,
             places=places,
             counts=counts,
             overlap=overlap,
@@ -145,19 +150,21 @@ class StackSource(Source):
         files: Sequence[str],
         *,
         tile: Image,
+        tile_axes: str,
+        sizes: dict[str, float],
         last_shape: tuple[int, ...],
         places: str,
         counts: tuple[int, ...],
         overlap: tuple[int, ...],
     ) -> Self:
-        outer = [axis for axis in places if axis not in tile.axes]
+        outer = [axis for axis in places if axis not in tile_axes]
         number = dict(zip(places, counts, strict=True))
         dropped = dict(zip(SPATIAL, overlap, strict=True))
-        lengths = dict(zip(tile.axes, tile.shape, strict=True))
-        last = dict(zip(tile.axes, last_shape, strict=True))
-        together = dict(zip(tile.axes, tile.read_shape, strict=True))
+        lengths = dict(zip(tile_axes, tile.shape, strict=True))
+        last = dict(zip(tile_axes, last_shape, strict=True))
+        together = dict(zip(tile_axes, tile.read_shape, strict=True))
         for axis in places:
-            if axis not in tile.axes:
+            if axis not in tile_axes:
                 lengths[axis], last[axis], together[axis] = number[axis], number[axis], 1
             elif number[axis] > 1:
                 step = lengths[axis] - dropped[axis]
@@ -165,9 +172,9 @@ class StackSource(Source):
                 together[axis] = min(together[axis], step)
             else:
                 lengths[axis] = last[axis]
-        file_axes = "".join(outer) + tile.axes
+        file_axes = "".join(outer) + tile_axes
         file_shape = tuple(lengths[axis] for axis in file_axes)
-        voxel_size = _voxel_size(tile, dict(zip(file_axes, file_shape, strict=True)))
+        voxel_size = _voxel_size(sizes, dict(zip(file_axes, file_shape, strict=True)))
         return cls(
             files=tuple(map(Path, files)),
             file_axes=file_axes,
@@ -177,6 +184,7 @@ class StackSource(Source):
             voxel_size=voxel_size,
             space_unit=tile.unit if voxel_size else "",
             tile=tile,
+            tile_axes=tile_axes,
             last_shape=last_shape,
             places=places,
             counts=counts,
@@ -187,15 +195,15 @@ class StackSource(Source):
         voxels = np.empty([side.stop - side.start for side in region], self.dtype)
         for index, outside, inside in self._parts(region):
             file = str(self.files[self._number(index)])
-            voxels[outside] = images.read_voxels(file, inside, self._shape(index), self.dtype)
+            voxels[outside] = images.read_voxels(file, inside, self._image(index))
         return voxels
 
     def check(self) -> None:
         super().check()
         for number, file in enumerate(self.files):
             index = np.unravel_index(number, self.counts)
-            shape = self._shape(dict(zip(self.places, map(int, index), strict=True)))
-            images.check(str(file), images.read_header(str(file)), shape, self.dtype)
+            expected = self._image(dict(zip(self.places, map(int, index), strict=True)))
+            images.check(str(file), images.read_header(str(file)), expected)
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
         sides = dict(zip(self.axes, region, strict=True))
@@ -218,10 +226,10 @@ class StackSource(Source):
                 if axis in self.places
             }
             outside = tuple(part for _, part, _ in parts)
-            yield index, outside, tuple(part for _, _, part in parts[-len(self.tile.axes) :])
+            yield index, outside, tuple(part for _, _, part in parts[-len(self.tile_axes) :])
 
     def _parts_along(self, axis: str, side: slice) -> Iterator[tuple[int, slice, slice]]:
-        own = self.tile.axes.find(axis)
+        own = self.tile_axes.find(axis)
         length = 1 if own < 0 else self.tile.shape[own]
         count = self.counts[self.places.index(axis)] if axis in self.places else 1
         overlap = self.overlap[SPATIAL.index(axis)] if axis in SPATIAL and count > 1 else 0
@@ -240,15 +248,16 @@ class StackSource(Source):
     def _number(self, index: dict[str, int]) -> int:
         return int(np.ravel_multi_index([index[axis] for axis in self.places], self.counts))
 
-    def _shape(self, index: dict[str, int]) -> tuple[int, ...]:
-        """Shape of the file at a place of the grid."""
+    def _image(self, index: dict[str, int]) -> Image:
+        """What the header of the file at a place of the grid should say."""
         ends = {axis: count - 1 for axis, count in zip(self.places, self.counts, strict=True)}
-        return tuple(
+        shape = tuple(
             last if axis in ends and index[axis] == ends[axis] else length
             for axis, length, last in zip(
-                self.tile.axes, self.tile.shape, self.last_shape, strict=True
+                self.tile_axes, self.tile.shape, self.last_shape, strict=True
             )
         )
+        return replace(self.tile, shape=shape)
 
 
 def _glob(path: str) -> list[str]:
@@ -358,33 +367,37 @@ def _checked_overlap(
     return overlap
 
 
-def _check_last(
-    files: Sequence[str], tile: Image, last: Image, places: str, overlap: tuple[int, ...]
-) -> None:
-    """Raise a SourceError where the last tile cannot lie at the end of a grid."""
-    if (last.axes, last.dtype) != (tile.axes, tile.dtype):
-        raise SourceError(
-            f"{files[-1]}: it has axes {last.axes} and dtype {last.dtype}, but {files[0]} has "
-            f"{tile.axes} and {tile.dtype}"
-        )
+def _checked_last(
+    files: Sequence[str], tile: Image, places: str, overlap: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Shape of the last tile, along the axes of the first one.
+
+    Raises
+    ------
+    SourceError
+        It cannot lie at the end of a grid.
+    """
+    last = images.read_header(files[-1])
+    own = dict(zip(last.axes, last.shape, strict=True))
+    shape = tuple(own.get(axis, 1) for axis in tile.axes)
+    images.check(files[-1], last, replace(tile, shape=shape))
     dropped = dict(zip(SPATIAL, overlap, strict=True))
-    for axis, length, most in zip(tile.axes, last.shape, tile.shape, strict=True):
+    for axis, length, most in zip(tile.axes, shape, tile.shape, strict=True):
         if length > most or (length < most and axis not in places):
             raise SourceError(
                 f"{files[-1]}: it has {length} voxels along {axis}, but {files[0]} has {most}; "
                 "only the last tile along an axis may be smaller"
             )
-        if axis in places and length <= dropped.get(axis, 0):
+        if axis in places and length <= dropped[axis]:
             raise SourceError(
                 f"{files[-1]}: it has {length} voxels along {axis}, all in the overlap of "
                 f"{dropped[axis]}: leave it out"
             )
+    return shape
 
 
-def _voxel_size(tile: Image, lengths: dict[str, Any]) -> tuple[float, ...]:
+def _voxel_size(sizes: dict[str, float], lengths: dict[str, int]) -> tuple[float, ...]:
     """Along z, y and x, where all are known; an axis of one voxel has any."""
-    sizes = [
-        tile.sizes.get(axis) or (1.0 if tile.sizes and lengths.get(axis, 1) == 1 else None)
-        for axis in SPATIAL
-    ]
-    return tuple(size for size in sizes if size) if all(sizes) else ()
+    if sizes:
+        sizes = {axis: 1.0 for axis in SPATIAL if lengths.get(axis, 1) == 1} | sizes
+    return tuple(sizes[axis] for axis in SPATIAL) if set(SPATIAL) <= set(sizes) else ()
