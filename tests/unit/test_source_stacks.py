@@ -485,7 +485,7 @@ def test_encoded_slices_that_are_damaged_are_named(tmp_path, suffix):
         with pytest.raises(SourceError, match=rf"a2\{suffix}: not a .* file, or cut short"):
             source.check()
     damaged.unlink()
-    with pytest.raises(SourceError, match=rf"a2\{suffix}: (there is no|the file cannot)"):
+    with pytest.raises(SourceError, match=rf"a2\{suffix}: there is no such file"):
         source.check()
 
 
@@ -633,10 +633,75 @@ def test_slices_of_an_ome_tiff_are_read_one_by_one(tmp_path):
         xml = (
             f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}">'
             '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" '
-            'SizeX="5" SizeY="4" SizeZ="3" SizeC="1" SizeT="1" BigEndian="false">'
+            'SizeX="5" SizeY="4" SizeZ="3" SizeC="1" SizeT="1" BigEndian="false" '
+            'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeZ="3">'
             f'<Channel ID="Channel:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
         )
         tiff(tmp_path / f"a{z}.ome.tif", voxels[z], description=xml)
+    source = open_source(tmp_path)
+    assert (source.voxel_size, source.space_unit) == ((3, 0.25, 0.5), "micrometer")
+    source.check()
+    assert_holds(source, voxels)
+    assert_holds(opened(tmp_path / "a{z}.ome.tif"), voxels)
+
+
+def test_tiles_of_ome_tiff_have_the_axes_that_it_says(tmp_path):
+    voxels = values((2, 3, 4, 10))
+    for x in range(2):
+        metadata = {"axes": "CZYX", "PhysicalSizeX": 500, "PhysicalSizeY": 250, "PhysicalSizeZ": 3}
+        metadata |= {"PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "nm"}
+        tile = voxels[..., 5 * x : 5 * x + 5]
+        path = tmp_path / f"{x}.ome.tif"
+        tifffile.imwrite(path, tile, metadata=metadata, photometric="minisblack")
+    source = open_source(tmp_path / "{x}.ome.tif")
+    assert source.voxel_size == (1, 1, 1)
+    assert_holds(source, voxels)
+
+
+def test_lossy_and_bilevel_images_are_what_tifffile_reads(tmp_path):
+    image = values((40, 50, 3), "u1")
+    options = {"photometric": "rgb", "compression": "jpeg", "tile": (16, 16)}
+    tiff(tmp_path / "j1.tif", image, **options)
+    expected = tifffile.imread(tmp_path / "j1.tif")
+    assert_holds(opened(tmp_path / "j{z}.tif"), np.moveaxis(expected, -1, 0)[:, None])
+    mask = values((40, 50), "bool")
+    tiff(tmp_path / "m1.tif", mask, compression="packbits", photometric="minisblack")
+    assert_holds(opened(tmp_path / "m{z}.tif"), mask[None])
+
+
+def test_images_that_others_made_are_what_another_library_reads():
+    skimage = pytest.importorskip("skimage", exc_type=ImportError)
+    io = pytest.importorskip("skimage.io", exc_type=ImportError)
+    data = Path(skimage.__file__).parent / "data"
+    source = opened(data / "[bg]r[ai]*.png")
+    names = ["brick.png", "grass.png", "gravel.png"]
+    assert [file.name for file in source.files] == names
+    source.check()
+    assert_holds(source, np.stack([io.imread(data / name) for name in names]))
+    for name in ("astronaut.png", "logo.png"):
+        expected = np.moveaxis(io.imread(data / name), -1, 0)[:, None]
+        assert_holds(opened(data / name), expected)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jp2", ".j2k"])
+@pytest.mark.parametrize("colours", [(), (3,), (4,)])
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_images_that_pillow_wrote_keep_their_values(tmp_path, suffix, colours, dtype):
+    pillow = pytest.importorskip("PIL.Image", exc_type=ImportError)
+    if colours and dtype == "u2":
+        pytest.skip("Pillow has no colours of 16 bits")
+    voxels = values((2, 30, 20, *colours), dtype)
+    for number, image in enumerate(voxels):
+        pillow.fromarray(image).save(tmp_path / f"a{number}{suffix}")
+    source = opened(tmp_path)
+    source.check()
+    assert_holds(source, np.moveaxis(voxels, -1, 0) if colours else voxels)
+
+
+def test_slices_may_be_stored_in_different_ways(tmp_path):
+    voxels = values((len(TIFFS), 20, 30), "i2")
+    for number, options in enumerate(TIFFS.values()):
+        tiff(tmp_path / f"a{number}.tif", voxels[number], **options)
     source = opened(tmp_path)
     source.check()
     assert_holds(source, voxels)

@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -57,18 +57,12 @@ class Image:
         Data type of the voxels, in native byte order.
     read_shape
         Shape of what is decoded together: a strip, a tile or a page.
-    sizes
-        Size of a voxel along those of z, y and x of which the file says it, in ``unit``.
-    unit
-        UDUNITS name.
     """
 
     axes: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     read_shape: tuple[int, ...]
-    sizes: dict[str, float] = field(default_factory=dict)
-    unit: str = ""
 
 
 def format_of(file: str) -> str:
@@ -89,11 +83,25 @@ def read_header(file: str) -> Image:
         match format_of(file):
             case "TIFF":
                 with _open_tiff(file) as tiff:
-                    return _tiff_header(file, tiff, _tiff_series(file, tiff))
+                    return _tiff_header(file, _tiff_series(file, tiff))
             case "PNG":
                 return _png_header(file)[0]
             case _:
                 return _jpeg2k_header(file)
+
+
+def read_sizes(file: str) -> tuple[dict[str, float], str]:
+    """Size of a voxel, along those of z, y and x of which a file says it, and its unit.
+
+    Only a TIFF does, in OME-XML, in ImageJ's text, or by its resolution.
+    """
+    if format_of(file) != "TIFF":
+        return {}, ""
+    with _naming(file, "not an image that can be read"), _open_tiff(file) as tiff:
+        if tiff.pages.first.is_ome:
+            xml = library("tifffile", "tiff", file).xml2dict(tiff.pages.first.description)
+            return _ome_sizes(xml)
+        return _tiff_sizes(tiff)
 
 
 def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
@@ -110,7 +118,7 @@ def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
         if format_of(file) == "TIFF":
             with _open_tiff(file) as tiff:
                 series = _tiff_series(file, tiff)
-                image = _tiff_header(file, tiff, series)
+                image = _tiff_header(file, series)
                 check(file, image, expected)
                 own = _along(image.axes, expected.axes, region)
                 voxels = _read_tiff(file, tiff, series, own)
@@ -174,8 +182,13 @@ def _naming(file: str, wrong: str) -> Iterator[None]:
 
 
 def _open_tiff(file: str) -> Any:
-    # The OME-XML of a slice may name all the others, which are not to be opened.
-    return library("tifffile", "tiff", file).TiffFile(file, _multifile=False)
+    # The OME-XML of a slice may name all the others, which are not to be looked for.
+    tifffile = library("tifffile", "tiff", file)
+    tiff = tifffile.TiffFile(file, is_ome=False)
+    if len(tiff.pages) > 1 and tiff.pages.first.is_ome:
+        tiff.close()
+        tiff = tifffile.TiffFile(file, _multifile=False)
+    return tiff
 
 
 def _tiff_series(file: str, tiff: Any) -> Any:
@@ -189,7 +202,7 @@ def _tiff_series(file: str, tiff: Any) -> Any:
     return found[0]
 
 
-def _tiff_header(file: str, tiff: Any, series: Any) -> Image:
+def _tiff_header(file: str, series: Any) -> Image:
     page = series.keyframe
     axes = "".join(_TIFF_AXES.get(axis, "?") for axis in series.axes)
     own = "".join(_TIFF_AXES.get(axis, "?") for axis in page.axes)
@@ -208,14 +221,11 @@ def _tiff_header(file: str, tiff: Any, series: Any) -> Image:
         together |= {"y": min(height, lengths["y"]), "x": min(width, lengths["x"])}
         if None in (series.pages[i] for i in range(math.prod(shape[: -len(own)]))):
             raise SourceError(f"{file}: its header asks for pages that it does not have")
-    sizes, unit = _tiff_sizes(tiff)
     return Image(
         axes=axes,
         shape=shape,
         dtype=np.dtype(series.dtype).newbyteorder("="),
         read_shape=tuple(together[axis] for axis in axes),
-        sizes=sizes,
-        unit=unit,
     )
 
 
@@ -246,6 +256,21 @@ def _tiff_sizes(tiff: Any) -> tuple[dict[str, float], str]:
     if factor is None or (int(page.resolutionunit) == 2 and per_unit[0] in _SCREENS):
         return {}, ""
     return {axis: size * factor for axis, size in sizes.items()}, "micrometer"
+
+
+def _ome_sizes(xml: Any) -> tuple[dict[str, float], str]:
+    """OME-XML (2016-06), Pixels: PhysicalSizeX and its unit, µm by default, and so on."""
+    try:
+        image = xml["OME"]["Image"]
+        pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+        names = {axis: f"PhysicalSize{axis.upper()}" for axis in "zyx"}
+        sizes = {axis: float(pixels[name]) for axis, name in names.items() if name in pixels}
+        units = {ome_unit(pixels.get(f"{names[axis]}Unit", "µm"), "space") for axis in sizes}
+    except (KeyError, TypeError, ValueError):
+        return {}, ""
+    if len(units) != 1 or not all(0 < size < math.inf for size in sizes.values()):
+        return {}, ""
+    return sizes, units.pop()
 
 
 def _read_tiff(file: str, tiff: Any, series: Any, region: Region) -> np.ndarray:

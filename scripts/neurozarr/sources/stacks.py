@@ -104,10 +104,12 @@ class StackSource(Source):
         own = f"z{tile.axes}"
         axes = layout.axes or own
         check_axes(path, axes, shape)
+        sizes, unit = images.read_sizes(files[0])
         return cls._of(
             files,
             tile=tile,
-            sizes={axes[own.index(axis)]: size for axis, size in tile.sizes.items()},
+            sizes={axes[own.index(axis)]: size for axis, size in sizes.items()},
+            unit=unit,
             tile_axes=axes[1:],
             last_shape=tile.shape,
             places=axes[0],
@@ -133,10 +135,12 @@ class StackSource(Source):
         last_shape = tile.shape
         if set(places) & set(tile.axes) and len(files) > 1:
             last_shape = _checked_last(files, tile, places, overlap)
+        sizes, unit = images.read_sizes(files[0])
         return cls._of(
             files,
             tile=tile,
-            sizes=tile.sizes,
+            sizes=sizes,
+            unit=unit,
             tile_axes=tile.axes,
             last_shape=last_shape,
             places=places,
@@ -152,6 +156,7 @@ class StackSource(Source):
         tile: Image,
         tile_axes: str,
         sizes: dict[str, float],
+        unit: str,
         last_shape: tuple[int, ...],
         places: str,
         counts: tuple[int, ...],
@@ -182,7 +187,7 @@ class StackSource(Source):
             dtype=tile.dtype,
             file_read_shape=tuple(together[axis] for axis in file_axes),
             voxel_size=voxel_size,
-            space_unit=tile.unit if voxel_size else "",
+            space_unit=unit if voxel_size else "",
             tile=tile,
             tile_axes=tile_axes,
             last_shape=last_shape,
@@ -199,7 +204,6 @@ class StackSource(Source):
         return voxels
 
     def check(self) -> None:
-        super().check()
         for number, file in enumerate(self.files):
             index = np.unravel_index(number, self.counts)
             expected = self._image(dict(zip(self.places, map(int, index), strict=True)))
@@ -280,11 +284,12 @@ def _slices(path: str) -> list[str]:
     if not found:
         raise SourceError(f"{path}: no file is named so")
     formats = {file: images.format_of(file) for file in found}
+    suffix = next((os.path.splitext(file)[1] for file in found if formats[file]), ".tif")
     for file, name in formats.items():
         if not name:
             raise SourceError(
                 f"{file}: not an image; name the slices alone, by a glob such as "
-                f"{os.path.join(os.path.dirname(file), '*.tif')}"
+                f"{os.path.join(os.path.dirname(file), '*' + suffix)}"
             )
         if name != formats[found[0]]:
             raise SourceError(
