@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from neurozarr.errors import SourceError
 from neurozarr.plan import whole
 from neurozarr.sources import images, open_source, stem
+from neurozarr.sources.stacks import StackSource
 
 from .conversions import convert
 from .families import assert_holds
@@ -598,7 +599,24 @@ def test_a_tile_that_is_smaller_but_not_the_last_is_named(tmp_path):
         source.check()
 
 
-def test_pyramids_and_several_images_are_refused(tmp_path):
+def test_a_row_of_tiles_has_one_height(tmp_path):
+    for x, height in enumerate((4, 4, 3)):
+        png(tmp_path / f"y0x{x}.png", values((height, 5), "u1"))
+    with pytest.raises(SourceError, match=r"y0x2\.png: it has 3 voxels along y, but .* has 4"):
+        opened(tmp_path / "y{y}x{x}.png")
+
+
+def test_of_a_slice_with_a_pyramid_the_finest_level_is_read(tmp_path):
+    voxels = values((2, 32, 48))
+    for z, image in enumerate(voxels):
+        with tifffile.TiffWriter(tmp_path / f"{z}.tif") as file:
+            options = {"tile": (16, 16), "compression": "zlib", "metadata": None}
+            file.write(image, subifds=1, **options)
+            file.write(image[::2, ::2], subfiletype=1, **options)
+    assert_holds(opened(tmp_path), voxels)
+
+
+def test_several_images_in_a_file_are_refused(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a1.tif") as file:
         file.write(values((4, 5)), metadata=None)
         file.write(values((8, 9)), metadata=None)
@@ -618,8 +636,14 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch, missing, suffix):
 def test_directories_of_other_families_are_not_taken(tmp_path, name):
     stack(tmp_path, values((2, 4, 5)))
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(SourceError, match=r"not a format|\.tif|\.dcm"):
-        opened(tmp_path)
+    assert not StackSource.matches(str(tmp_path))
+
+
+@pytest.mark.parametrize("path", [".", "empty", "a.nii", "*.nii", "a_{t}.nii.gz", "a.tif", "n*"])
+def test_what_names_no_images_is_not_taken(tmp_path, path):
+    (tmp_path / "notes.txt").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    assert not StackSource.matches(str(tmp_path / path))
 
 
 def test_slices_of_an_ome_tiff_are_read_one_by_one(tmp_path):
@@ -684,12 +708,9 @@ def test_images_that_others_made_are_what_another_library_reads():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jp2", ".j2k"])
-@pytest.mark.parametrize("colours", [(), (3,), (4,)])
-@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize(("colours", "dtype"), [((), "u1"), ((), "u2"), ((3,), "u1"), ((4,), "u1")])
 def test_images_that_pillow_wrote_keep_their_values(tmp_path, suffix, colours, dtype):
     pillow = pytest.importorskip("PIL.Image", exc_type=ImportError)
-    if colours and dtype == "u2":
-        pytest.skip("Pillow has no colours of 16 bits")
     voxels = values((2, 30, 20, *colours), dtype)
     for number, image in enumerate(voxels):
         pillow.fromarray(image).save(tmp_path / f"a{number}{suffix}")
@@ -707,20 +728,25 @@ def test_slices_may_be_stored_in_different_ways(tmp_path):
     assert_holds(source, voxels)
 
 
-@pytest.mark.parametrize("kind", ["directory", "pattern"])
-def test_a_stack_becomes_a_store(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["directory", "pattern", "mosaic"])
+def test_a_stack_or_a_mosaic_becomes_a_store(tmp_path, kind):
     voxels = values((9, 40, 50), "u1")
-    stack(tmp_path / "brain", voxels, "s_{:03}.png")
-    path = tmp_path / "brain" / ("s_{z}.png" if kind == "pattern" else "")
-    store, _ = convert(path, tmp_path / "out", {"zarr": {"chunk": 16}})
-    found = (
-        tensorstore.open(
-            {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(store / "0")}}
-        )
-        .result()[...]
-        .read()
-        .result()
-    )
+    if kind == "mosaic":
+        for y, x in np.ndindex(2, 3):
+            tile = voxels[:, 20 * y : 20 * y + 25, 16 * x : 16 * x + 20]
+            path = tmp_path / f"y{y}_x{x}.tif"
+            tiff(path, tile, photometric="minisblack", compression="zlib", rowsperstrip=7)
+        sheet = tmp_path / "samples.tsv"
+        pattern = tmp_path / "y{y}_x{x}.tif"
+        sheet.write_text(f"sample\tsource\toverlap\tvoxel_size\nm\t{pattern}\t0,5,4\t2\n")
+        source = {"samples": str(sheet), "source": None}
+    else:
+        stack(tmp_path / "brain", voxels, "s_{:03}.png")
+        source = {"source": str(tmp_path / "brain" / ("s_{z}.png" if kind == "pattern" else ""))}
+    store, sample = convert(None, tmp_path / "out", source | {"zarr": {"chunk": 16}})
+    assert sample.name == {"directory": "brain", "pattern": "s", "mosaic": "m"}[kind]
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(store / "0")}}
+    found = tensorstore.open(spec).result()[...].read().result()
     np.testing.assert_array_equal(found, voxels)
 
 

@@ -194,10 +194,9 @@ def _open_tiff(file: str) -> Any:
 def _tiff_series(file: str, tiff: Any) -> Any:
     """The pages that make one array: the only one, or all that a file has."""
     found = tiff.series
-    if len(found) != 1 or len(found[0].levels) > 1:
+    if len(found) != 1:
         raise SourceError(
-            f"{file}: it holds {len(found)} images, {len(found[0].levels) if found else 0} "
-            "resolutions of the first; only files of one image can be a part of another"
+            f"{file}: it holds {len(found)} images; only files of one can be a part of another"
         )
     return found[0]
 

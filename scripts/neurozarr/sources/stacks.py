@@ -134,7 +134,8 @@ class StackSource(Source):
         overlap = _checked_overlap(pattern, layout.overlap, places, tile)
         last_shape = tile.shape
         if set(places) & set(tile.axes) and len(files) > 1:
-            last_shape = _checked_last(files, tile, places, overlap)
+            several = "".join(a for a, count in zip(places, counts, strict=True) if count > 1)
+            last_shape = _checked_last(files, tile, several, overlap)
         sizes, unit = images.read_sizes(files[0])
         return cls._of(
             files,
@@ -373,9 +374,9 @@ def _checked_overlap(
 
 
 def _checked_last(
-    files: Sequence[str], tile: Image, places: str, overlap: tuple[int, ...]
+    files: Sequence[str], tile: Image, several: str, overlap: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Shape of the last tile, along the axes of the first one.
+    """Shape of the last tile, along the axes of the first one, of which there are ``several``.
 
     Raises
     ------
@@ -388,12 +389,12 @@ def _checked_last(
     images.check(files[-1], last, replace(tile, shape=shape))
     dropped = dict(zip(SPATIAL, overlap, strict=True))
     for axis, length, most in zip(tile.axes, shape, tile.shape, strict=True):
-        if length > most or (length < most and axis not in places):
+        if length > most or (length < most and axis not in several):
             raise SourceError(
                 f"{files[-1]}: it has {length} voxels along {axis}, but {files[0]} has {most}; "
                 "only the last tile along an axis may be smaller"
             )
-        if axis in places and length <= dropped[axis]:
+        if axis in several and length <= dropped[axis]:
             raise SourceError(
                 f"{files[-1]}: it has {length} voxels along {axis}, all in the overlap of "
                 f"{dropped[axis]}: leave it out"
