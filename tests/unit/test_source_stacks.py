@@ -538,8 +538,12 @@ def test_other_formats_and_directories_are_named_and_hidden_files_are_not_looked
         opened(tmp_path)
     os.remove(tmp_path / "a3.png")
     (tmp_path / "a3.tif").mkdir()
-    with pytest.raises(SourceError, match=r"a3\.tif: the file cannot be read|a3\.tif: .*directory"):
+    with pytest.raises(SourceError, match=r"a3\.tif: a directory, a pipe or a device, not a file"):
         opened(tmp_path).check()
+    (tmp_path / "a3.tif").rmdir()
+    os.mkfifo(tmp_path / "a0.tif")
+    with pytest.raises(SourceError, match=r"a0\.tif: a directory, a pipe or a device, not a file"):
+        opened(tmp_path)
 
 
 def test_volumes_are_no_slices(tmp_path):
@@ -597,6 +601,14 @@ def test_a_tile_that_is_smaller_but_not_the_last_is_named(tmp_path):
     source = opened(tmp_path / "a{y}.tif")
     with pytest.raises(SourceError, match=r"a2\.tif: it has shape \(3, 5\)"):
         source.check()
+
+
+def test_an_overlap_along_an_axis_of_one_tile_is_none(tmp_path):
+    voxels = values((4, 8), "u1")
+    for x in range(2):
+        tiff(tmp_path / f"y0x{x}.tif", voxels[:, 3 * x : 3 * x + 5])
+    source = opened(tmp_path / "y{y}x{x}.tif", overlap=(0, 2, 2))
+    assert_holds(source, voxels[None])
 
 
 def test_a_row_of_tiles_has_one_height(tmp_path):

@@ -79,6 +79,8 @@ def read_header(file: str) -> Image:
     SourceError
         It is no such file, or damaged, or no array of voxels.
     """
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise SourceError(f"{file}: a directory, a pipe or a device, not a file")
     with _naming(file, "not an image that can be read"):
         match format_of(file):
             case "TIFF":

@@ -131,10 +131,11 @@ class StackSource(Source):
                 f"{pattern}: it has a place for {min(twice)}, but {files[0]} has that axis itself, "
                 f"with shape {tile.shape} along {tile.axes}"
             )
-        overlap = _checked_overlap(pattern, layout.overlap, places, tile)
+        several = "".join(a for a, count in zip(places, counts, strict=True) if count > 1)
+        dropped = _checked_overlap(pattern, layout.overlap, places, tile)
+        overlap = tuple(n if a in several else 0 for a, n in zip(SPATIAL, dropped, strict=True))
         last_shape = tile.shape
-        if set(places) & set(tile.axes) and len(files) > 1:
-            several = "".join(a for a, count in zip(places, counts, strict=True) if count > 1)
+        if set(several) & set(tile.axes):
             last_shape = _checked_last(files, tile, several, overlap)
         sizes, unit = images.read_sizes(files[0])
         return cls._of(
@@ -163,22 +164,15 @@ class StackSource(Source):
         counts: tuple[int, ...],
         overlap: tuple[int, ...],
     ) -> Self:
-        outer = [axis for axis in places if axis not in tile_axes]
-        number = dict(zip(places, counts, strict=True))
         dropped = dict(zip(SPATIAL, overlap, strict=True))
         lengths = dict(zip(tile_axes, tile.shape, strict=True))
         last = dict(zip(tile_axes, last_shape, strict=True))
         together = dict(zip(tile_axes, tile.read_shape, strict=True))
-        for axis in places:
-            if axis not in tile_axes:
-                lengths[axis], last[axis], together[axis] = number[axis], number[axis], 1
-            elif number[axis] > 1:
-                step = lengths[axis] - dropped[axis]
-                lengths[axis] = (number[axis] - 1) * step + last[axis]
-                together[axis] = min(together[axis], step)
-            else:
-                lengths[axis] = last[axis]
-        file_axes = "".join(outer) + tile_axes
+        for axis, count in zip(places, counts, strict=True):
+            step = lengths.get(axis, 1) - dropped.get(axis, 0)
+            lengths[axis] = (count - 1) * step + last.get(axis, 1)
+            together[axis] = min(together.get(axis, 1), step)
+        file_axes = "".join(axis for axis in places if axis not in tile_axes) + tile_axes
         file_shape = tuple(lengths[axis] for axis in file_axes)
         voxel_size = _voxel_size(sizes, dict(zip(file_axes, file_shape, strict=True)))
         return cls(
@@ -236,8 +230,7 @@ class StackSource(Source):
     def _parts_along(self, axis: str, side: slice) -> Iterator[tuple[int, slice, slice]]:
         own = self.tile_axes.find(axis)
         length = 1 if own < 0 else self.tile.shape[own]
-        count = self.counts[self.places.index(axis)] if axis in self.places else 1
-        overlap = self.overlap[SPATIAL.index(axis)] if axis in SPATIAL and count > 1 else 0
+        overlap = self.overlap[SPATIAL.index(axis)] if axis in SPATIAL else 0
         step = length - overlap
         start = side.start
         while start < side.stop:
