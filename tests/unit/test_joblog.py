@@ -38,11 +38,3 @@ def test_a_crash_is_in_the_log(tmp_path):
     assert code == -signal.SIGBUS
     assert "INFO begun" in log
     assert "Bus error" in log
-
-
-@pytest.mark.parametrize("step", ["write_base", "nifti_header", "verify_store", "pyramid_level"])
-def test_jobs_load_no_library_that_they_do_not_use(step):
-    unused = ["pydicom", "h5py", "tifffile", "scipy", "zarr", "pydantic"]
-    code = f"import sys, neurozarr.steps.{step}; print([n for n in {unused} if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

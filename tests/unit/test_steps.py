@@ -169,7 +169,9 @@ def test_a_receipt_says_how_much_was_written(steps):
         ("create_array", {"numpy", "zarr", "tensorstore", "nibabel"}),
         ("ome_metadata", {"zarr", "tensorstore", "nibabel"}),
         ("pyramid_level", {"zarr", "tensorstore", "nibabel"}),
-        ("write_base", {"zarr", "tensorstore"}),
+        ("write_base", {"zarr", "tensorstore", "pydicom", "h5py", "tifffile"}),
+        ("nifti_header", {"zarr", "tensorstore", "pydicom"}),
+        ("verify_store", {"numpy", "zarr", "tensorstore", "nibabel", "pydantic"}),
     ],
 )
 def test_a_step_imports_no_library_before_it_is_used(step, unused):

@@ -19,13 +19,18 @@ from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.sources.scaled_image import ScaledSource
+from neurozarr.sources.stacks import StackSource
 
 __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 
 logger = logging.getLogger(__name__)
 
 #: Types of source, in the order in which they are asked whether a path is theirs.
-FAMILIES: tuple[type[Source], ...] = (NibabelSource, ScaledSource)
+FAMILIES: tuple[type[Source], ...] = (
+    NibabelSource,
+    ScaledSource,
+    StackSource,
+)
 
 #: File name endings that are a format's, not a part of the name.
 SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.suffixes)

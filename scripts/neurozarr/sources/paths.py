@@ -46,6 +46,6 @@ def positions(pattern: str) -> dict[str, dict[str, int]]:
     return found
 
 
-def natural(path: str) -> list[tuple[int, str]]:
+def natural(path: str) -> list[tuple[str, int]]:
     """A key that sorts names by the numbers in them: a2 before a10."""
-    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", path)]
+    return [(text, int(part or 0)) for text, part in re.findall(r"(\D*)(\d*)", path)]
