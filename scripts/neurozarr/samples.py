@@ -24,6 +24,14 @@ from neurozarr.options import Schema, suggest
 from neurozarr.sources import Source, open_source, stem
 from neurozarr.sources.paths import PLACE, find, is_address, natural
 
+#: Endings, in lower case, of files of voxels, and of their headers, which stand for both.
+_PAIRS = {
+    ".img": ".hdr",
+    ".img.gz": ".hdr.gz",
+    ".rec": ".par",
+    ".brik": ".head",
+    ".brik.gz": ".head",
+}
 #: Columns of a sample sheet that say what files do not say of their array, and what they hold.
 LAYOUT: dict[str, Callable[[str], Any]] = {
     "axes": str,
@@ -382,7 +390,8 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
         if not found and glob.has_magic(pattern):
             raise ConfigError(f"config: source {pattern!r} matches no file")
         paths = found or [pattern]
-        for path in (path for path in paths if not _is_second_file(Path(path), paths)):
+        second = _second_files(paths)
+        for path in (path for path in paths if path not in second):
             row = {"sample": stem(path), "source": path}
             try:
                 rows.check(row)
@@ -391,10 +400,15 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
             yield "config", _sample(row, options)
 
 
-def _is_second_file(path: Path, paths: list[str]) -> bool:
-    """Whether this is the .img of a pair whose .hdr is there as well."""
-    header = path.with_name(path.name.replace(".img", ".hdr"))
-    return header != path and str(header) in paths
+def _second_files(paths: list[str]) -> set[str]:
+    """Those files that hold the voxels of a pair whose header is there as well."""
+    there = {path.lower() for path in paths}
+    return {
+        path
+        for path in paths
+        for voxels, header in _PAIRS.items()
+        if path.lower().endswith(voxels) and path.lower().removesuffix(voxels) + header in there
+    }
 
 
 def _read_sheet(

@@ -67,11 +67,14 @@ def test_globs_are_in_natural_order(read):
     assert list(read({"source": "s*.nii"})[1]) == ["s1", "s9", "s10"]
 
 
-def test_both_files_of_a_pair_are_one_sample(read):
-    for suffix in (".hdr", ".img"):
+@pytest.mark.parametrize(
+    "pair", [(".hdr", ".img"), (".PAR", ".REC"), ("+orig.HEAD", "+orig.BRIK.gz")]
+)
+def test_both_files_of_a_pair_are_one_sample(read, pair):
+    for suffix in pair:
         (open("pair" + suffix, "w")).close()
-    samples = read({"source": "pair.*"})[1]
-    assert [str(sample.path) for sample in samples.values()] == ["pair.hdr"]
+    samples = read({"source": "pair*"})[1]
+    assert [sample.path for sample in samples.values()] == [f"pair{pair[0]}"]
 
 
 def test_a_sheet_has_a_line_for_each_sample(read_sheet):
