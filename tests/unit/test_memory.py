@@ -1,12 +1,14 @@
 """What jobs take of memory, against what the plan says."""
 
 import json
+import os
 import subprocess
 import sys
 
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 
 from neurozarr import ZarrConfig, export, plan
 from neurozarr.sources import open_source
@@ -18,7 +20,7 @@ import json, sys, threading, time
 from pathlib import Path
 import neurozarr
 from neurozarr import export, voxels
-from neurozarr.headers import file_header
+from neurozarr.headers import file_header, header_of
 from neurozarr.sources import open_source
 
 def anonymous():
@@ -38,6 +40,7 @@ group = neurozarr.from_config(neurozarr.ZarrConfig(out=sys.argv[2], **config))
 source = open_source(sys.argv[1])
 base = group.create_array("0", source.shape, source.dtype)
 child = group.create_array_from_base("1", [length // 2 for length in source.shape])
+header = file_header(header_of(source, dtype=source.dtype))
 watcher = threading.Thread(target=watch)
 watcher.start()
 peaks = []
@@ -45,7 +48,7 @@ for work in (
     lambda: voxels.write_base(source, base, slab=json.loads(sys.argv[4]), threads=2),
     lambda: voxels.write_level(base, child, threads=2),
     lambda: export.write_nifti(
-        base, "zyx", file_header(source.nifti_header), Path(sys.argv[2], "a.nii.gz"), colours=False
+        base, "zyx", header, Path(sys.argv[2], "a.nii.gz"), colours=False
     ),
 ):
     peak = 0
@@ -65,8 +68,9 @@ print(json.dumps(peaks))
         (".nii", {"chunk": 64, "driver": "zarr-python"}),
         (".nii", {"chunk": 32, "shard": 128}),
         (".nii.gz", {"chunk": 32}),
+        ("", {"chunk": 64}),
     ],
-    ids=["chunks", "zarr-python", "shards", "gzip"],
+    ids=["chunks", "zarr-python", "shards", "gzip", "stack"],
 )
 def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, suffix, config):
     peaks = []
@@ -74,13 +78,23 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
         shape = (256, 256, length)
         path = tmp_path / f"{length}{suffix}"
         voxels = np.random.default_rng(0).integers(0, 50, shape[:2]).astype("u2")
-        image = nibabel.Nifti1Image(np.broadcast_to(voxels[..., None], shape), np.eye(4))
-        image.to_filename(path)
-        del image
+        if suffix:
+            image = nibabel.Nifti1Image(np.broadcast_to(voxels[..., None], shape), np.eye(4))
+            image.to_filename(path)
+            del image
+        else:
+            path.mkdir()
+            tifffile.imwrite(path / "0.tif", voxels, compression="zlib")
+            for number in range(1, length):
+                os.link(path / "0.tif", path / f"{number}.tif")
         source = open_source(path)
-        in_order = source.file_axes if source.in_order else None
         levels = plan.plan_levels(
-            source.shape, source.dtype, "zyx", ZarrConfig(**config), in_order=in_order
+            source.shape,
+            source.dtype,
+            "zyx",
+            ZarrConfig(**config),
+            read_shape=source.read_shape,
+            in_order=source.file_axes if source.in_order else None,
         )
         command = [sys.executable, "-c", JOB, path, tmp_path / f"{length}.zarr"]
         done = subprocess.run(
@@ -90,7 +104,7 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
             text=True,
         )
         allowed = [
-            plan.base_memory_mb(levels[0], 2),
+            plan.base_memory_mb(levels[0], 2, read_shape=source.read_shape),
             levels[1].memory_mb(2),
             export.memory_mb(source.shape, levels[0].chunks, "zyx", source.dtype),
         ]
