@@ -27,6 +27,9 @@ _ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 _NAMES = {"T": "t", "C": "c", "S": "c", "Z": "z", "I": "z", "Q": "z", "Y": "y", "X": "x"}
 #: Axes that are left out where they have length 1; spatial ones are added where they lack.
 _DROPPED = "TCSZIQ"
+#: Kinds of series, as tifffile names them, whose pages are all like the first one: that may be the
+#: only one with a directory, the voxels of the others following its own.
+_FIRST_PAGE_SAYS_ALL = ("shaped", "imagej", "stk", "lsm")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +87,7 @@ class TiffSource(Source):
         inner = _page_axes(pages, shape[first:])
         lengths = [shape[i] for i in kept if i < first]
         tail = [i for i in kept if i >= first]
-        source = cls(
+        return cls(
             files=pages.files,
             file_axes=names,
             file_shape=tuple(shape[i] for i in kept),
@@ -98,7 +101,6 @@ class TiffSource(Source):
             else (1,) * len(lengths) + tuple(_together(pages, inner[i - first]) for i in tail),
             **_describe(path, file, image, number, len(series), root, names, shape, kept),
         )
-        return source
 
     def read_file(self, region: Region) -> np.ndarray:
         count = self.numbers.ndim
@@ -195,7 +197,8 @@ def _pages(
     needed = math.prod(shape) // math.prod(key.shaped) if 0 not in shape else 0
     if not needed:
         raise SourceError(f"{path}: the image is empty: its shape is {tuple(shape)}")
-    if not image.is_multifile and image.dataoffset is not None:
+    # Others that lie in one piece have directories, which may differ.
+    if image.kind in _FIRST_PAGE_SAYS_ALL and image.dataoffset is not None:
         return tiff_pages.contiguous(path, key, image.dataoffset, needed)
     found = list(image)
     if missing := sum(page is None for page in found):

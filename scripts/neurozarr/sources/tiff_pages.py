@@ -144,10 +144,10 @@ class Pages:
         numbers = list(group)
         # To read a map beyond the end of its file is not an error, but a crash.
         _check_size(file, size, max(self._end(number) for _, number in numbers))
-        with_all = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+        mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
         for place, number in numbers:
             start = int(self.offsets[number, 0])
-            voxels[place] = np.ndarray(self.shape, self.stored, with_all, start)[region]
+            voxels[place] = np.ndarray(self.shape, self.stored, mapped, start)[region]
 
     def _end(self, number: int) -> int:
         return int(self.offsets[number, -1] + self.counts[number, -1])
@@ -234,9 +234,6 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
                 )
         _check_directories(name, own)
     segments = math.prod(key.chunked)
-    segment: tuple[int, ...] | None = _segment(key)
-    if key.is_final:
-        segment, segments = None, 1
     tables = tuple(page.jpegtables for page in found) if key.compression in _JPEG else None
     for number, page in enumerate(found):
         if min(len(page.dataoffsets), len(page.databytecounts)) < segments:
@@ -245,10 +242,11 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
                 f"lengths of {len(page.databytecounts)}, but {segments} are needed; it is damaged"
             )
     offsets = np.array([page.dataoffsets[:segments] for page in found], np.int64)
-    if segment is None:
+    counts = np.array([page.databytecounts[:segments] for page in found], np.int64)
+    segment: tuple[int, ...] | None = _segment(key)
+    if key.is_final and (np.diff(offsets) == counts[:, :-1]).all():
+        segment, offsets = None, offsets[:, :1]
         counts = np.full_like(offsets, key.nbytes)
-    else:
-        counts = np.array([page.databytecounts[:segments] for page in found], np.int64)
     return Pages(
         files=tuple(map(Path, names)),
         file_of=np.array([places[file] for file in paths], np.int32),
@@ -306,7 +304,7 @@ def _check_size(file: Path, size: int, end: int) -> None:
 
 
 def _text(page: Any) -> str:
-    shape = " × ".join(map(str, page.shape))
+    shape = " x ".join(map(str, page.shape))
     return f"{shape} {page.dtype}, compression {int(page.compression)}"
 
 
@@ -357,7 +355,9 @@ def directory(descriptor: int, offset: int, tiff: Any) -> tuple[dict[int, tuple[
     end = start + size * int.from_bytes(raw[:start], order)  # type: ignore[arg-type]
     if len(raw) < end + width:
         raw = os.pread(descriptor, end + width, offset)
-    tags = {code: (default,) for code, (_, default) in _ALIKE.items() if default is not None}
+    tags: dict[int, tuple[int, ...]] = {
+        code: (default,) for code, (_, default) in _ALIKE.items() if default is not None
+    }
     for code, kind, count, value in struct.iter_unpack(tiff.byteorder + field, raw[start:end]):
         if code not in _ALIKE or kind not in _INTEGERS:
             continue
