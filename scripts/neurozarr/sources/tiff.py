@@ -65,7 +65,9 @@ class TiffSource(Source):
         except PermissionError:
             raise SourceError(f"{path}: the file cannot be read: permission denied") from None
         except Exception as error:  # It has no base for what it raises on damaged files.
-            raise SourceError(f"{path}: not a TIFF that tifffile can read ({error})") from None
+            raise SourceError(
+                f"{path}: not a TIFF that tifffile can read, or cut short or damaged ({error})"
+            ) from None
 
     @classmethod
     def _open(cls, path: str, file: Any, layout: Layout) -> Self:
@@ -259,7 +261,9 @@ def _named(
             )
         return kept, found
     if len(axes) != len(kept):
-        kept = [i for i in range(len(shape)) if i in kept or names[i] in axes]
+        kept = [
+            i for i in range(len(shape)) if i in kept or (names[i] in axes and letters[i] != "S")
+        ]
     check_axes(path, axes, tuple(shape[i] for i in kept))
     return kept, axes
 
