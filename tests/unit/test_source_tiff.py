@@ -295,6 +295,13 @@ def test_a_set_of_files_is_one_image(tmp_path, caplog):
     assert "no voxel size along z is known" in caplog.text
     source.check()
     assert_holds(source, VOXELS[:4])
+    rest = (slice(0, 43), slice(0, 37))
+    assert source.files_of((slice(2, 4), *rest)) == source.files[1:]
+    assert source.files_of((slice(1, 3), *rest)) == source.files
+    other = open_source(tmp_path / "b.ome.tif")
+    assert other.header_files == (tmp_path / "b.ome.tif",)
+    assert other.files_of((slice(0, 2), *rest)) == source.files[:1]
+    assert_holds(other, VOXELS[:4])
 
 
 def test_a_set_that_lacks_files_is_refused(tmp_path):
@@ -468,6 +475,35 @@ def test_a_file_that_is_cut_short_is_found_before_any_work(tmp_path, compression
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(SourceError, match=r"a\.tif: "):
         open_source(path).check()
+
+
+def test_a_hyperstack_that_is_cut_short_is_not_a_single_page(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, VOXELS, imagej=True, metadata={"axes": "ZYX"})
+    path.write_bytes(path.read_bytes()[:9_000])
+    with pytest.raises(SourceError, match=r"a\.tif: .*cut short"):
+        open_source(path).check()
+
+
+def test_files_are_named_as_they_are_given(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    ome_set(tmp_path / "data", ["a.ome.tif", "b.ome.tif"])
+    pages(tmp_path / "data/c.tif", VOXELS)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "d.tif").symlink_to(tmp_path / "data/c.tif")
+    monkeypatch.chdir(tmp_path)
+    assert open_source("d.tif").files == (Path("d.tif"),)
+    names = (Path("link/a.ome.tif"), Path("link/b.ome.tif"))
+    assert open_source("link/a.ome.tif").files == names
+
+
+def test_an_unknown_compression_is_refused_before_any_work(tmp_path):
+    path = write(tmp_path / "a.tif", VOXELS, compression="lzw")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for page in file.pages:
+            page.tags[259].overwrite(4242)
+    with pytest.raises(SourceError, match=r"a\.tif: its pages cannot be decoded \(.*4242"):
+        open_source(path)
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "lzw"}])

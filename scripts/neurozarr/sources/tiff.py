@@ -7,6 +7,7 @@ import math
 import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 from xml.etree import ElementTree
 
@@ -75,10 +76,11 @@ class TiffSource(Source):
         series = _series(path, file)
         number = _chosen(path, series, layout.dataset)
         image = series[number].levels[0]
-        if root is not None and image.kind in ("generic", "uniform") and layout.axes is None:
+        described = root is not None or file.is_imagej or file.is_shaped
+        if described and image.kind in ("generic", "uniform") and layout.axes is None:
             raise SourceError(
-                f"{path}: its OME-XML does not fit its {len(file.pages)} pages; give axes, to have "
-                f"them taken as they are: {_text(image)}"
+                f"{path}: its metadata do not fit its {len(file.pages)} pages, and it may be cut "
+                f"short; give axes, to have them taken as they are: {_text(image)}"
             )
         if image.transform is not None:
             raise SourceError(f"{path}: voxels of {image.kind} files are not stored as they are")
@@ -90,7 +92,7 @@ class TiffSource(Source):
         lengths = [shape[i] for i in kept if i < first]
         tail = [i for i in kept if i >= first]
         return cls(
-            files=pages.files,
+            files=tuple(dict.fromkeys((Path(path), *pages.files))),
             file_axes=names,
             file_shape=tuple(shape[i] for i in kept),
             dtype=pages.stored.newbyteorder("="),
@@ -103,6 +105,16 @@ class TiffSource(Source):
             else (1,) * len(lengths) + tuple(_together(pages, inner[i - first]) for i in tail),
             **_describe(path, file, image, number, len(series), root, names, shape, kept),
         )
+
+    def files_of(self, region: Region) -> tuple[Path, ...]:
+        sides = dict(zip(self.axes, region, strict=True))
+        leading = self.file_axes[: self.numbers.ndim]
+        numbers = self.numbers[tuple(sides[axis] for axis in leading)]
+        return tuple(self.pages.files[i] for i in np.unique(self.pages.file_of[numbers]))
+
+    @property
+    def header_files(self) -> tuple[Path, ...]:
+        return self.files[:1]
 
     def read_file(self, region: Region) -> np.ndarray:
         count = self.numbers.ndim
@@ -204,7 +216,7 @@ def _pages(
         return tiff_pages.contiguous(path, key, image.dataoffset, needed)
     found = list(image)
     if missing := sum(page is None for page in found):
-        folder = os.path.dirname(path)
+        folder = os.path.dirname(os.path.realpath(path))
         files = [] if root is None else tiff_metadata.files_of_set(root)
         lacking = [name for name in files if not os.path.exists(os.path.join(folder, name))]
         raise SourceError(

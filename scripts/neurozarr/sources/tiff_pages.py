@@ -41,6 +41,8 @@ _INTEGERS = {1: 1, 3: 2, 4: 4, 16: 8}
 _JPEG = (6, 7, 33007, 34892)
 #: How much of a directory is read at once, in bytes: most are smaller.
 _DIRECTORY_BYTES = 1024
+#: How long the values of a tag that is compared may be, in bytes.
+_MOST_VALUES = 2**20
 #: Memory that a Python integer takes in a tuple, in bytes.
 _INTEGER_BYTES = 40
 
@@ -156,6 +158,8 @@ class Pages:
         self, file: Path, descriptor: int, number: int, region: Region, voxels: np.ndarray
     ) -> None:
         """Decode each segment of a page that a region touches."""
+        first, top, row, column = (side.start for side in region[:4])
+        samples = region[4]
         options: dict[str, Any] = {}
         if self.tables is not None:
             options = {"jpegtables": self.tables[number], "jpegheader": self.header}
@@ -165,42 +169,35 @@ class Pages:
             if raw is not None and len(raw) < count:
                 _check_size(file, os.fstat(descriptor).st_size, start + count)
             try:
-                segment, (sample, *corner, _), shape = self.decode(raw, index, **options)
+                segment, (sample, z, y, x, _), shape = self.decode(raw, index, **options)
             except Exception as error:  # Each codec has its own.
                 raise SourceError(
                     f"{file}: strip or tile {index} of page {number} cannot be decoded "
                     f"({error}); the file may be damaged"
                 ) from error
-            held = shape[:3] if segment is None else segment.shape[:3]
-            # Tiles reach beyond the edges of their page; the last axis is never divided.
-            common = [
-                slice(max(side.start, first), min(side.stop, first + length))
-                for side, first, length in zip(region[1:4], corner, held, strict=True)
-            ]
-            inside = tuple(
-                slice(side.start - outer.start, side.stop - outer.start)
-                for side, outer in zip(common, region[1:4], strict=True)
-            )
-            part = voxels[(sample - region[0].start, *inside)]
             if segment is None:
-                part[...] = self.nodata
-                continue
-            taken = tuple(
-                slice(side.start - first, side.stop - first)
-                for side, first in zip(common, corner, strict=True)
-            )
-            part[...] = segment[(*taken, region[4])]
+                segment = np.broadcast_to(np.asarray(self.nodata, voxels.dtype), shape)
+            # Where the segment starts in the region, and the region in the segment: tiles reach
+            # beyond the edges of their page.
+            into = voxels[
+                sample - first, max(z - top, 0) :, max(y - row, 0) :, max(x - column, 0) :
+            ]
+            part = segment[max(top - z, 0) :, max(row - y, 0) :, max(column - x, 0) :, samples]
+            if into.shape != part.shape:
+                common = tuple(map(slice, map(min, into.shape, part.shape)))
+                into, part = into[common], part[common]
+            into[...] = part
 
-    def _touched(self, region: Region) -> Iterator[int]:
+    def _touched(self, region: Region) -> list[int]:
         """Numbers of the segments that a region of a page touches."""
         assert self.segment is not None
         counts = grid(self.shape, self.segment)
-        sides = [
-            range(side.start // size, -(-side.stop // size))
+        numbers = np.arange(math.prod(counts)).reshape(counts)
+        touched = tuple(
+            slice(side.start // size, -(-side.stop // size))
             for side, size in zip(region, self.segment, strict=True)
-        ]
-        for index in itertools.product(*sides):
-            yield int(np.ravel_multi_index(index, counts))
+        )
+        return numbers[touched].ravel().tolist()
 
 
 def alike(path: str, found: Sequence[Any]) -> Pages:
@@ -219,7 +216,7 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
         They are not alike, or hold what cannot be decoded.
     """
     key = found[0].keyframe
-    _check_dtype(path, key)
+    _check_encoding(path, key)
     paths = [page.parent.filehandle.path for page in found]
     names = list(dict.fromkeys(paths))
     places = {name: place for place, name in enumerate(names)}
@@ -248,7 +245,7 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
         segment, offsets = None, offsets[:, :1]
         counts = np.full_like(offsets, key.nbytes)
     return Pages(
-        files=tuple(map(Path, names)),
+        files=tuple(_as_given(path, name) for name in names),
         file_of=np.array([places[file] for file in paths], np.int32),
         offsets=offsets,
         counts=counts,
@@ -260,10 +257,10 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
 
 def contiguous(path: str, key: Any, offset: int, number: int) -> Pages:
     """So many pages, all like one that tifffile found, that follow each other in its file."""
-    _check_dtype(path, key)
+    _check_encoding(path, key)
     offsets = offset + key.nbytes * np.arange(number, dtype=np.int64)[:, None]
     return Pages(
-        files=(Path(key.parent.filehandle.path),),
+        files=(Path(path),),
         file_of=np.zeros(number, np.int32),
         offsets=offsets,
         counts=np.full_like(offsets, key.nbytes),
@@ -290,12 +287,26 @@ def _segment(key: Any) -> tuple[int, ...]:
     return (1, 1, min(key.rowsperstrip, key.shaped[2]), key.shaped[3], samples)
 
 
-def _check_dtype(path: str, key: Any) -> None:
+def _check_encoding(path: str, key: Any) -> None:
+    """Raise a SourceError where pages are encoded in a way that tifffile does not know."""
     if key.dtype is None:
         raise SourceError(
             f"{path}: samples of {key.bitspersample} bits, in SampleFormat {key.sampleformat}, "
             "cannot be decoded"
         )
+    try:
+        key.decode(None, 0)
+    except Exception as error:  # It raises the same for any segment.
+        raise SourceError(f"{path}: its pages cannot be decoded ({error})") from None
+
+
+def _as_given(path: str, file: str) -> Path:
+    """A file that tifffile opened, whose name it resolved, as it is named by that of the first."""
+    first = os.path.realpath(path)
+    if file == first:
+        return Path(path)
+    near = Path(path).parent / os.path.relpath(file, os.path.dirname(first))
+    return near if near.exists() and near.samefile(file) else Path(file)
 
 
 def _check_size(file: Path, size: int, end: int) -> None:
@@ -361,7 +372,7 @@ def directory(descriptor: int, offset: int, tiff: Any) -> tuple[dict[int, tuple[
     for code, kind, count, value in struct.iter_unpack(tiff.byteorder + field, raw[start:end]):
         if code not in _ALIKE or kind not in _INTEGERS:
             continue
-        length = count * _INTEGERS[kind]
+        length = min(count * _INTEGERS[kind], _MOST_VALUES)
         if length > width:
             place = int.from_bytes(value, order)  # type: ignore[arg-type]
             value = os.pread(descriptor, length, place)
