@@ -233,6 +233,28 @@ def test_a_pyramid_is_read_at_full_resolution(tmp_path):
     assert_holds(open_source(path), voxels)
 
 
+@pytest.mark.parametrize("ome", [True, False])
+def test_a_pyramid_of_colours_is_read_at_full_resolution(tmp_path, ome):
+    voxels = RNG.integers(0, 99, (48, 50, 3)).astype("u1")
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, ome=ome) as file:
+        options = {"tile": (16, 16), "photometric": "rgb"}
+        file.write(voxels, subifds=1, metadata={"axes": "YXS"}, **options)
+        file.write(voxels[::2, ::2], subfiletype=1, **options)
+    source = open_source(path)
+    assert source.file_read_shape == (16, 16, 3)
+    assert_holds(source, voxels.transpose(2, 0, 1)[:, None])
+
+
+def test_channels_of_colours_are_refused_until_they_are_named(tmp_path):
+    voxels = RNG.integers(0, 99, (2, 4, 20, 21, 3)).astype("u1")
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, voxels, photometric="rgb", metadata={"axes": "CZYXS"})
+    with pytest.raises(SourceError, match=r"its axes are CZYXS, .*: say by axes what they are"):
+        open_source(path)
+    assert_holds(open_source(path, axes="tzyxc"), voxels.transpose(0, 4, 1, 2, 3))
+
+
 def test_a_pyramid_of_pages_is_read_at_full_resolution(tmp_path):
     voxels = RNG.integers(0, 99, (64, 66)).astype("u1")
     path = tmp_path / "a.tif"
@@ -411,6 +433,18 @@ def test_files_of_pillow_are_read(tmp_path, compression):
     source = open_source(path)
     assert source.space_unit == ""
     assert_holds(source, (VOXELS // 256).astype("u1"))
+
+
+def test_fax_pages_of_pillow_are_read(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    voxels = RNG.integers(0, 2, (3, 40, 41)).astype(bool)
+    frames = [image.fromarray(page) for page in voxels]
+    for compression in (None, "group3", "group4"):
+        path = tmp_path / "a.tif"
+        options = {"compression": compression, "append_images": frames[1:]}
+        frames[0].save(path, save_all=True, **options)
+        assert_holds(open_source(path), tifffile.imread(path))
+        assert open_source(path).dtype == bool
 
 
 # What is refused.

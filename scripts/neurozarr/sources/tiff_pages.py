@@ -218,10 +218,10 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
     key = found[0].keyframe
     _check_encoding(path, key)
     paths = [page.parent.filehandle.path for page in found]
-    names = list(dict.fromkeys(paths))
-    places = {name: place for place, name in enumerate(names)}
-    for name in names:
-        own = [page for page, file in zip(found, paths, strict=True) if file == name]
+    groups: dict[str, list[Any]] = {}
+    for page, name in zip(found, paths, strict=True):
+        groups.setdefault(name, []).append(page)
+    for name, own in groups.items():
         keys = {id(page.keyframe): page.keyframe for page in own}
         for other in keys.values():
             if other.hash != key.hash:
@@ -230,6 +230,7 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
                     f"{_text(key)}: pages of an image must be alike"
                 )
         _check_directories(name, own)
+    places = {name: place for place, name in enumerate(groups)}
     segments = math.prod(key.chunked)
     tables = tuple(page.jpegtables for page in found) if key.compression in _JPEG else None
     for number, page in enumerate(found):
@@ -245,7 +246,7 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
         segment, offsets = None, offsets[:, :1]
         counts = np.full_like(offsets, key.nbytes)
     return Pages(
-        files=tuple(_as_given(path, name) for name in names),
+        files=tuple(_as_given(path, name) for name in groups),
         file_of=np.array([places[file] for file in paths], np.int32),
         offsets=offsets,
         counts=counts,
@@ -258,6 +259,7 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
 def contiguous(path: str, key: Any, offset: int, number: int) -> Pages:
     """So many pages, all like one that tifffile found, that follow each other in its file."""
     _check_encoding(path, key)
+    _check_size(Path(path), key.parent.filehandle.size, offset + number * key.nbytes)
     offsets = offset + key.nbytes * np.arange(number, dtype=np.int64)[:, None]
     return Pages(
         files=(Path(path),),
