@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections import Counter
@@ -19,8 +18,6 @@ from neurozarr.sources import tiff_metadata, tiff_pages
 from neurozarr.sources.base import Layout, Source, check_axes, library
 from neurozarr.sources.paths import is_pattern
 from neurozarr.sources.tiff_pages import Pages
-
-logger = logging.getLogger(__name__)
 
 _ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 #: What the axes are that tifffile has letters for; S is samples, such as colours, and I and Q are
@@ -91,6 +88,10 @@ class TiffSource(Source):
         inner = _page_axes(pages, shape[first:])
         lengths = [shape[i] for i in kept if i < first]
         tail = [i for i in kept if i >= first]
+        channels = shape[kept[names.index("c")]] if "c" in names else 0
+        element = None
+        if root is not None and image.kind in ("ome", "mmstack"):
+            element = tiff_metadata.image_of(root, number, image.name, len(series))
         return cls(
             files=tuple(dict.fromkeys((Path(path), *pages.files))),
             file_axes=names,
@@ -103,7 +104,7 @@ class TiffSource(Source):
             file_read_shape=None
             if pages.segment is None
             else (1,) * len(lengths) + tuple(_together(pages, inner[i - first]) for i in tail),
-            **_describe(path, file, image, number, len(series), root, names, shape, kept),
+            **_describe(path, file, image, element, names, channels),
         )
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
@@ -284,24 +285,18 @@ def _describe(
     path: str,
     file: Any,
     image: Any,
-    number: int,
-    count: int,
-    root: ElementTree.Element | None,
-    names: str,
-    shape: tuple[int, ...],
-    kept: list[int],
+    element: ElementTree.Element | None,
+    axes: str,
+    channels: int,
 ) -> dict[str, Any]:
-    """What a source says of its voxel size, its time step and its channels."""
-    channels = shape[kept[names.index("c")]] if "c" in names else 0
+    """What a source says of its voxel size, its time step and its channels.
+
+    By its Image element in OME-XML, by ImageJ's description, or else by the tags of its first page.
+    """
     tags = image.keyframe.tags
-    if root is not None and image.kind in ("ome", "mmstack"):
-        element = tiff_metadata.image_of(root, number, image.name, count)
-        if element is None:
-            return {}
-        return tiff_metadata.describe_ome(path, element, names, channels)
+    if element is not None:
+        return tiff_metadata.describe_ome(path, element, axes, channels)
+    said = {}
     if image.kind == "imagej":
-        said = tiff_metadata.describe_imagej(path, file.imagej_metadata, tags, names, channels)
-        return (
-            said if "voxel_size" in said else said | tiff_metadata.describe_tags(path, tags, names)
-        )
-    return tiff_metadata.describe_tags(path, tags, names)
+        said = tiff_metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
+    return said if "voxel_size" in said else said | tiff_metadata.describe_tags(path, tags, axes)

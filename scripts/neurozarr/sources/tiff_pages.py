@@ -191,13 +191,12 @@ class Pages:
     def _touched(self, region: Region) -> list[int]:
         """Numbers of the segments that a region of a page touches."""
         assert self.segment is not None
-        counts = grid(self.shape, self.segment)
-        numbers = np.arange(math.prod(counts)).reshape(counts)
-        touched = tuple(
-            slice(side.start // size, -(-side.stop // size))
+        sides = [
+            np.arange(side.start // size, -(-side.stop // size))
             for side, size in zip(region, self.segment, strict=True)
-        )
-        return numbers[touched].ravel().tolist()
+        ]
+        counts = grid(self.shape, self.segment)
+        return np.ravel_multi_index(np.ix_(*sides), counts).ravel().tolist()
 
 
 def alike(path: str, found: Sequence[Any]) -> Pages:
