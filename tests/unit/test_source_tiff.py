@@ -562,6 +562,15 @@ def test_segments_that_are_damaged_are_named(tmp_path):
         read(source)
 
 
+def test_values_that_would_change_are_refused(tmp_path):
+    path = write(tmp_path / "a.tif", -VOXELS.astype("i2"), compression="jpeg2000", metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for page in file.pages:
+            page.tags[339].overwrite(1)
+    with pytest.raises(SourceError, match=r"a\.tif: .*Cannot cast array data from .*int16"):
+        read(open_source(path))
+
+
 def test_ome_files_that_do_not_hold_what_they_say_are_refused(tmp_path):
     path = write(tmp_path / "a.ome.tif", VOXELS, metadata={"axes": "ZYX"})
     content = path.read_bytes()

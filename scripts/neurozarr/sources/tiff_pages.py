@@ -186,7 +186,8 @@ class Pages:
             if into.shape != part.shape:
                 common = tuple(map(slice, map(min, into.shape, part.shape)))
                 into, part = into[common], part[common]
-            into[...] = part
+            # Codecs of bits give bytes of 0 and 1; any other cast could change values.
+            np.copyto(into, part, casting="unsafe" if voxels.dtype == bool else "same_kind")
 
     def _touched(self, region: Region) -> list[int]:
         """Numbers of the segments that a region of a page touches."""
