@@ -207,6 +207,23 @@ def test_ome_metadata_are_kept(tmp_path):
     assert_holds(source, voxels)
 
 
+@pytest.mark.parametrize(
+    ("said", "expected", "unit"),
+    [
+        ({}, (1, 1, 1), ""),
+        ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "pixel"}, (1, 1, 1), ""),
+        ({"PhysicalSizeX": -2, "PhysicalSizeY": 0}, (1, 1, 1), ""),
+        ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "mm"}, (2, 2, 2), "millimeter"),
+        ({"PhysicalSizeZ": 2, "PhysicalSizeX": 3, "PhysicalSizeY": 4}, (2, 4, 3), "micrometer"),
+    ],
+)
+def test_what_ome_metadata_lack_is_not_made_up(tmp_path, caplog, said, expected, unit):
+    source = open_source(write(tmp_path / "a.ome.tif", VOXELS, metadata={"axes": "ZYX"} | said))
+    assert (source.voxel_size, source.space_unit) == (expected, unit)
+    assert ("no voxel size" in caplog.text) == (len(said) < 3)
+    assert (source.time_step, source.time_unit) == (1, "")
+
+
 def test_axes_of_any_order_are_put_in_that_of_zarr(tmp_path):
     voxels = RNG.integers(0, 99, (4, 2, 3, 20, 21)).astype("u1")
     source = open_source(write(tmp_path / "a.ome.tif", voxels, metadata={"axes": "ZCTYX"}))
