@@ -20,6 +20,7 @@ from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.stacks import StackSource
+from neurozarr.sources.tiff import TiffSource
 
 __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 
@@ -30,6 +31,7 @@ FAMILIES: tuple[type[Source], ...] = (
     NibabelSource,
     ScaledSource,
     StackSource,
+    TiffSource,
 )
 
 #: File name endings that are a format's, not a part of the name.

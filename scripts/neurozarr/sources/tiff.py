@@ -1,0 +1,302 @@
+"""TIFF, BigTIFF, OME-TIFF and ImageJ hyperstacks, by tifffile."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from xml.etree import ElementTree
+
+import numpy as np
+
+from neurozarr.chunks import Region
+from neurozarr.errors import SourceError
+from neurozarr.sources import tiff_metadata, tiff_pages
+from neurozarr.sources.base import Layout, Source, check_axes, library
+from neurozarr.sources.paths import is_pattern
+from neurozarr.sources.tiff_pages import Pages
+
+_ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+#: What the axes are that tifffile has letters for; S is samples, such as colours, and I and Q are
+#: pages of which nothing is known.
+_NAMES = {"T": "t", "C": "c", "S": "c", "Z": "z", "I": "z", "Q": "z", "Y": "y", "X": "x"}
+#: Axes that are left out where they have length 1; spatial ones are added where they lack.
+_DROPPED = "TCSZIQ"
+#: Kinds of series, as tifffile names them, whose pages are all like the first one: that may be the
+#: only one with a directory, the voxels of the others following its own.
+_FIRST_PAGE_SAYS_ALL = ("shaped", "imagej", "stk", "lsm")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TiffSource(Source):
+    """An image of a TIFF file: pages that are alike, at full resolution."""
+
+    suffixes = (*_ENDINGS, *(f".ome{ending}" for ending in _ENDINGS))
+    takes = ("axes", "dataset")
+
+    pages: Pages
+    #: Number of each page by its place along those axes that come before the page's own.
+    numbers: np.ndarray[Any, Any]
+    #: Of each axis of a page that the source has, the axis in `Pages`; None where it has length 1.
+    page_axes: tuple[int | None, ...]
+
+    @classmethod
+    def matches(cls, path: str) -> bool:
+        return super().matches(path) and not is_pattern(path)
+
+    @classmethod
+    def open(cls, path: str, layout: Layout) -> Self:
+        tifffile = library("tifffile", "tiff", path)
+        library("imagecodecs", "tiff", path)
+        if not os.path.exists(path):
+            raise SourceError(f"{path}: there is no such file")
+        if not os.path.isfile(path):
+            raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
+        try:
+            with tifffile.TiffFile(path) as file:
+                return cls._open(path, file, layout)
+        except SourceError:
+            raise
+        except PermissionError:
+            raise SourceError(f"{path}: the file cannot be read: permission denied") from None
+        except Exception as error:  # It has no base for what it raises on damaged files.
+            raise SourceError(
+                f"{path}: not a TIFF that tifffile can read, or cut short or damaged ({error})"
+            ) from None
+
+    @classmethod
+    def _open(cls, path: str, file: Any, layout: Layout) -> Self:
+        root = _ome_root(path, file)
+        series = _series(path, file)
+        number = _chosen(path, series, layout.dataset)
+        image = series[number].levels[0]
+        described = root is not None or file.is_imagej or file.is_shaped
+        if described and image.kind in ("generic", "uniform") and layout.axes is None:
+            raise SourceError(
+                f"{path}: its metadata do not fit its {len(file.pages)} pages, and it may be cut "
+                f"short; give axes, to have them taken as they are: {_text(image)}"
+            )
+        if image.transform is not None:
+            raise SourceError(f"{path}: voxels of {image.kind} files are not stored as they are")
+        letters, shape = image.get_axes(squeeze=False), image.get_shape(squeeze=False)
+        pages = _pages(path, image, shape, root)
+        first = _first_page_axis(path, pages, shape)
+        kept, names = _named(path, letters, shape, layout.axes)
+        inner = _page_axes(pages, shape[first:])
+        lengths = [shape[i] for i in kept if i < first]
+        tail = [i for i in kept if i >= first]
+        channels = shape[kept[names.index("c")]] if "c" in names else 0
+        element = None
+        if root is not None and image.kind in ("ome", "mmstack"):
+            element = tiff_metadata.image_of(root, number, image.name, len(series))
+        return cls(
+            files=tuple(dict.fromkeys((Path(path), *pages.files))),
+            file_axes=names,
+            file_shape=tuple(shape[i] for i in kept),
+            dtype=pages.stored.newbyteorder("="),
+            held_bytes=pages.held_bytes,
+            pages=pages,
+            numbers=np.arange(len(pages)).reshape(lengths),
+            page_axes=tuple(inner[i - first] for i in tail),
+            file_read_shape=None
+            if pages.segment is None
+            else (1,) * len(lengths) + tuple(_together(pages, inner[i - first]) for i in tail),
+            **_describe(path, file, image, element, names, channels),
+        )
+
+    def files_of(self, region: Region) -> tuple[Path, ...]:
+        sides = dict(zip(self.axes, region, strict=True))
+        leading = self.file_axes[: self.numbers.ndim]
+        numbers = self.numbers[tuple(sides[axis] for axis in leading)]
+        return tuple(self.pages.files[i] for i in np.unique(self.pages.file_of[numbers]))
+
+    @property
+    def header_files(self) -> tuple[Path, ...]:
+        return self.files[:1]
+
+    def read_file(self, region: Region) -> np.ndarray:
+        count = self.numbers.ndim
+        numbers = self.numbers[region[:count]].ravel().tolist()
+        sides = [slice(0, 1)] * 5
+        for axis, side in zip(self.page_axes, region[count:], strict=True):
+            if axis is not None:
+                sides[axis] = side
+        voxels = self.pages.read(numbers, tuple(sides))
+        return voxels.reshape([side.stop - side.start for side in region])
+
+    def check(self) -> None:
+        super().check()
+        self.pages.check()
+
+
+def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
+    """The OME-XML of a file, parsed; None where it has none."""
+    if not file.is_ome:
+        return None
+    try:
+        root = ElementTree.fromstring(file.ome_metadata)
+    except ElementTree.ParseError as error:
+        raise SourceError(f"{path}: its OME-XML is damaged ({error})") from None
+    if name := tiff_metadata.metadata_file(root):
+        raise SourceError(
+            f"{path}: a part of an OME-TIFF set, whose metadata are in {name}: give that one"
+        )
+    return root
+
+
+def _series(path: str, file: Any) -> list[Any]:
+    """The images of a file, after all its directories were found."""
+    if not len(file.pages):
+        raise SourceError(f"{path}: it holds no pages; the file may be cut short or damaged")
+    last = file.pages[len(file.pages) - 1]
+    if last.offset > 0:
+        # tifffile ends where a directory cannot be read, as if there were no more.
+        _, after = tiff_pages.directory(file.filehandle.fileno(), last.offset, file.tiff)
+        if after and not file.is_lsm:
+            raise SourceError(
+                f"{path}: cut short or damaged: the directory of page {len(file.pages)}, at byte "
+                f"{after} of {file.filehandle.size}, cannot be read"
+            )
+    try:
+        found = list(file.series)
+    except RuntimeError:  # A page that is unlike those that tifffile compared.
+        file.pages.useframes = False
+        first = file.pages.first
+        for number, page in enumerate(file.pages):
+            if page.aspage().hash != first.hash:
+                raise SourceError(
+                    f"{path}: page {number} is {page.shape} {page.dtype}, but page 0 is "
+                    f"{first.shape} {first.dtype}: pages of an image must be alike"
+                ) from None
+        raise
+    if not found:
+        raise SourceError(f"{path}: it holds no image that tifffile can read")
+    return found
+
+
+def _chosen(path: str, series: list[Any], dataset: str | None) -> int:
+    """Index of the image that a user names, or of the only one."""
+    if dataset is None and len(series) == 1:
+        return 0
+    names = Counter(image.name for image in series)
+    for number, image in enumerate(series):
+        if dataset is not None and dataset == image.name and names[image.name] == 1:
+            return number
+    if dataset is not None and dataset.isdecimal() and int(dataset) < len(series):
+        return int(dataset)
+    listed = "; ".join(
+        f"{number}{f' ({image.name})' if image.name else ''}: {_text(image)}"
+        for number, image in enumerate(series)
+    )
+    what = "its pages are not alike" if series[0].kind == "generic" else "it holds several images"
+    if len(series) == 1:
+        what = "it holds one image"
+    wrong = "" if dataset is None else f"dataset is {dataset!r}, but "
+    raise SourceError(
+        f"{path}: {wrong}{what}; give the name or the number of one as dataset: {listed}"
+    )
+
+
+def _text(image: Any) -> str:
+    return f"{image.axes} {image.shape} {image.dtype}"
+
+
+def _pages(
+    path: str, image: Any, shape: tuple[int, ...], root: ElementTree.Element | None
+) -> Pages:
+    """The pages of an image, in C order of its axes."""
+    key = image.keyframe
+    needed = math.prod(shape) // math.prod(key.shaped) if 0 not in shape else 0
+    if not needed:
+        raise SourceError(f"{path}: the image is empty: its shape is {tuple(shape)}")
+    # Others that lie in one piece have directories, which may differ.
+    if image.kind in _FIRST_PAGE_SAYS_ALL and image.dataoffset is not None:
+        return tiff_pages.contiguous(path, key, image.dataoffset, needed)
+    found = list(image)
+    if missing := sum(page is None for page in found):
+        folder = os.path.dirname(os.path.realpath(path))
+        files = [] if root is None else tiff_metadata.files_of_set(root)
+        lacking = [name for name in files if not os.path.exists(os.path.join(folder, name))]
+        raise SourceError(
+            f"{path}: {missing} of its {needed} planes are in no file"
+            + (f"; missing: {', '.join(lacking)}" if lacking else "")
+        )
+    if len(found) != needed:
+        raise SourceError(
+            f"{path}: {len(found)} pages, but its metadata ask for {needed}, for {_text(image)}"
+        )
+    return tiff_pages.alike(path, found)
+
+
+def _first_page_axis(path: str, pages: Pages, shape: tuple[int, ...]) -> int:
+    """Index of the first of the axes that lie within a page."""
+    within = [length for length in pages.shape if length > 1]
+    for first in range(len(shape) + 1):
+        if [length for length in shape[first:] if length > 1] == within:
+            return first
+    raise SourceError(
+        f"{path}: its metadata ask for an image of shape {tuple(shape)}, which pages of shape "
+        f"{pages.shape} do not make up"
+    )
+
+
+def _page_axes(pages: Pages, shape: tuple[int, ...]) -> list[int | None]:
+    """The axis in `Pages` of each axis within a page; None where it has length 1."""
+    long = iter(axis for axis, length in enumerate(pages.shape) if length > 1)
+    return [next(long) if length > 1 else None for length in shape]
+
+
+def _together(pages: Pages, axis: int | None) -> int:
+    """How much is decoded together along an axis of a page."""
+    assert pages.segment is not None
+    return 1 if axis is None else min(pages.segment[axis], pages.shape[axis])
+
+
+def _named(
+    path: str, letters: str, shape: tuple[int, ...], axes: str | None
+) -> tuple[list[int], str]:
+    """Indices of the axes that the source has, and their names."""
+    names = [_NAMES.get(letter, "") for letter in letters]
+    kept = [
+        i
+        for i, letter in enumerate(letters)
+        if shape[i] > 1 or letter in "YX" or letter not in _DROPPED
+    ]
+    if axes is None:
+        found = "".join(names[i] for i in kept)
+        if len(found) < len(kept) or len(set(found)) < len(found):
+            raise SourceError(
+                f"{path}: its axes are {''.join(letters[i] for i in kept)}, as tifffile names "
+                f"them, of lengths {tuple(shape[i] for i in kept)}: say by axes what they are"
+            )
+        return kept, found
+    if len(axes) != len(kept):
+        kept = [
+            i for i in range(len(shape)) if i in kept or (names[i] in axes and letters[i] != "S")
+        ]
+    check_axes(path, axes, tuple(shape[i] for i in kept))
+    return kept, axes
+
+
+def _describe(
+    path: str,
+    file: Any,
+    image: Any,
+    element: ElementTree.Element | None,
+    axes: str,
+    channels: int,
+) -> dict[str, Any]:
+    """What a source says of its voxel size, its time step and its channels.
+
+    By its Image element in OME-XML, by ImageJ's description, or else by the tags of its first page.
+    """
+    tags = image.keyframe.tags
+    if element is not None:
+        return tiff_metadata.describe_ome(path, element, axes, channels)
+    said = {}
+    if image.kind == "imagej":
+        said = tiff_metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
+    return said if "voxel_size" in said else said | tiff_metadata.describe_tags(path, tags, axes)

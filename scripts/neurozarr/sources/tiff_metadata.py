@@ -1,0 +1,189 @@
+"""Voxel size, time step and channels of a TIFF file, by the metadata that it holds."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+from neurozarr import units
+from neurozarr.nifti import ABSURD
+
+logger = logging.getLogger(__name__)
+
+#: Units that OME-XML (2016-06, UnitsLength and UnitsTime) and ImageJ write as nobody else does.
+_UNITS = {"Å": "angstrom", "in": "inch", "ft": "foot", "yd": "yard", "mi": "mile", "pc": "parsec"}
+#: Units of XResolution (TIFF 6.0, section 8, ResolutionUnit).
+_RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
+#: Pixels an inch that screens, printers and scanners have, and that programs write for want of
+#: anything else: they are no voxel sizes.
+_DEFAULT_DPI = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 400, 600, 1200, 2400)
+
+
+def describe_ome(path: str, image: ElementTree.Element, axes: str, channels: int) -> dict[str, Any]:
+    """What an Image element of OME-XML (2016-06) says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    image
+        The element.
+    axes
+        Names of the axes that the source has.
+    channels
+        How many channels it has.
+
+    Returns
+    -------
+    dict[str, Any]
+        Fields of a source.
+    """
+    pixels = next(part for part in image if _tag(part) == "Pixels")
+    given: dict[str, tuple[float, str]] = {}
+    for axis in "zyx":
+        name = f"PhysicalSize{axis.upper()}"
+        unit = _unit(pixels.get(f"{name}Unit", "µm"), "space")
+        size = _number(pixels.get(name))
+        if size and unit:
+            given[axis] = (size, unit)
+    elements = [part for part in pixels if _tag(part) == "Channel"]
+    names = [str(element.get("Name", "")) for element in elements]
+    colors = [str(element.get("Color", "")) for element in elements]
+    said = _sizes(path, given, axes)
+    step = _number(pixels.get("TimeIncrement"))
+    time_unit = _unit(pixels.get("TimeIncrementUnit", "s"), "time")
+    if step and time_unit and "t" in axes:
+        said |= {"time_step": step, "time_unit": time_unit}
+    if len(elements) == channels and all(names):
+        said["channel_names"] = tuple(names)
+    if len(elements) == channels and all(re.fullmatch(r"-?\d+", color) for color in colors):
+        # A signed number of 32 bits: red, green, blue, alpha.
+        said["channel_colors"] = tuple(f"{int(color) % 2**32 >> 8:06X}" for color in colors)
+    return said
+
+
+def describe_imagej(
+    path: str, metadata: Mapping[str, Any], tags: Any, axes: str, channels: int
+) -> dict[str, Any]:
+    """What ImageJ says in the description of a hyperstack, and in its tags.
+
+    ImageJ leaves out what is 1: the spacing of the slices, and the width of a pixel.
+    """
+    unit = str(metadata.get("unit", ""))
+    given: dict[str, tuple[float, str]] = {}
+    for axis in "zyx":
+        name = _unit(str(metadata.get(f"{axis}unit", unit)), "space")
+        size = metadata.get("spacing", 1.0) if axis == "z" else _pixel(tags, axis) or 1.0
+        if name and (number := _number(size)):
+            given[axis] = (number, name)
+    said = _sizes(path, given, axes)
+    step = _number(metadata.get("finterval"))
+    if step is None and (rate := _number(metadata.get("fps"))):
+        step = 1 / rate
+    if step and "t" in axes:
+        time_unit = _unit(str(metadata.get("tunit", "s")), "time")
+        said |= {"time_step": step, "time_unit": time_unit}
+    tables = metadata.get("LUTs", ())
+    if channels > 1 and len(tables) == channels:
+        said["channel_colors"] = tuple(
+            "".join(f"{int(value):02X}" for value in table[:, -1]) for table in tables
+        )
+    return said
+
+
+def describe_tags(path: str, tags: Any, axes: str) -> dict[str, Any]:
+    """What the tags of a page say (TIFF 6.0, section 8: XResolution, YResolution, their unit)."""
+    unit = _RESOLUTION_UNITS.get(int(tags.valueof(296, default=2)), "")
+    given: dict[str, tuple[float, str]] = {}
+    for axis in "yx":
+        size = _pixel(tags, axis)
+        if unit and size and not _is_default(size, unit):
+            given[axis] = (size, unit)
+    return _sizes(path, given, axes)
+
+
+def image_of(root: ElementTree.Element, number: int, name: str, count: int) -> Any:
+    """The Image element of one of so many images that tifffile found; None where it is unclear."""
+    images = [part for part in root if _tag(part) == "Image"]
+    if len(images) == count:
+        return images[number]
+    named = [image for image in images if image.get("Name") == name]
+    return named[0] if len(named) == 1 else None
+
+
+def files_of_set(root: ElementTree.Element) -> list[str]:
+    """Names of the files that an OME-XML document says its planes are in."""
+    names = [part.get("FileName") for part in root.iter() if _tag(part) == "UUID"]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def metadata_file(root: ElementTree.Element) -> str | None:
+    """Name of the file that has the metadata of a set, where this one has but planes of it."""
+    only = next((part for part in root if _tag(part) == "BinaryOnly"), None)
+    return None if only is None else str(only.get("MetadataFile"))
+
+
+def _sizes(path: str, given: dict[str, tuple[float, str]], axes: str) -> dict[str, Any]:
+    """Voxel size and its unit, from the size and the unit that are given along some axes."""
+    if not given:
+        return {}
+    unit = given.get("x", next(iter(given.values())))[1]
+    known = {axis: size * units.factor(own, unit) for axis, (size, own) in given.items()}
+    for axis in "xyz":
+        if axis in known:
+            continue
+        known[axis] = known.get("x", next(iter(known.values())))
+        if axis in axes:
+            logger.warning(
+                "%s: no voxel size along %s is known: it is taken as %g, as along another axis; "
+                "give voxel_size",
+                path,
+                axis,
+                known[axis],
+            )
+    return {"voxel_size": tuple(known[axis] for axis in "zyx"), "space_unit": unit}
+
+
+def _pixel(tags: Any, axis: str) -> float | None:
+    """The size of a pixel, in the unit of the resolution, which is pixels to a unit."""
+    value = tags.valueof(282 if axis == "x" else 283)
+    if not isinstance(value, tuple) or len(value) != 2 or not value[0]:
+        return None
+    return _number(value[1] / value[0])
+
+
+def _is_default(size: float, unit: str) -> bool:
+    """Whether a resolution is one that programs write for want of another."""
+    dpi = 1 / (size * units.factor(unit, "inch"))
+    return size == 1 or any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
+
+
+def _unit(name: str, kind: str) -> str:
+    """The UDUNITS name of a unit, "" where it is unknown."""
+    if "\\u" in name:  # As Java writes what is not ASCII.
+        name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), name)
+    name = _UNITS.get(name, name)
+    for candidate in (name, name.removesuffix("s")):
+        try:
+            return units.ome_unit(candidate, kind)
+        except ValueError:
+            continue
+    return ""
+
+
+def _number(value: Any) -> float | None:
+    """A positive number that can be one of space or time; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 1 / ABSURD < number < ABSURD else None
+
+
+def _tag(element: ElementTree.Element) -> str:
+    """The name of an element, without its namespace, which is another in each version."""
+    return element.tag.rpartition("}")[2]
