@@ -17,6 +17,7 @@ from neurozarr.errors import SourceError
 from neurozarr.metadata import check_dtype
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
 
@@ -25,7 +26,7 @@ __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 logger = logging.getLogger(__name__)
 
 #: Types of source, in the order in which they are asked whether a path is theirs.
-FAMILIES: tuple[type[Source], ...] = (NibabelSource, NpySource, RawSource)
+FAMILIES: tuple[type[Source], ...] = (NibabelSource, NpySource, RawSource, DicomSource)
 
 #: File name endings that are a format's, not a part of the name.
 SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.suffixes)
