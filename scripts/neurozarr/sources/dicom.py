@@ -520,8 +520,8 @@ def _sorted(
             known = {"voxel_size": (size, rows, columns), "space_unit": "millimeter"}
         is_time = header.get("FrameTime") or header.get("FrameTimeVector")
         if len(frames) > 1 and ("t" in axes if axes else is_time):
-            step = next(iter(_floats(header.get("FrameTime"))), 0.0)
-            known |= {"time_step": step, "time_unit": "millisecond"} if step > 0 else {}
+            time = next(iter(_floats(header.get("FrameTime"))), 0.0)
+            known |= {"time_step": time, "time_unit": "millisecond"} if time > 0 else {}
             return "t", tuple((frame,) for frame in frames), known
         return "z", (tuple(frames),), known
     normal = np.cross(*first.orientation)
@@ -545,9 +545,8 @@ def _sorted(
     places = stacked.mean(axis=1)
     beside = np.abs(stacked - places[:, None]).max(axis=(1, 2)) > 0.1 * min(rows, columns)
     if beside.any():
-        raise SourceError(
-            f"{path}: slices lie side by side: {_text(levels[int(np.argmax(beside))][0])} and others"
-        )
+        one = levels[int(np.argmax(beside))][0]
+        raise SourceError(f"{path}: slices lie side by side: {_text(one)}, and others")
     step: np.ndarray[Any, Any] = normal * (first.thickness if first.thickness > 0 else 1.0)
     if len(levels) > 1:
         steps = np.diff(places, axis=0)
