@@ -289,8 +289,10 @@ def _read_header(name: str, pydicom: Any) -> list[_File]:
             header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
             meta = header.file_meta
             syntax = pydicom.uid.UID(meta.get("TransferSyntaxUID", ""))
-            kind = pydicom.uid.UID(header.get("SOPClassUID") or "")
-            if "Rows" not in header and "Image Storage" not in kind.name:
+            kind = meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
+            # That of a file that is cut short may be, too: it then is no known one.
+            is_known = kind and (kind.is_private or kind.name != kind)
+            if "Rows" not in header and is_known and "Image Storage" not in kind.name:
                 return []
             if syntax == pydicom.uid.DeflatedExplicitVRLittleEndian:
                 raise SourceError(f"{name}: deflated, which is not supported; inflate it first")
