@@ -289,6 +289,8 @@ def _read_header(name: str, pydicom: Any) -> list[_File]:
             header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
             meta = header.file_meta
             syntax = pydicom.uid.UID(meta.get("TransferSyntaxUID", ""))
+            if not syntax:
+                raise SourceError(f"{name}: cut short or damaged: it has no TransferSyntaxUID")
             kind = meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID")
             # That of a file that is cut short may be, too: it then is no known one.
             is_known = kind and (kind.is_private or kind.name != kind)
