@@ -17,7 +17,9 @@ from neurozarr.errors import SourceError
 from neurozarr.metadata import check_dtype
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.nibabel_image import NibabelSource
+from neurozarr.sources.numpy_file import NpySource, RawSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.stacks import StackSource
 from neurozarr.sources.tiff import TiffSource
@@ -32,6 +34,9 @@ FAMILIES: tuple[type[Source], ...] = (
     ScaledSource,
     StackSource,
     TiffSource,
+    NpySource,
+    RawSource,
+    DicomSource,
 )
 
 #: File name endings that are a format's, not a part of the name.
