@@ -7,6 +7,8 @@ import tomllib
 import pytest
 import yaml
 
+from neurozarr.options import Schema
+
 
 @pytest.fixture(scope="module")
 def schema(root):
@@ -41,6 +43,19 @@ def test_config_readme_documents_every_column(root):
         name: [" ".join(column["description"].split())]
         for name, column in columns["properties"].items()
     }
+
+
+def test_the_example_sheet_has_cells_that_the_schema_allows(root):
+    text = (root / "config/README.md").read_text()
+    schema = Schema(root / "config/schemas/samples.schema.yaml")
+    sheet = next(block for block in text.split("```") if "freesurfer\t" in block)
+    header, *lines = sheet.strip().splitlines()[1:]
+    columns = header.split("\t")
+    assert len(lines) >= 16
+    for line in lines:
+        cells = line.split("\t")
+        assert len(cells) <= len(columns)
+        schema.check({name: cell for name, cell in zip(columns, cells, strict=False) if cell})
 
 
 def test_config_yaml_holds_every_option_with_its_default(root, schema):
