@@ -554,3 +554,33 @@ def test_a_series_is_converted_with_its_scale_and_its_place(tmp_path, voxels):
     assert stored.get_slope_inter() == (2, -5)
     np.testing.assert_allclose(stored.get_sform(), sample.source.affine, atol=1e-5)
     assert stored.get_xyzt_units()[0] == "mm"
+
+
+@pytest.mark.parametrize(
+    ("tag", "dtype"), [("FloatPixelData", "f4"), ("DoubleFloatPixelData", "f8")]
+)
+def test_voxels_that_are_floats_are_read(tmp_path, tag, dtype):
+    values = np.random.default_rng(0).normal(size=(5, 6)).astype(dtype)
+    data = header(values, **placed(0))
+    del data.PixelData, data.PixelRepresentation, data.BitsStored, data.HighBit
+    setattr(data, tag, values.tobytes())
+    assert_holds(open_source(save(data, tmp_path / "a.dcm")), values[None])
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 4, 6)])
+def test_bits_become_bytes(tmp_path, shape):
+    values = np.random.default_rng(0).integers(0, 2, shape).astype("u1")
+    assert_holds(open_source(bits(values, tmp_path / "a.dcm")), values)
+
+
+def test_frames_of_bits_that_share_a_byte_are_refused(tmp_path):
+    with pytest.raises(SourceError, match=r"a\.dcm: voxels of 1 bit, in frames of 5 by 7"):
+        open_source(bits(np.ones((3, 5, 7), "u1"), tmp_path / "a.dcm"))
+
+
+def bits(values, path):
+    """A file whose voxels have a bit each."""
+    data = header(values, BitsAllocated=1, BitsStored=1, HighBit=0, PixelSpacing=[1.5, 0.5])
+    packed = np.packbits(values.ravel(), bitorder="little").tobytes()
+    data.PixelData = packed + bytes(len(packed) % 2)
+    return save(data, path)

@@ -167,7 +167,8 @@ class DicomSource(Source):
     """The slices of a DICOM series, in a directory; or a file of one or many of them.
 
     Slices are put in order along their normal (PS3.3 C.7.6.2.1.1), by their positions. What lies at
-    the same position is put in order along t by one tag.
+    the same position is put in order along t by one tag. Stored values are kept, those of
+    MONOCHROME1 (of which the lowest is white) too; YBR colours become RGB.
     """
 
     suffixes = (".dcm", ".ima", ".dicom")
@@ -331,6 +332,12 @@ def _check_image(name: str, header: Any) -> None:
         )
     if int(header.BitsAllocated) not in (1, 8, 16, 32, 64):
         raise SourceError(f"{name}: BitsAllocated is {header.BitsAllocated}; allowed: 1, 8 to 64")
+    shares_bytes = int(header.BitsAllocated) == 1 and header.Rows * header.Columns % 8
+    if shares_bytes and int(header.get("NumberOfFrames") or 1) > 1:
+        raise SourceError(
+            f"{name}: voxels of 1 bit, in frames of {header.Rows} by {header.Columns}, which do not "
+            "end at a whole byte; only such as do can be converted"
+        )
     if "MOSAIC" in header.get("ImageType", ()):
         raise SourceError(
             f"{name}: a Siemens mosaic, of which one image holds all slices, side by side; "
