@@ -398,6 +398,17 @@ def test_gaps_are_refused_with_their_positions(tmp_path, voxels):
         open_source(tmp_path / "a")
 
 
+def test_a_slice_alone_is_as_large_as_it_is_thick(tmp_path, voxels, caplog):
+    path = save(header(voxels[0], **placed(0, OBLIQUE)), tmp_path / "a.dcm")
+    source = open_source(path)
+    np.testing.assert_allclose(source.voxel_size, (9, 1.5, 0.5))
+    np.testing.assert_allclose(np.linalg.norm(source.affine[:3, :3], axis=0), (0.5, 1.5, 9))
+    assert not caplog.text
+    edit(path, SliceThickness=None)
+    assert open_source(path).voxel_size[0] == 1
+    assert "nor SliceThickness, is known: it is taken as 1 mm" in caplog.text
+
+
 def test_positions_are_even_up_to_a_hundredth(tmp_path, voxels):
     series(tmp_path / "a", voxels[:4], names=range(4))
     edit(tmp_path / "a/IM1", ImagePositionPatient=[-10, -20, 32.51])
