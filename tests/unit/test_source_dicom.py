@@ -280,6 +280,25 @@ def test_a_real_enhanced_file_is_where_nibabel_says(tmp_path, wrapped):
     np.testing.assert_array_equal(part, pydicom.dcmread(path).pixel_array[80:82])
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_real_series_are_read_or_refused(wrapped):
+    directory = Path(get_testdata_file("DICOMDIR")).parent
+    source = open_source(directory / "98892001/CT5N")
+    slices = [wrapped(path) for path in (directory / "98892001/CT5N").iterdir()]
+    slices.sort(key=lambda one: one.slice_indicator)
+    assert_holds(source, np.stack([one.get_unscaled_data() for one in slices]))
+    for number in (0, 4):
+        found = source.affine @ (0, 0, number, 1)
+        np.testing.assert_allclose(found[:3] * (-1, -1, 1), slices[number].image_position)
+    for name, message in (
+        ("77654033/CT2", "slices are 1.25 mm apart, but 202.5 mm between 17106 at"),
+        ("98892001/CT2N", "6924: the ImageOrientationPatient of frame 0 is not that of 6293"),
+        ("98892003/MR1", "several series: 1 FAST LOCALIZER"),
+    ):
+        with pytest.raises(SourceError, match=message.replace(".", r"\.")):
+            open_source(directory / name)
+
+
 def timed(directory, voxels, tag, values, **tags):
     """A series of three volumes, told apart by a tag, in a shuffled order."""
     directory.mkdir()
