@@ -285,7 +285,7 @@ def test_real_series_are_read_or_refused(wrapped):
     directory = Path(get_testdata_file("DICOMDIR")).parent
     source = open_source(directory / "98892001/CT5N")
     slices = [wrapped(path) for path in (directory / "98892001/CT5N").iterdir()]
-    slices.sort(key=lambda one: one.slice_indicator)
+    slices.sort(key=lambda one: one.image_position[2])
     assert_holds(source, np.stack([one.get_unscaled_data() for one in slices]))
     for number in (0, 4):
         found = source.affine @ (0, 0, number, 1)
