@@ -280,6 +280,25 @@ def test_a_real_enhanced_file_is_where_nibabel_says(tmp_path, wrapped):
     np.testing.assert_array_equal(part, pydicom.dcmread(path).pixel_array[80:82])
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_real_series_are_read_or_refused(wrapped):
+    directory = Path(get_testdata_file("DICOMDIR")).parent
+    source = open_source(directory / "98892001/CT5N")
+    slices = [wrapped(path) for path in (directory / "98892001/CT5N").iterdir()]
+    slices.sort(key=lambda one: one.image_position[2])
+    assert_holds(source, np.stack([one.get_unscaled_data() for one in slices]))
+    for number in (0, 4):
+        found = source.affine @ (0, 0, number, 1)
+        np.testing.assert_allclose(found[:3] * (-1, -1, 1), slices[number].image_position)
+    for name, message in (
+        ("77654033/CT2", "slices are 1.25 mm apart, but 202.5 mm between 17106 at"),
+        ("98892001/CT2N", "6924: the ImageOrientationPatient of frame 0 is not that of 6293"),
+        ("98892003/MR1", "several series: 1 FAST LOCALIZER"),
+    ):
+        with pytest.raises(SourceError, match=message.replace(".", r"\.")):
+            open_source(directory / name)
+
+
 def timed(directory, voxels, tag, values, **tags):
     """A series of three volumes, told apart by a tag, in a shuffled order."""
     directory.mkdir()
@@ -396,6 +415,17 @@ def test_gaps_are_refused_with_their_positions(tmp_path, voxels):
     message = r"1 gaps: slices are 2\.5 mm apart, but 5 mm between IM4 at .* and IM6 at \(-10, -20"
     with pytest.raises(SourceError, match=message):
         open_source(tmp_path / "a")
+
+
+def test_a_slice_alone_is_as_large_as_it_is_thick(tmp_path, voxels, caplog):
+    path = save(header(voxels[0], **placed(0, OBLIQUE)), tmp_path / "a.dcm")
+    source = open_source(path)
+    np.testing.assert_allclose(source.voxel_size, (9, 1.5, 0.5))
+    np.testing.assert_allclose(np.linalg.norm(source.affine[:3, :3], axis=0), (0.5, 1.5, 9))
+    assert not caplog.text
+    edit(path, SliceThickness=None)
+    assert open_source(path).voxel_size[0] == 1
+    assert "nor SliceThickness, is known: it is taken as 1 mm" in caplog.text
 
 
 def test_positions_are_even_up_to_a_hundredth(tmp_path, voxels):
@@ -554,3 +584,33 @@ def test_a_series_is_converted_with_its_scale_and_its_place(tmp_path, voxels):
     assert stored.get_slope_inter() == (2, -5)
     np.testing.assert_allclose(stored.get_sform(), sample.source.affine, atol=1e-5)
     assert stored.get_xyzt_units()[0] == "mm"
+
+
+@pytest.mark.parametrize(
+    ("tag", "dtype"), [("FloatPixelData", "f4"), ("DoubleFloatPixelData", "f8")]
+)
+def test_voxels_that_are_floats_are_read(tmp_path, tag, dtype):
+    values = np.random.default_rng(0).normal(size=(5, 6)).astype(dtype)
+    data = header(values, **placed(0))
+    del data.PixelData, data.PixelRepresentation, data.BitsStored, data.HighBit
+    setattr(data, tag, values.tobytes())
+    assert_holds(open_source(save(data, tmp_path / "a.dcm")), values[None])
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 4, 6)])
+def test_bits_become_bytes(tmp_path, shape):
+    values = np.random.default_rng(0).integers(0, 2, shape).astype("u1")
+    assert_holds(open_source(bits(values, tmp_path / "a.dcm")), values)
+
+
+def test_frames_of_bits_that_share_a_byte_are_refused(tmp_path):
+    with pytest.raises(SourceError, match=r"a\.dcm: voxels of 1 bit, in frames of 5 by 7"):
+        open_source(bits(np.ones((3, 5, 7), "u1"), tmp_path / "a.dcm"))
+
+
+def bits(values, path):
+    """A file whose voxels have a bit each."""
+    data = header(values, BitsAllocated=1, BitsStored=1, HighBit=0, PixelSpacing=[1.5, 0.5])
+    packed = np.packbits(values.ravel(), bitorder="little").tobytes()
+    data.PixelData = packed + bytes(len(packed) % 2)
+    return save(data, path)

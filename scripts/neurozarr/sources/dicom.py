@@ -167,7 +167,8 @@ class DicomSource(Source):
     """The slices of a DICOM series, in a directory; or a file of one or many of them.
 
     Slices are put in order along their normal (PS3.3 C.7.6.2.1.1), by their positions. What lies at
-    the same position is put in order along t by one tag.
+    the same position is put in order along t by one tag. Stored values are kept, those of
+    MONOCHROME1 (of which the lowest is white) too; YBR colours become RGB.
     """
 
     suffixes = (".dcm", ".ima", ".dicom")
@@ -331,6 +332,12 @@ def _check_image(name: str, header: Any) -> None:
         )
     if int(header.BitsAllocated) not in (1, 8, 16, 32, 64):
         raise SourceError(f"{name}: BitsAllocated is {header.BitsAllocated}; allowed: 1, 8 to 64")
+    shares_bytes = int(header.BitsAllocated) == 1 and header.Rows * header.Columns % 8
+    if shares_bytes and int(header.get("NumberOfFrames") or 1) > 1:
+        raise SourceError(
+            f"{name}: voxels of 1 bit, in frames of {header.Rows} by {header.Columns}, which do "
+            "not end at a whole byte; only such as do can be converted"
+        )
     if "MOSAIC" in header.get("ImageType", ()):
         raise SourceError(
             f"{name}: a Siemens mosaic, of which one image holds all slices, side by side; "
@@ -518,9 +525,9 @@ def _sorted(
                 "PixelSpacing, so that the order of the slices is unknown"
             )
         header = first.file.header
-        between = (*_floats(header.get("SpacingBetweenSlices")), first.thickness, 1.0)
         if first.spacing:
-            size = next(abs(size) for size in between if size)
+            size = next(iter(_floats(header.get("SpacingBetweenSlices"))), 0.0)
+            size = abs(size) or _thickness(first)
             known = {"voxel_size": (size, rows, columns), "space_unit": "millimeter"}
         is_time = header.get("FrameTime") or header.get("FrameTimeVector")
         if len(frames) > 1 and ("t" in axes if axes else is_time):
@@ -529,13 +536,12 @@ def _sorted(
             return "t", tuple((frame,) for frame in frames), known
         return "z", (tuple(frames),), known
     normal = np.cross(*first.orientation)
-    length = float(np.linalg.norm(normal))
-    if abs(length - 1) > _TOLERANCE:
+    if not np.allclose(first.orientation @ first.orientation.T, np.eye(2), atol=_TOLERANCE):
         raise SourceError(
             f"{first.file.path}: its ImageOrientationPatient, {first.orientation.ravel().tolist()},"
             " is not of two directions at a right angle"
         )
-    normal /= length
+    normal /= np.linalg.norm(normal)
     levels = _levels(frames, normal, _TOLERANCE * min(rows, columns))
     counts = sorted({len(level) for level in levels})
     if len(counts) > 1:
@@ -551,20 +557,21 @@ def _sorted(
     if beside.any():
         one = levels[int(np.argmax(beside))][0]
         raise SourceError(f"{path}: slices lie side by side: {_text(one)}, and others")
-    step: np.ndarray[Any, Any] = normal * (first.thickness if first.thickness > 0 else 1.0)
     if len(levels) > 1:
         steps = np.diff(places, axis=0)
-        step = np.median(steps, axis=0)
-        distance = float(np.linalg.norm(step))
-        uneven = np.linalg.norm(steps - step, axis=1) > _TOLERANCE * distance
+        distances = np.linalg.norm(steps, axis=1)
+        median = np.argsort(distances)[(len(steps) - 1) // 2]
+        uneven = np.linalg.norm(steps - steps[median], axis=1) > _TOLERANCE * distances[median]
         if uneven.any():
             gap = int(np.argmax(uneven))
             raise SourceError(
-                f"{path}: {int(uneven.sum())} gaps: slices are {distance:g} mm apart, but "
-                f"{np.linalg.norm(steps[gap]):g} mm between {_text(levels[gap][0])} and "
+                f"{path}: {int(uneven.sum())} gaps: slices are {distances[median]:g} mm apart, but "
+                f"{distances[gap]:g} mm between {_text(levels[gap][0])} and "
                 f"{_text(levels[gap + 1][0])}"
             )
         step = (places[-1] - places[0]) / (len(places) - 1)
+    else:
+        step = normal * _thickness(first)
     # The first index is the column, along the direction of a row (PS3.3 C.7.6.2.1.1). DICOM's
     # coordinates are LPS+.
     affine = np.eye(4)
@@ -576,6 +583,18 @@ def _sorted(
         "affine": np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine,
     }
     return "", tuple(zip(*levels, strict=True)), known
+
+
+def _thickness(frame: _Frame) -> float:
+    """Thickness of a slice that has no next one, in mm."""
+    if frame.thickness > 0:
+        return frame.thickness
+    logger.warning(
+        "%s: no distance to another slice, nor SliceThickness, is known: it is taken as 1 mm; give "
+        "voxel_size",
+        frame.file.path,
+    )
+    return 1.0
 
 
 def _text(frame: _Frame) -> str:
