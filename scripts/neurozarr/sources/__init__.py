@@ -17,6 +17,9 @@ from neurozarr.errors import SourceError
 from neurozarr.metadata import check_dtype
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.hdf5 import Hdf5Source
+from neurozarr.sources.imaris import ImarisSource
+from neurozarr.sources.matlab import MatlabHdf5Source, MatlabSource
 from neurozarr.sources.nibabel_image import NibabelSource
 
 __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
@@ -24,7 +27,13 @@ __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 logger = logging.getLogger(__name__)
 
 #: Types of source, in the order in which they are asked whether a path is theirs.
-FAMILIES: tuple[type[Source], ...] = (NibabelSource,)
+FAMILIES: tuple[type[Source], ...] = (
+    NibabelSource,
+    Hdf5Source,
+    ImarisSource,
+    MatlabHdf5Source,
+    MatlabSource,
+)
 
 #: File name endings that are a format's, not a part of the name.
 SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.suffixes)
