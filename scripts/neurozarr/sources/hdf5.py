@@ -39,7 +39,7 @@ class Hdf5Source(Source):
         Its path in the file.
     """
 
-    suffixes = (".h5", ".hdf5", ".hdf", ".he5")
+    suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5", ".hdf", ".he5")
     takes = ("axes", "dataset")
     #: Names of its axes, by their number, where nothing else says them.
     usual_axes: ClassVar[Mapping[int, str]] = {2: "yx", 3: "zyx"}
@@ -50,7 +50,7 @@ class Hdf5Source(Source):
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
         with open_file(path) as file:
-            dataset = cls._find(path, file, layout.dataset)
+            name, dataset = cls._find(path, file, layout.dataset)
             _check_filters(path, dataset)
             return cls(
                 files=_files(path, dataset),
@@ -58,7 +58,7 @@ class Hdf5Source(Source):
                 file_shape=dataset.shape,
                 dtype=cls.numbers(dataset).newbyteorder("="),
                 file_read_shape=dataset.chunks,
-                dataset=dataset.name,
+                dataset=name,
                 **_size(dataset),
             )
 
@@ -82,23 +82,22 @@ class Hdf5Source(Source):
             return None
 
     @classmethod
-    def _find(cls, path: str, file: Any, named: str | None) -> Any:
-        """The dataset of a name, or the only one that can be converted."""
+    def _find(cls, path: str, file: Any, named: str | None) -> tuple[str, Any]:
+        """Name and dataset: of the name that is given, or the only one that can be converted."""
         h5py = library("h5py", "hdf5", path)
-        if named is None:
-            return file[choose(path, None, cls._arrays(file))]
         try:
-            found = file[named]
-        except (KeyError, OSError, ValueError):
-            found = file[choose(path, named, cls._arrays(file))]
-        if not isinstance(found, h5py.Dataset):
-            choose(path, named, cls._arrays(file))
+            found = None if named is None else file[named]
+        except (KeyError, OSError):  # No such link, or to nowhere.
+            found = None
+        if named is None or not isinstance(found, h5py.Dataset):
+            name = choose(path, named, cls._arrays(file))
+            return name, file[name]
         if not found.shape or len(found.shape) > len(STORED_ORDER) or cls.numbers(found) is None:
             raise SourceError(
                 f"{path}: {named} has shape {found.shape} and type {_type_name(found)}; only "
                 "arrays of numbers, of 1 to 5 dimensions, can be converted"
             )
-        return found
+        return named, found
 
     @classmethod
     def _arrays(cls, file: Any) -> dict[str, tuple[int, ...]]:

@@ -83,8 +83,12 @@ class ImarisSource(Source):
             range(side.start, side.stop)
             for side in (ranges.get(axis, slice(0, 1)) for axis in "tc")
         )
-        volumes = [[file[_data(t, c)][region[-3:]] for c in channels] for t in times]
-        return np.reshape(volumes, [side.stop - side.start for side in region])
+        lengths = [side.stop - side.start for side in region]
+        voxels = np.empty((len(times), len(channels), *lengths[-3:]), self.dtype)
+        for place in np.ndindex(voxels.shape[:2]):
+            data = file[_data(times[place[0]], channels[place[1]])]
+            data.read_direct(voxels[place], region[-3:])
+        return voxels.reshape(lengths)
 
     def check(self) -> None:
         super().check()
@@ -152,7 +156,7 @@ def _time(file: Any, times: int) -> dict[str, Any]:
     return {"time_step": float(steps.mean()), "time_unit": "second"}
 
 
-def _appearance(file: Any, channels: int) -> dict[str, tuple[str, ...]]:
+def _appearance(file: Any, channels: int) -> dict[str, Any]:
     """Names and colours of channels, where every one has them."""
     said = [file.get(f"DataSetInfo/Channel {c}") for c in range(channels)]
     attributes = [{} if group is None else group.attrs for group in said]

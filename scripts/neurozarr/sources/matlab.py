@@ -24,14 +24,13 @@ from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, lib
 from neurozarr.sources.hdf5 import Hdf5Source, check_file, choose, is_hdf5
 
 _AXES = {2: "xy", 3: "zxy"}
-#: Classes of arrays of numbers, by their codes (MAT-File Format R2024a, table 1-3), as NumPy's.
+#: Classes of arrays of numbers, by their codes (MAT-File Format R2024a, table 1-3); NumPy's names are the same.
 _NUMBERS = {
-    6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8",
+    6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32",
+    13: "uint32", 14: "int64", 15: "uint64",
 }  # fmt: skip
 _OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function"}
-_HDF5_NUMBERS = (
-    "double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
-)  # fmt: skip
+_COMPLEX_NUMBERS = {"double": np.dtype("c16"), "single": np.dtype("c8")}
 #: Types of data elements (table 1-1), and flags of arrays (figure 1-5).
 _MATRIX, _COMPRESSED = 14, 15
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
@@ -58,7 +57,7 @@ class MatlabHdf5Source(Hdf5Source):
             return None
         if name == "logical":
             return np.dtype(bool)
-        return super().numbers(dataset) if name in (None, *_HDF5_NUMBERS) else None
+        return super().numbers(dataset) if name in (None, *_NUMBERS.values()) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +72,16 @@ class _Variable:
     @property
     def dtype(self) -> np.dtype[Any] | None:
         """Data type of its numbers; None where it has none."""
-        if self.kind not in _NUMBERS:
-            return None
-        dtype = np.dtype(bool if self.flags & _LOGICAL else _NUMBERS[self.kind])
-        if not self.flags & _COMPLEX:
-            return dtype
-        return {"f8": np.dtype("c16"), "f4": np.dtype("c8")}.get(dtype.str[1:])
+        name = _NUMBERS.get(self.kind)
+        if name is None or not self.flags & _COMPLEX:
+            return None if name is None else np.dtype(bool if self.flags & _LOGICAL else name)
+        return _COMPLEX_NUMBERS.get(name)
 
     @property
     def type_name(self) -> str:
         """What it is, as MATLAB calls it."""
-        if self.kind in _OTHERS:
-            return _OTHERS[self.kind]
-        return "complex " * bool(self.flags & _COMPLEX) + _NUMBERS.get(self.kind, f"{self.kind}")
+        name = (_NUMBERS | _OTHERS).get(self.kind, f"class {self.kind}")
+        return f"complex {name}" if self.flags & _COMPLEX else name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,7 +146,10 @@ class MatlabSource(Source):
         path = str(self.files[0])
         io = library("scipy.io", "matlab", path)
         found = io.loadmat(path, appendmat=False, variable_names=[self.dataset])[self.dataset]
-        return np.asarray(found).T
+        voxels = np.asarray(found).T
+        if voxels.shape != self.file_shape:
+            raise ValueError(f"{self.dataset} is {found!r}")
+        return voxels
 
     def read_file(self, region: Region) -> np.ndarray:
         with self.lock:
