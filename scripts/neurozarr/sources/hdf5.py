@@ -51,7 +51,7 @@ class Hdf5Source(Source):
     def open(cls, path: str, layout: Layout) -> Self:
         with open_file(path) as file:
             name, dataset = cls._find(path, file, layout.dataset)
-            _check_filters(path, dataset)
+            check_filters(path, dataset)
             return cls(
                 files=_files(path, dataset),
                 file_axes=cls._axes(path, dataset, layout.axes),
@@ -180,6 +180,20 @@ def choose(path: str, named: str | None, arrays: dict[str, tuple[int, ...]]) -> 
     raise SourceError(f"{path}: the file holds {there}" + ("; name one by dataset" * bool(listed)))
 
 
+def check_filters(path: str, dataset: Any) -> None:
+    """Raise a SourceError where voxels went through a filter that is not installed."""
+    h5py = library("h5py", "hdf5", path)
+    created = dataset.id.get_create_plist()
+    for number in range(created.get_nfilters()):
+        code, _, _, name = created.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            raise SourceError(
+                f"{path}: {dataset.name} is compressed by filter {code} "
+                f"({name.decode(errors='replace') or 'without a name'}), which is not installed: "
+                "set HDF5_PLUGIN_PATH to the directory of its plugin"
+            )
+
+
 def _numbers(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
     """The data type as NumPy's plain one; that of complex numbers for pairs of floats."""
     if dtype.names == ("real", "imag"):  # h5py knows those named r and i.
@@ -218,20 +232,6 @@ def _size(dataset: Any) -> dict[str, Any]:
     if len(sizes) != 3 or not ((sizes > 1 / ABSURD) & (sizes < ABSURD)).all():
         return {}
     return {"voxel_size": tuple(sizes.tolist()), "space_unit": "micrometer"}
-
-
-def _check_filters(path: str, dataset: Any) -> None:
-    """Raise a SourceError where voxels went through a filter that is not installed."""
-    h5py = library("h5py", "hdf5", path)
-    created = dataset.id.get_create_plist()
-    for number in range(created.get_nfilters()):
-        code, _, _, name = created.get_filter(number)
-        if not h5py.h5z.filter_avail(code):
-            raise SourceError(
-                f"{path}: {dataset.name} is compressed by filter {code} "
-                f"({name.decode(errors='replace') or 'without a name'}), which is not installed: "
-                "set HDF5_PLUGIN_PATH to the directory of its plugin"
-            )
 
 
 def _files(path: str, dataset: Any) -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
-from neurozarr.sources.hdf5 import open_file
+from neurozarr.sources.hdf5 import check_filters, open_file
 
 _LEVEL = "DataSet/ResolutionLevel 0"
 
@@ -56,6 +56,7 @@ class ImarisSource(Source):
                     f"{path}: DataSetInfo/Image says z, y, x are {shape}, but /{_data(0, 0)} has "
                     f"shape {data.shape}"
                 )
+            check_filters(path, data)
             several = [(axis, n) for axis, n in (("t", times), ("c", channels)) if n > 1]
             return cls(
                 files=(Path(path),),

@@ -24,13 +24,14 @@ from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, lib
 from neurozarr.sources.hdf5 import Hdf5Source, check_file, choose, is_hdf5
 
 _AXES = {2: "xy", 3: "zxy"}
-#: Classes of arrays of numbers, by their codes (MAT-File Format R2024a, table 1-3); NumPy's names are the same.
+#: Classes of arrays, by their codes (MAT-File Format R2024a, table 1-3). Those of numbers are called
+#: the same by NumPy.
 _NUMBERS = {
     6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32",
     13: "uint32", 14: "int64", 15: "uint64",
 }  # fmt: skip
 _OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function"}
-_COMPLEX_NUMBERS = {"double": np.dtype("c16"), "single": np.dtype("c8")}
+_COMPLEX_NUMBERS: dict[str, np.dtype[Any]] = {"double": np.dtype("c16"), "single": np.dtype("c8")}
 #: Types of data elements (table 1-1), and flags of arrays (figure 1-5).
 _MATRIX, _COMPRESSED = 14, 15
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
@@ -72,9 +73,9 @@ class _Variable:
     @property
     def dtype(self) -> np.dtype[Any] | None:
         """Data type of its numbers; None where it has none."""
-        name = _NUMBERS.get(self.kind)
-        if name is None or not self.flags & _COMPLEX:
-            return None if name is None else np.dtype(bool if self.flags & _LOGICAL else name)
+        name = _NUMBERS.get(self.kind, "")
+        if not name or not self.flags & _COMPLEX:
+            return np.dtype(bool if self.flags & _LOGICAL else name) if name else None
         return _COMPLEX_NUMBERS.get(name)
 
     @property
