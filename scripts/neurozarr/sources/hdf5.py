@@ -29,6 +29,8 @@ _LISTED = 20
 class Hdf5Source(Source):
     """A dataset of an HDF5 file: the one that is named, or the only one of 2 to 5 dimensions.
 
+    Where there are several, those of one number or one line of numbers do not count.
+
     Its axes are those that the labels of its dimensions name (HDF5 Dimension Scale Specification),
     or ilastik's attribute ``axistags``, or else y, x or z, y, x; four or more have to be told. Its
     voxel size is the attribute ``element_size_um``: z, y, x in micrometers.
@@ -162,22 +164,27 @@ def check_file(path: str) -> None:
 
 
 def choose(path: str, named: str | None, arrays: dict[str, tuple[int, ...]]) -> str:
-    """The name of an array: the only one, or the one that a user names.
+    """The name of an array: the one that a user names, or the only one longer than 1 in two ways.
 
     Raises
     ------
     SourceError
         There is no such array, or not one alone; with all names and shapes.
     """
-    if named in arrays or (named is None and len(arrays) == 1):
-        return named or next(iter(arrays))
+    if named in arrays:
+        return named
+    if named is None:
+        planes = {n: shape for n, shape in arrays.items() if sum(side > 1 for side in shape) > 1}
+        arrays = planes or arrays
+        if len(arrays) == 1:
+            return next(iter(arrays))
     listed = [f"{name} of shape {shape}" for name, shape in arrays.items()]
     if len(listed) > _LISTED:
         listed[_LISTED:] = [f"{len(listed) - _LISTED} more"]
     there = ", ".join(listed) or "no array of numbers of 2 to 5 dimensions"
     if named is not None:
         raise SourceError(f"{path}: dataset is {named!r}, but the file holds {there}")
-    raise SourceError(f"{path}: the file holds {there}" + ("; name one by dataset" * bool(listed)))
+    raise SourceError(f"{path}: the file holds {there}" + "; name one by dataset" * bool(listed))
 
 
 def check_filters(path: str, dataset: Any) -> None:

@@ -24,8 +24,8 @@ from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, lib
 from neurozarr.sources.hdf5 import Hdf5Source, check_file, choose, is_hdf5
 
 _AXES = {2: "xy", 3: "zxy"}
-#: Classes of arrays, by their codes (MAT-File Format R2024a, table 1-3). Those of numbers are called
-#: the same by NumPy.
+#: Classes of arrays, by their codes (MAT-File Format R2024a, table 1-3); NumPy has the same names
+#: for those of numbers.
 _NUMBERS = {
     6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32",
     13: "uint32", 14: "int64", 15: "uint64",
@@ -179,6 +179,10 @@ def _variables(path: str) -> Iterator[_Variable]:
                 )
             variable = _variable(_matrix(file, kind, size), order)
             if variable is not None:
+                if min(variable.size, default=0) < 0:
+                    raise SourceError(
+                        f"{path}: damaged: {variable.name} has size {variable.size} by its header"
+                    )
                 yield variable
             file.seek(following)
 
@@ -192,10 +196,12 @@ def _matrix(file: BinaryIO, kind: int, size: int) -> bytes:
 
 
 def _variable(content: bytes, order: str) -> _Variable | None:
-    """What a header says: flags, dimensions and name; None where it has no name."""
+    """What a header says: flags, dimensions and name; None where it has not all of them."""
     if not content:
         return None
     (flags,) = struct.unpack_from(f"{order}I", content, 8)
+    if flags & 0xFF not in _NUMBERS | _OTHERS:
+        return None
     (length,) = struct.unpack_from(f"{order}I", content, 20)
     size = struct.unpack_from(f"{order}{length // 4}i", content, 24)
     place = 24 + -(-length // 8) * 8
