@@ -22,8 +22,6 @@ from neurozarr.sources import open_source
 from .conversions import convert
 from .families import assert_holds
 
-pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning:h5py")
-
 SAVED = Path(scipy.__file__).parent / "io/matlab/tests/data"
 RNG = np.random.default_rng(0)
 VOXELS = RNG.integers(0, 250, (2, 3, 9, 10, 11)).astype("u1")
@@ -195,7 +193,8 @@ def test_a_filter_that_is_not_installed_is_named(tmp_path):
 
 
 def test_linked_and_virtual_datasets_name_their_files(tmp_path):
-    parts = [write(tmp_path / f"{i}.h5", {"in/raw": VOXELS[0, i]}) for i in range(3)]
+    stored = {"chunks": (3, 10, 11), "compression": "gzip"}
+    parts = [write(tmp_path / f"{i}.h5", {"in/raw": VOXELS[0, i]}, **stored) for i in range(3)]
     path = tmp_path / "a.h5"
     layout = h5py.VirtualLayout(VOXELS[0].shape, "u1")
     for i in range(3):
@@ -206,12 +205,17 @@ def test_linked_and_virtual_datasets_name_their_files(tmp_path):
         file["nowhere"] = h5py.SoftLink("/nothing")
     source = open_source(path, axes="czyx")
     assert source.files == (path, *parts)
+    assert source.read_shape == (1, 3, 10, 11)
     assert_holds(source, VOXELS[0])
     source = open_source(path, dataset="link")
     assert source.files == (path, parts[1])
     assert_holds(source, VOXELS[0, 1])
     with pytest.raises(SourceError, match="dataset is 'nowhere', but the file holds /all"):
         open_source(path, dataset="nowhere")
+    with h5py.File(parts[0], "r+") as file:
+        file.move("in/raw", "in/cooked")
+    with pytest.raises(SourceError, match=r"/all lies in in/raw of .*0\.h5 also, which is missing"):
+        open_source(path, axes="czyx")
     parts[2].unlink()
     with pytest.raises(SourceError, match=r"/all lies in .*2\.h5 also, which is missing"):
         open_source(path, axes="czyx")
@@ -329,6 +333,11 @@ def test_what_is_no_variable_of_numbers_is_left_out(tmp_path):
         file["empty"] = np.array([[0], [3]], "u8")
         file["empty"].attrs.update({"MATLAB_class": np.bytes_("double"), "MATLAB_empty": 1})
     assert_holds(open_source(path), VOXELS[0, 0].transpose(2, 0, 1))
+    with h5py.File(path, "r+") as file:
+        file["s/four"] = VOXELS[0]
+    with pytest.raises(SourceError, match="give axes, slowest first, such as czxy"):
+        open_source(path, dataset="s/four")
+    assert_holds(open_source(path, dataset="s/four", axes="czxy"), VOXELS[0].transpose(0, 1, 3, 2))
     with pytest.raises(SourceError, match=r"word has shape \(3, 1\) and type uint16; only arrays"):
         open_source(path, dataset="word")
 

@@ -36,7 +36,7 @@ FAMILIES: tuple[type[Source], ...] = (
 )
 
 #: File name endings that are a format's, not a part of the name.
-SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.suffixes)
+SUFFIXES = tuple(dict.fromkeys(suffix for family in FAMILIES for suffix in family.suffixes))
 
 
 def open_source(

@@ -59,7 +59,7 @@ class Hdf5Source(Source):
                 file_axes=cls._axes(path, dataset, layout.axes),
                 file_shape=dataset.shape,
                 dtype=cls.numbers(dataset).newbyteorder("="),
-                file_read_shape=dataset.chunks,
+                file_read_shape=_read_shape(path, dataset),
                 dataset=name,
                 **_size(dataset),
             )
@@ -120,7 +120,7 @@ class Hdf5Source(Source):
         if not axes:
             raise SourceError(
                 f"{path}: {dataset.name} has shape {dataset.shape}, and its axes have no names: "
-                "give axes, such as czyx"
+                f"give axes, slowest first, such as c{cls.usual_axes[3]}"
             )
         check_axes(path, axes, dataset.shape)
         return axes
@@ -252,8 +252,30 @@ def _files(path: str, dataset: Any) -> tuple[Path, ...]:
     files = dict.fromkeys((Path(path), own))
     for source in dataset.virtual_sources() if dataset.is_virtual else ():
         # HDF5 takes the voxels of a missing file for the fill value.
-        file = own if source.file_name == "." else own.parent / source.file_name
+        file = _source_file(own, source)
         if not file.is_file():
             raise SourceError(f"{path}: {dataset.name} lies in {file} also, which is missing")
         files[file] = None
     return tuple(files)
+
+
+def _source_file(own: Path, source: Any) -> Path:
+    """The file of a source of a virtual dataset, beside its own one."""
+    return own if source.file_name == "." else own.parent / source.file_name
+
+
+def _read_shape(path: str, dataset: Any) -> tuple[int, ...] | None:
+    """Shape of a chunk; of a virtual dataset, that of its first source, along its last axes."""
+    if not dataset.is_virtual:
+        return dataset.chunks
+    first = next(iter(dataset.virtual_sources()), None)
+    if first is None:
+        return None
+    with open_file(str(_source_file(Path(dataset.file.filename), first))) as file:
+        if first.dset_name not in file:
+            raise SourceError(
+                f"{path}: {dataset.name} lies in {first.dset_name} of {file.filename} also, which "
+                "is missing"
+            )
+        chunks = file[first.dset_name].chunks
+    return None if chunks is None else ((1,) * dataset.ndim + chunks)[-dataset.ndim :]
