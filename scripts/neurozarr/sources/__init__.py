@@ -18,6 +18,9 @@ from neurozarr.metadata import check_dtype
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.dicom import DicomSource
+from neurozarr.sources.hdf5 import Hdf5Source
+from neurozarr.sources.imaris import ImarisSource
+from neurozarr.sources.matlab import MatlabHdf5Source, MatlabSource
 from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
 from neurozarr.sources.scaled_image import ScaledSource
@@ -37,10 +40,14 @@ FAMILIES: tuple[type[Source], ...] = (
     NpySource,
     RawSource,
     DicomSource,
+    Hdf5Source,
+    ImarisSource,
+    MatlabHdf5Source,
+    MatlabSource,
 )
 
 #: File name endings that are a format's, not a part of the name.
-SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.suffixes)
+SUFFIXES = tuple(dict.fromkeys(suffix for family in FAMILIES for suffix in family.suffixes))
 
 
 def open_source(

@@ -1,0 +1,281 @@
+"""Datasets in HDF5 files, by h5py."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from neurozarr.chunks import Region
+from neurozarr.errors import SourceError
+from neurozarr.nifti import ABSURD
+from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, library
+
+#: What every HDF5 file has at byte 0, or at 512, 1024, 2048 and so on (HDF5 File Format
+#: Specification 3.0, section II.A).
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: How many arrays an error lists.
+_LISTED = 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Hdf5Source(Source):
+    """A dataset of an HDF5 file: the one that is named, or the only one of 2 to 5 dimensions.
+
+    Where there are several, those of one number or one line of numbers do not count.
+
+    Its axes are those that the labels of its dimensions name (HDF5 Dimension Scale Specification),
+    or ilastik's attribute ``axistags``, or else y, x or z, y, x; four or more have to be told. Its
+    voxel size is the attribute ``element_size_um``: z, y, x in micrometers.
+
+    Attributes
+    ----------
+    dataset
+        Its path in the file.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5", ".hdf", ".he5")
+    takes = ("axes", "dataset")
+    #: Names of its axes, by their number, where nothing else says them.
+    usual_axes: ClassVar[Mapping[int, str]] = {2: "yx", 3: "zyx"}
+
+    dataset: str
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def open(cls, path: str, layout: Layout) -> Self:
+        with open_file(path) as file:
+            name, dataset = cls._find(path, file, layout.dataset)
+            check_filters(path, dataset)
+            return cls(
+                files=_files(path, dataset),
+                file_axes=cls._axes(path, dataset, layout.axes),
+                file_shape=dataset.shape,
+                dtype=cls.numbers(dataset).newbyteorder("="),
+                file_read_shape=_read_shape(path, dataset),
+                dataset=name,
+                **_size(dataset),
+            )
+
+    @cached_property
+    def stored(self) -> Any:
+        """The dataset, in its file, which stays open."""
+        return open_file(str(self.files[0]))[self.dataset]
+
+    def read_file(self, region: Region) -> np.ndarray:
+        with self.lock:
+            stored = self.stored
+        voxels = stored[region]
+        return voxels if voxels.dtype.names is None else voxels.view(_numbers(voxels.dtype))
+
+    @classmethod
+    def numbers(cls, dataset: Any) -> Any:
+        """Data type of the numbers in a dataset; None where it holds none."""
+        try:
+            return _numbers(dataset.dtype)
+        except (TypeError, ValueError):  # HDF5 has types that NumPy lacks.
+            return None
+
+    @classmethod
+    def _find(cls, path: str, file: Any, named: str | None) -> tuple[str, Any]:
+        """Name and dataset: of the name that is given, or the only one that can be converted."""
+        h5py = library("h5py", "hdf5", path)
+        try:
+            found = None if named is None else file[named]
+        except (KeyError, OSError):  # No such link, or to nowhere.
+            found = None
+        if named is None or not isinstance(found, h5py.Dataset):
+            name = choose(path, named, cls._arrays(file))
+            return name, file[name]
+        if not found.shape or len(found.shape) > len(STORED_ORDER) or cls.numbers(found) is None:
+            raise SourceError(
+                f"{path}: {named} has shape {found.shape} and type {_type_name(found)}; only "
+                "arrays of numbers, of 1 to 5 dimensions, can be converted"
+            )
+        return named, found
+
+    @classmethod
+    def _arrays(cls, file: Any) -> dict[str, tuple[int, ...]]:
+        """Shapes of the datasets that can be converted, by their paths."""
+        found = {}
+
+        def visit(_: str, item: Any) -> None:
+            shape = getattr(item, "shape", None) or ()
+            if 2 <= len(shape) <= len(STORED_ORDER) and cls.numbers(item) is not None:
+                found[item.name] = shape
+
+        file.visititems(visit)
+        return found
+
+    @classmethod
+    def _axes(cls, path: str, dataset: Any, told: str | None) -> str:
+        axes = told or _labels(dataset) or cls.usual_axes.get(dataset.ndim, "")
+        if not axes:
+            raise SourceError(
+                f"{path}: {dataset.name} has shape {dataset.shape}, and its axes have no names: "
+                f"give axes, slowest first, such as c{cls.usual_axes[3]}"
+            )
+        check_axes(path, axes, dataset.shape)
+        return axes
+
+
+def is_hdf5(path: str) -> bool:
+    """Whether a file is there, and has the signature of HDF5."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            places = [0, *(2**power for power in range(9, size.bit_length()))]
+            return any(file.seek(place) == place and file.read(8) == _SIGNATURE for place in places)
+    except OSError:
+        return False
+
+
+def open_file(path: str) -> Any:
+    """An h5py.File, without a lock: others may have it open.
+
+    Raises
+    ------
+    SourceError
+        It is missing, cannot be read, or is no HDF5 file.
+    """
+    h5py = library("h5py", "hdf5", path)
+    check_file(path)
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise SourceError(f"{path}: not a file that HDF5 can open ({error})") from None
+
+
+def check_file(path: str) -> None:
+    """Raise a SourceError where a path names no file that can be read."""
+    if not os.path.exists(path):
+        raise SourceError(f"{path}: there is no such file")
+    if not os.path.isfile(path):
+        raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{path}: the file cannot be read: permission denied")
+
+
+def choose(path: str, named: str | None, arrays: dict[str, tuple[int, ...]]) -> str:
+    """The name of an array: the one that a user names, or the only one longer than 1 in two ways.
+
+    Raises
+    ------
+    SourceError
+        There is no such array, or not one alone; with all names and shapes.
+    """
+    if named in arrays:
+        return named
+    if named is None:
+        planes = {n: shape for n, shape in arrays.items() if sum(side > 1 for side in shape) > 1}
+        arrays = planes or arrays
+        if len(arrays) == 1:
+            return next(iter(arrays))
+    listed = [f"{name} of shape {shape}" for name, shape in arrays.items()]
+    if len(listed) > _LISTED:
+        listed[_LISTED:] = [f"{len(listed) - _LISTED} more"]
+    there = ", ".join(listed) or "no array of numbers of 2 to 5 dimensions"
+    if named is not None:
+        raise SourceError(f"{path}: dataset is {named!r}, but the file holds {there}")
+    raise SourceError(f"{path}: the file holds {there}" + "; name one by dataset" * bool(listed))
+
+
+def check_filters(path: str, dataset: Any) -> None:
+    """Raise a SourceError where voxels went through a filter that is not installed."""
+    h5py = library("h5py", "hdf5", path)
+    created = dataset.id.get_create_plist()
+    for number in range(created.get_nfilters()):
+        code, _, _, name = created.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            raise SourceError(
+                f"{path}: {dataset.name} is compressed by filter {code} "
+                f"({name.decode(errors='replace') or 'without a name'}), which is not installed: "
+                "set HDF5_PLUGIN_PATH to the directory of its plugin"
+            )
+
+
+def _numbers(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """The data type as NumPy's plain one; that of complex numbers for pairs of floats."""
+    if dtype.names == ("real", "imag"):  # h5py knows those named r and i.
+        real = dtype["real"]
+        if real == dtype["imag"] and real.str[1:] in ("f4", "f8"):
+            return np.dtype(f"{real.str[0]}c{dtype.itemsize}")
+    return np.dtype(dtype.str) if dtype.kind in "biufc" else None
+
+
+def _type_name(dataset: Any) -> str:
+    try:
+        return str(dataset.dtype)
+    except (TypeError, ValueError) as error:
+        return f"unknown ({error})"
+
+
+def _labels(dataset: Any) -> str:
+    """Names of the axes by the labels of dimensions, or by axistags; "" where they name others."""
+    tags = dataset.attrs.get("axistags", "")
+    labels = [dimension.label for dimension in dataset.dims]
+    if not any(labels) and isinstance(tags, str | bytes):
+        try:
+            labels = [axis["key"] for axis in json.loads(tags)["axes"]]
+        except (ValueError, KeyError, TypeError):
+            return ""
+    known = len(set(labels)) == len(labels) == dataset.ndim and set(labels) <= set(STORED_ORDER)
+    return "".join(labels) if known else ""
+
+
+def _size(dataset: Any) -> dict[str, Any]:
+    """Voxel size and its unit, by element_size_um."""
+    try:
+        sizes = np.ravel(dataset.attrs.get("element_size_um", ())).astype(float)
+    except (TypeError, ValueError):
+        return {}
+    if len(sizes) != 3 or not ((sizes > 1 / ABSURD) & (sizes < ABSURD)).all():
+        return {}
+    return {"voxel_size": tuple(sizes.tolist()), "space_unit": "micrometer"}
+
+
+def _files(path: str, dataset: Any) -> tuple[Path, ...]:
+    """The file, that of the dataset where it is linked to, and those of a virtual dataset."""
+    if dataset.external:
+        raise SourceError(
+            f"{path}: {dataset.name} lies in other files, such as {dataset.external[0][0]}: copy "
+            "it into one by h5repack"
+        )
+    own = Path(dataset.file.filename)
+    files = dict.fromkeys((Path(path), own))
+    for source in dataset.virtual_sources() if dataset.is_virtual else ():
+        # HDF5 takes the voxels of a missing file for the fill value.
+        file = _source_file(own, source)
+        if not file.is_file():
+            raise SourceError(f"{path}: {dataset.name} lies in {file} also, which is missing")
+        files[file] = None
+    return tuple(files)
+
+
+def _source_file(own: Path, source: Any) -> Path:
+    """The file of a source of a virtual dataset, beside its own one."""
+    return own if source.file_name == "." else own.parent / source.file_name
+
+
+def _read_shape(path: str, dataset: Any) -> tuple[int, ...] | None:
+    """Shape of a chunk; of a virtual dataset, that of its first source, along its last axes."""
+    if not dataset.is_virtual:
+        return dataset.chunks
+    first = next(iter(dataset.virtual_sources()), None)
+    if first is None:
+        return None
+    with open_file(str(_source_file(Path(dataset.file.filename), first))) as file:
+        if first.dset_name not in file:
+            raise SourceError(
+                f"{path}: {dataset.name} lies in {first.dset_name} of {file.filename} also, which "
+                "is missing"
+            )
+        chunks = file[first.dset_name].chunks
+    return None if chunks is None else ((1,) * dataset.ndim + chunks)[-dataset.ndim :]

@@ -1,0 +1,180 @@
+"""Imaris 5.5 images, which are HDF5 files, by h5py."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from neurozarr import units
+from neurozarr.chunks import Region
+from neurozarr.errors import SourceError
+from neurozarr.nifti import ABSURD
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.hdf5 import check_filters, open_file
+
+_LEVEL = "DataSet/ResolutionLevel 0"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImarisSource(Source):
+    """The finest level of an Imaris file (Imaris 5.5 File Format Description).
+
+    Attributes
+    ----------
+    times, channels
+        How many time points and channels there are.
+    """
+
+    suffixes = (".ims",)
+    takes = ()
+
+    times: int
+    channels: int
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def open(cls, path: str, layout: Layout) -> Self:
+        with open_file(path) as file:
+            try:
+                times = _count(file[_LEVEL], "TimePoint")
+                channels = _count(file[f"{_LEVEL}/TimePoint 0"], "Channel")
+                data = file[_data(0, 0)]
+                image = file["DataSetInfo/Image"].attrs
+                # Data is padded to whole chunks.
+                shape = tuple(int(_text(image[axis])) for axis in "ZYX")
+            except (KeyError, ValueError) as error:
+                raise SourceError(f"{path}: not an Imaris file ({error})") from None
+            if any(n > stored for n, stored in zip(shape, data.shape, strict=True)):
+                raise SourceError(
+                    f"{path}: DataSetInfo/Image says z, y, x are {shape}, but /{_data(0, 0)} has "
+                    f"shape {data.shape}"
+                )
+            check_filters(path, data)
+            several = [(axis, n) for axis, n in (("t", times), ("c", channels)) if n > 1]
+            return cls(
+                files=(Path(path),),
+                file_axes="".join(axis for axis, _ in several) + "zyx",
+                file_shape=(*(n for _, n in several), *shape),
+                dtype=np.dtype(data.dtype.str).newbyteorder("="),
+                file_read_shape=(1,) * len(several) + data.chunks if data.chunks else None,
+                times=times,
+                channels=channels,
+                **_size(image, shape),
+                **_time(file, times),
+                **_appearance(file, channels),
+            )
+
+    @cached_property
+    def file(self) -> Any:
+        """The file, which stays open."""
+        return open_file(str(self.files[0]))
+
+    def read_file(self, region: Region) -> np.ndarray:
+        with self.lock:
+            file = self.file
+        ranges = dict(zip(self.file_axes, region, strict=True))
+        times, channels = (
+            range(side.start, side.stop)
+            for side in (ranges.get(axis, slice(0, 1)) for axis in "tc")
+        )
+        lengths = [side.stop - side.start for side in region]
+        voxels = np.empty((len(times), len(channels), *lengths[-3:]), self.dtype)
+        for place in np.ndindex(voxels.shape[:2]):
+            data = file[_data(times[place[0]], channels[place[1]])]
+            data.read_direct(voxels[place], region[-3:])
+        return voxels.reshape(lengths)
+
+    def check(self) -> None:
+        super().check()
+        path = str(self.files[0])
+        with open_file(path) as file:
+            first = file[_data(0, 0)]
+            for t, c in np.ndindex(self.times, self.channels):
+                data = file.get(_data(t, c))
+                if data is None:
+                    raise SourceError(f"{path}: it has no /{_data(t, c)}")
+                if (data.shape, data.dtype) != (first.shape, first.dtype):
+                    raise SourceError(
+                        f"{path}: /{_data(t, c)} has shape {data.shape} and type {data.dtype}, but "
+                        f"the first one {first.shape} and {first.dtype}"
+                    )
+
+
+def _data(t: int, c: int) -> str:
+    return f"{_LEVEL}/TimePoint {t}/Channel {c}/Data"
+
+
+def _count(group: Any, name: str) -> int:
+    """How many groups are called so and numbered; at least the first must be there."""
+    return sum(re.fullmatch(rf"{name} \d+", key) is not None for key in group)
+
+
+def _text(value: Any) -> str:
+    """The text of an attribute, which is an array of single characters."""
+    characters = np.ravel(value).tolist()
+    joined = b"".join(c if isinstance(c, bytes) else str(c).encode() for c in characters)
+    try:
+        return joined.decode().strip()
+    except UnicodeDecodeError:
+        return joined.decode("latin-1").strip()
+
+
+def _size(image: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Voxel size and its unit, by the extents of the image along x (0), y (1) and z (2)."""
+    try:
+        extents = [
+            float(_text(image[f"ExtMax{i}"])) - float(_text(image[f"ExtMin{i}"])) for i in (2, 1, 0)
+        ]
+        sizes = tuple(extent / length for extent, length in zip(extents, shape, strict=True))
+    except (KeyError, ValueError, ZeroDivisionError):
+        return {}
+    try:
+        unit = units.ome_unit(_text(image.get("Unit", "")), "space")
+    except ValueError:
+        unit = ""
+    if not all(1 / ABSURD < size < ABSURD for size in sizes):
+        return {}
+    return {"voxel_size": sizes, "space_unit": unit}
+
+
+def _time(file: Any, times: int) -> dict[str, Any]:
+    """The time step, where the times of all time points are known and a hundredth of it apart."""
+    try:
+        info = file["DataSetInfo/TimeInfo"].attrs
+        points = [datetime.fromisoformat(_text(info[f"TimePoint{t + 1}"])) for t in range(times)]
+        steps = np.diff([(point - points[0]).total_seconds() for point in points])
+    except (KeyError, ValueError, TypeError):
+        return {}
+    if len(steps) == 0 or steps.min() <= 0 or np.ptp(steps) > steps.mean() / 100:
+        return {}
+    return {"time_step": float(steps.mean()), "time_unit": "second"}
+
+
+def _appearance(file: Any, channels: int) -> dict[str, Any]:
+    """Names and colours of channels, where every one has them."""
+    said = [file.get(f"DataSetInfo/Channel {c}") for c in range(channels)]
+    attributes = [{} if group is None else group.attrs for group in said]
+    names = tuple(_text(known.get("Name", "")) for known in attributes)
+    colors = tuple(_hexadecimal(_text(known.get("Color", ""))) for known in attributes)
+    return {
+        "channel_names": names if all(names) else (),
+        "channel_colors": colors if all(colors) else (),
+    }
+
+
+def _hexadecimal(color: str) -> str:
+    """Red, green and blue from 0 to 1, as RRGGBB; "" where it is none."""
+    try:
+        parts = [float(part) for part in color.split()]
+    except ValueError:
+        return ""
+    if len(parts) != 3 or not all(0 <= part <= 1 for part in parts):
+        return ""
+    return "".join(f"{round(255 * part):02X}" for part in parts)
