@@ -18,13 +18,14 @@ from neurozarr.metadata import check_dtype
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.nibabel_image import NibabelSource
+from neurozarr.sources.zarr_store import ZarrSource
 
 __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 
 logger = logging.getLogger(__name__)
 
 #: Types of source, in the order in which they are asked whether a path is theirs.
-FAMILIES: tuple[type[Source], ...] = (NibabelSource,)
+FAMILIES: tuple[type[Source], ...] = (NibabelSource, ZarrSource)
 
 #: File name endings that are a format's, not a part of the name.
 SUFFIXES = tuple(suffix for family in FAMILIES for suffix in family.suffixes)
