@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -217,7 +218,9 @@ class Store:
 
     def _kvstore(self, path: str) -> Document:
         if self.is_address:
-            return {"driver": "http", "base_url": self.root, "path": f"/{path}"}
+            url = urlsplit(self.root)
+            base = f"{url.scheme}://{url.netloc}"
+            return {"driver": "http", "base_url": base, "path": f"{url.path}/{path}"}
         return {"driver": "file", "path": f"{self.root.rstrip('/')}/{path}"}
 
     @cached_property

@@ -401,12 +401,14 @@ def _grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
             shift=_numbers(said.get("translate"), ndim) or (),
         )
     around = [array.attributes, *(group.attributes for group in _parents(store, array))]
-    scale, units_said = None, None
+    scale: tuple[float, ...] | None = None
+    units_said: Any = None
     for said in around:
         resolution = said.get("pixelResolution", said.get("resolution"))
         written = said.get("units", said.get("unit"))
         if isinstance(resolution, dict):
-            resolution, written = resolution.get("dimensions"), resolution.get("unit", written)
+            written = resolution.get("unit", written)
+            resolution = resolution.get("dimensions")
         scale = scale or _numbers(resolution, ndim)
         units_said = units_said or written
     factors = _numbers(array.attributes.get("downsamplingFactors"), ndim) or _numbers(
@@ -492,7 +494,7 @@ def _affine(
             place = places[column]
             factor = sign * ratio["xyz"[column]]
             affine[row, column], affine[row, 3] = factor * scale[place], factor * shift[place]
-    return _sane(affine)
+    return _sane(affine + 0.0)  # without -0
 
 
 def _sane(affine: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
