@@ -9,6 +9,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import ngff_zarr
 import nibabel
@@ -51,7 +52,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         except OSError:
             self.send_error(self.status["missing"])
             return
-        if asked := self.headers.get("Range"):
+        if (asked := self.headers.get("Range")) and self.status["ranges"]:
             first, _, last = asked.removeprefix("bytes=").partition("-")
             start = int(first) if first else len(content) - int(last)
             end = int(last) + 1 if first and last else len(content)
@@ -73,8 +74,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def served(tmp_path):
-    """The address of a directory, what was asked for there, and what is said of what is not."""
-    asked, status = [], {"missing": 404}
+    """The address of a directory, what was asked for there, and how it answers."""
+    asked, status = [], {"missing": 404, "ranges": True}
     handler = functools.partial(Handler, directory=tmp_path, asked=asked, status=status)
     with Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -558,6 +559,18 @@ def test_setups_of_n5_are_listed(tmp_path):
     assert_holds(open_source(root, dataset="setup1/timepoint0"), VOXELS + 1)
 
 
+def test_n5_is_converted_with_its_voxel_size(tmp_path):
+    root = add(tmp_path / "a.n5", n5="2.5.1", resolution=[1, 2, 3], units=["nm"] * 3)
+    save_n5(root / "raw/s0")
+    config = {"zarr": {"chunk": 16, "zarr_version": 2}}
+    store, sample = convert(root, tmp_path / "1", config)
+    assert sample.name == "a"
+    source = open_source(store)
+    assert (source.voxel_size, source.space_unit) == ((3, 2, 1), "nanometer")
+    assert nibabel.Nifti1Header(source.nifti_header).get_data_shape() == SHAPE[::-1]
+    assert_holds(source, VOXELS)
+
+
 # Addresses
 
 
@@ -580,6 +593,15 @@ def test_a_store_is_read_over_http(tmp_path, served, kind):
     assert not any(file.startswith(("a/c", "a/0/c", "a/0.", "a/0/0")) for file in served.asked)
     assert_holds(source, VOXELS)
     source.check()
+
+
+@pytest.mark.parametrize("compressor", [numcodecs.Zlib(), numcodecs.LZ4()])
+def test_names_may_have_any_letters(tmp_path, served, compressor):
+    for name in ("a b", "ü%20", "{a}", "c:d"):
+        path = save(tmp_path / name, zarr_format=2, compressors=[compressor])
+        assert_holds(open_source(path), VOXELS)
+        assert_holds(open_source(f"{served.address}/{quote(name)}"), VOXELS)
+    assert_holds(open_source(save(tmp_path / "q?#")), VOXELS)
 
 
 def test_no_more_chunks_are_read_than_a_region_needs(tmp_path, served):
@@ -756,6 +778,16 @@ def test_a_chunk_that_is_damaged_is_named_when_it_is_read(tmp_path, options):
     with pytest.raises(SourceError, match=r"a\.zarr: the voxels cannot be read .*c/0/0/0") as found:
         source.read((slice(0, 5),) * 3)
     assert "tensorstore_spec" not in str(found.value)
+
+
+def test_a_server_that_gives_no_parts_of_files_is_named(tmp_path, served):
+    save(tmp_path / "a", shards=(10, 20, 20))
+    source = open_source(f"{served.address}/a")
+    served.status["ranges"] = False
+    with pytest.raises(
+        SourceError, match=r"/a: the voxels .*range \[-\d+, \?\) was ignored by server"
+    ):
+        source.read((slice(0, 5),) * 3)
 
 
 def test_a_store_is_named_after_its_directory():

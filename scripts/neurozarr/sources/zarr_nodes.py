@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -142,7 +143,7 @@ class Store:
         return Node(
             path=path,
             version="n5",
-            is_array="dimensions" in (document or {}),
+            is_array={"dimensions", "dataType"} <= (document or {}).keys(),
             document=document or {},
             attributes=document or {},
             files=() if document is None else ("attributes.json",),
@@ -220,7 +221,8 @@ class Store:
         if self.is_address:
             url = urlsplit(self.root)
             base = f"{url.scheme}://{url.netloc}"
-            return {"driver": "http", "base_url": base, "path": f"{url.path}/{path}"}
+            # TensorStore quotes the path.
+            return {"driver": "http", "base_url": base, "path": f"{unquote(url.path)}/{path}"}
         return {"driver": "file", "path": f"{self.root.rstrip('/')}/{path}"}
 
     @cached_property
@@ -260,4 +262,4 @@ def join(*parts: str) -> str:
 
 def reason(error: Exception) -> str:
     """What TensorStore says, without the specification of the store and places in its code."""
-    return str(error).split(" [")[0]
+    return re.sub(r" \[\w+=.*", "", str(error), flags=re.DOTALL)
