@@ -1,5 +1,6 @@
 """Zarr, OME-Zarr, NIfTI-Zarr and N5 as sources: what others wrote, in directories and over http."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -711,6 +712,54 @@ def test_metadata_that_are_damaged_are_named(tmp_path, content, message):
     (tmp_path / "a/zarr.json").write_text(content)
     with pytest.raises(SourceError, match=message):
         open_source(tmp_path / "a")
+
+
+def spots(document, path=()):
+    """Where in a document there are values."""
+    keys = range(len(document)) if isinstance(document, list) else document
+    for key in keys if isinstance(document, dict | list) else ():
+        yield (*path, key)
+        yield from spots(document[key], (*path, key))
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory):
+    """Stores of which much is known, and each of their documents."""
+    root = tmp_path_factory.mktemp("documents")
+    nibabel.Nifti1Image(np.zeros((4, 5, 6, 2), "i2"), np.eye(4)).to_filename(root / "a.nii")
+    stores = [
+        convert(root / "a.nii", root / "3", {"ome": {"ome_version": "0.6"}})[0],
+        convert(root / "a.nii", root / "2", {"zarr": {"zarr_version": 2}})[0],
+        add(root / "n.n5", resolution=[1, 2, 3], units=["nm"] * 3, scales=[[1, 1, 1]]),
+    ]
+    save_n5(root / "n.n5/raw/s0", axes=[*"xyz"])
+    names = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "attributes.json")
+    return [
+        (store, file)
+        for store in stores
+        for file in sorted(store.rglob("*"))
+        if file.name in names and file.parent.name in (store.name, "0", "nifti", "s0")
+    ]
+
+
+BAD = [None, [], {}, "x", -1, 0, 1e400, True, [1], {"a": 1}, [None], ["a", "b"], 10**30, [[1]]]
+
+
+@given(data=st.data())
+def test_whatever_metadata_say_is_taken_or_refused(documents, data):
+    store, file = data.draw(st.sampled_from(documents))
+    text = file.read_text()
+    changed = document = json.loads(text)
+    *path, last = data.draw(st.sampled_from(list(spots(document))))
+    for key in path:
+        changed = changed[key]
+    changed[last] = data.draw(st.sampled_from(BAD))
+    file.write_text(json.dumps(document))
+    try:
+        with contextlib.suppress(SourceError):
+            open_source(store)
+    finally:
+        file.write_text(text)
 
 
 def test_metadata_of_an_image_that_are_damaged_are_named(tmp_path):

@@ -99,7 +99,8 @@ class ZarrSource(Source):
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
         try:
-            return cls._open(path, layout)
+            with np.errstate(all="ignore"):  # What is absurd is left out.
+                return cls._open(path, layout)
         except SourceError:
             raise
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -247,20 +248,20 @@ def _multiscales(node: Node) -> list[Document]:
 
 
 def _placed(store: Store, node: Node) -> tuple[Store, Node, Place | None]:
-    """An array in the store that its image is in, which may be around the one that was opened."""
-    place = _place(store, node)
-    inner = store, node
+    """An array, and its image, in the store that this is in: what was opened may be in it."""
+    inner, place = (store, node), _place(store, node)
     while place is None and (found := store.outer()):
         outer, name = found
         try:
             group, moved = outer.node(""), outer.node(join(name, node.path))
-        except (SourceError, KeyError):
+        except (SourceError, KeyError):  # They are none of this array's.
             break
         if group is None or group.is_array or moved is None:
             break
         store, node = outer, moved
         place = _place(store, node)
-    return (*inner, None) if place is None and node.version != "n5" else (store, node, place)
+    # The attributes of any group of N5 may hold for its arrays.
+    return (store, node, place) if place or node.version == "n5" else (*inner, None)
 
 
 def _place(store: Store, array: Node) -> Place | None:
