@@ -539,6 +539,8 @@ def test_voxel_size_is_found_in_each_dialect_of_n5(tmp_path, array, group):
     for path in (root, root / "setup0/timepoint0/s0"):
         source = open_source(path)
         assert (source.voxel_size, source.space_unit) == ((3, 2, 1), "nanometer")
+        groups = {file.parent for file in source.files}
+        assert groups == {root, *(root / "setup0/timepoint0" / name for name in ("", "s0"))}
         assert_holds(source, VOXELS)
 
 
@@ -772,6 +774,9 @@ def test_metadata_of_an_image_that_are_damaged_are_named(tmp_path):
     path = image(tmp_path / "c", datasets=[])
     with pytest.raises(SourceError, match="c: its metadata are damaged"):
         open_source(path)
+    zarr.create_group(tmp_path / "e", attributes={"ome": {"well": {"images": [{"path": "."}]}}})
+    with pytest.raises(SourceError, match=r"e: damaged: it names '\.' as an image in it"):
+        open_source(tmp_path / "e")
     scale = [{"type": "scale", "scale": [1.0, 0.0, 1.0]}]
     path = image(tmp_path / "d", datasets=[{"path": "0", "coordinateTransformations": scale}])
     assert open_source(path).voxel_size == (1, 1, 1)

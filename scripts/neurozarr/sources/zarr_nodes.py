@@ -150,9 +150,20 @@ class Store:
         )
 
     def names(self, node: Node) -> list[str]:
-        """Names in a group that may be arrays or groups; of an address, those consolidated."""
+        """Names in a group that may be arrays or groups; of an address, those consolidated.
+
+        Raises
+        ------
+        SourceError
+            They cannot be listed.
+        """
         if not self.is_address:
-            entries = os.scandir(self.address(node.path))
+            try:
+                entries = list(os.scandir(self.address(node.path)))
+            except OSError as error:
+                raise SourceError(
+                    f"{self.address(node.path)}: the group cannot be listed ({error.strerror})"
+                ) from None
             return sorted(entry.name for entry in entries if entry.is_dir())
         if node.version == 3:
             listed = node.document.get("consolidated_metadata") or {}
@@ -253,6 +264,11 @@ class Store:
     def _may_be(self, path: str) -> bool:
         """Whether there may be a group without a document."""
         return self.is_address or Path(self.address(path)).is_dir()
+
+
+def is_below(path: str) -> bool:
+    """Whether a path leads to what is below a group: no name in it is "", . or .. ."""
+    return not {"", ".", ".."} & set(path.split("/"))
 
 
 def join(*parts: str) -> str:

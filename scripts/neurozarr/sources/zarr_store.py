@@ -19,7 +19,7 @@ from neurozarr.documents import HEADER, Document
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
 from neurozarr.sources.paths import is_address
-from neurozarr.sources.zarr_nodes import DOCUMENTS, Array, Node, Store, join
+from neurozarr.sources.zarr_nodes import DOCUMENTS, Array, Node, Store, is_below, join
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,8 @@ class ZarrSource(Source):
         check_axes(address, axes, shape)
         found = _describe(address, axes, grid)
         documents = [(node, node.files)]
+        if node.version == "n5":
+            documents += [(group, group.files) for group in _parents(store, node)]
         if place is not None:
             documents.append((place.group, place.group.files))
             found |= _channels(place.group, dict(zip(axes, shape, strict=True)).get("c", 1))
@@ -167,7 +169,7 @@ def _find(path: str, dataset: str | None) -> tuple[Store, Node]:
             f"{path}: neither Zarr nor N5: none of {', '.join(DOCUMENTS)} is there{store.denied}"
         )
     name = (dataset or "").strip("/")
-    if name and {"", ".", ".."} & set(name.split("/")):
+    if name and not is_below(name):
         raise SourceError(f"{path}: dataset is {dataset!r}; give names of groups, such as a/b")
     if store.node(name) is None:
         found = list(itertools.islice(_images(store, ""), _MOST))
@@ -197,6 +199,10 @@ def _images(store: Store, path: str) -> Iterator[str]:
         yield path
         return
     for name in _children(store, node):
+        if not is_below(name):
+            raise SourceError(
+                f"{store.address(path)}: damaged: it names {name!r} as an image in it"
+            )
         yield from _images(store, join(path, name))
 
 
