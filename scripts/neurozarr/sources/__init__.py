@@ -26,6 +26,7 @@ from neurozarr.sources.numpy_file import NpySource, RawSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.stacks import StackSource
 from neurozarr.sources.tiff import TiffSource
+from neurozarr.sources.zarr_store import ZarrSource
 
 __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 #: Types of source, in the order in which they are asked whether a path is theirs.
 FAMILIES: tuple[type[Source], ...] = (
+    ZarrSource,
     NibabelSource,
     ScaledSource,
     StackSource,
