@@ -271,7 +271,20 @@ def test_volumes_that_cannot_be_converted_are_refused(tmp_path, mri):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a/sub-01_T1w.nii.gz", "sub-01_T1w"), ("x.y.nii", "x.y"), ("A.MGZ", "A"), ("b.img", "b")],
+    [
+        ("a/sub-01_T1w.nii.gz", "sub-01_T1w"),
+        ("x.y.nii", "x.y"),
+        ("A.MGZ", "A"),
+        ("b.img", "b"),
+        ("c.ome.tif", "c"),
+        ("d.ome.zarr/", "d"),
+        ("slices", "slices"),
+        ("s/brain_z{z}.png", "brain"),
+        ("s/{z}.png", "s"),
+        ("tiles/y{y}_x{x}.tif", "tiles"),
+        ("t{t}-vol_{c}_.tif", "-vol_"),
+        ("https://example.org/a/e.zarr", "e"),
+    ],
 )
 def test_a_sample_is_named_after_its_file(name, expected):
     assert stem(name) == expected

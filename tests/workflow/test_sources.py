@@ -54,7 +54,7 @@ def write_hdf5(folder):
 
 def write_matlab(folder):
     scipy.io.savemat(folder / "d.mat", {"volume": VOXELS.transpose(2, 1, 0)})
-    return "d.mat", {"axes": "xyz"}
+    return "d.mat", {"axes": "zyx"}
 
 
 def write_zarr(folder):

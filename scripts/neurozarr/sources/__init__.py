@@ -16,7 +16,7 @@ from neurozarr import units
 from neurozarr.errors import SourceError
 from neurozarr.metadata import check_dtype
 from neurozarr.nifti import ABSURD
-from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.base import STORED_ORDER, Layout, Source
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
@@ -50,6 +50,8 @@ FAMILIES: tuple[type[Source], ...] = (
 
 #: File name endings that are a format's, not a part of the name.
 SUFFIXES = tuple(dict.fromkeys(suffix for family in FAMILIES for suffix in family.suffixes))
+#: Places of axes in a pattern, with what leads to them, such as _z{z}.
+_PLACES = "[_.-]*({})".format("|".join(rf"{axis}?\{{{axis}\}}" for axis in STORED_ORDER))
 
 
 def open_source(
@@ -124,9 +126,14 @@ def _with_size(
 
 
 def stem(path: str | Path) -> str:
-    """Name of a file without the ending of its format, or of a pattern without its axes."""
-    name = re.sub(r"[_.-]*\{[tczyx]\}", "", Path(path).name)
+    """Name of a file without the ending of its format, or of a pattern without its axes.
+
+    A pattern of nothing but axes has the name of its directory.
+    """
+    name = re.sub(_PLACES, "", Path(path).name)
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
+        if name.lower() == suffix:
+            return Path(path).parent.name
+        if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return Path(name).stem
