@@ -245,6 +245,14 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         open_source(path)
 
 
+@pytest.mark.parametrize("name", ["a.h5", "a.mat"])
+def test_headers_that_are_damaged_are_named(tmp_path, name):
+    path = write(tmp_path / name, {"a": VOXELS[0, 0]})
+    path.write_bytes(path.read_bytes().replace(b"SNOD", b"FILM"))
+    with pytest.raises(SourceError, match=rf"{name}: the file is damaged"):
+        open_source(path)
+
+
 def test_chunks_that_are_damaged_are_named_when_they_are_read(tmp_path):
     path = write(tmp_path / "a.h5", {"a": VOXELS[0, 0]}, chunks=(9, 10, 11), compression="gzip")
     with h5py.File(path) as file:

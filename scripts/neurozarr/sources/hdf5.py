@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -51,7 +52,7 @@ class Hdf5Source(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        with open_file(path) as file:
+        with opened(path) as file:
             name, dataset = cls._find(path, file, layout.dataset)
             check_filters(path, dataset)
             return cls(
@@ -151,6 +152,18 @@ def open_file(path: str) -> Any:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise SourceError(f"{path}: not a file that HDF5 can open ({error})") from None
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """An h5py.File, while its headers are read; whatever is raised of them is a SourceError."""
+    try:
+        with open_file(path) as file:
+            yield file
+    except SourceError:
+        raise
+    except Exception as error:  # h5py has no base for what it raises on damaged files.
+        raise SourceError(f"{path}: the file is damaged ({error})") from error
 
 
 def check_file(path: str) -> None:
@@ -271,7 +284,7 @@ def _read_shape(path: str, dataset: Any) -> tuple[int, ...] | None:
     first = next(iter(dataset.virtual_sources()), None)
     if first is None:
         return None
-    with open_file(str(_source_file(Path(dataset.file.filename), first))) as file:
+    with opened(str(_source_file(Path(dataset.file.filename), first))) as file:
         if first.dset_name not in file:
             raise SourceError(
                 f"{path}: {dataset.name} lies in {first.dset_name} of {file.filename} also, which "

@@ -17,7 +17,7 @@ from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
-from neurozarr.sources.hdf5 import check_filters, open_file
+from neurozarr.sources.hdf5 import check_filters, open_file, opened
 
 _LEVEL = "DataSet/ResolutionLevel 0"
 
@@ -41,7 +41,7 @@ class ImarisSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        with open_file(path) as file:
+        with opened(path) as file:
             try:
                 times = _count(file[_LEVEL], "TimePoint")
                 channels = _count(file[f"{_LEVEL}/TimePoint 0"], "Channel")
@@ -94,7 +94,7 @@ class ImarisSource(Source):
     def check(self) -> None:
         super().check()
         path = str(self.files[0])
-        with open_file(path) as file:
+        with opened(path) as file:
             first = file[_data(0, 0)]
             for t, c in np.ndindex(self.times, self.channels):
                 data = file.get(_data(t, c))
@@ -112,7 +112,7 @@ def _data(t: int, c: int) -> str:
 
 
 def _count(group: Any, name: str) -> int:
-    """How many groups are called so and numbered; at least the first must be there."""
+    """How many groups are called so, and numbered."""
     return sum(re.fullmatch(rf"{name} \d+", key) is not None for key in group)
 
 
@@ -145,7 +145,7 @@ def _size(image: Any, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _time(file: Any, times: int) -> dict[str, Any]:
-    """The time step, where the times of all time points are known and a hundredth of it apart."""
+    """The time step, where all time points are known and, to a hundredth, as far apart."""
     try:
         info = file["DataSetInfo/TimeInfo"].attrs
         points = [datetime.fromisoformat(_text(info[f"TimePoint{t + 1}"])) for t in range(times)]
