@@ -167,7 +167,6 @@ def image(path, version="0.5", levels=("0",), extra=None, voxels=VOXELS, **multi
         {"zarr_format": 2, "filters": [numcodecs.Delta("<u2")]},
         {"zarr_format": 2, "compressors": None},
     ],
-    ids=str,
 )
 def test_arrays_are_read_however_they_are_encoded(tmp_path, options):
     source = open_source(save(tmp_path / "a.zarr", **options))

@@ -202,7 +202,7 @@ def test_a_compressed_file_is_read_in_order(tmp_path, voxels):
         ("a.nii", b"hello", "not an image that nibabel can open"),
         ("a.nii", b"", "not an image that nibabel can open"),
         ("a.nii.gz", b"not gzip", "not an image that nibabel can open"),
-        ("a.txt", b"hello", "not a format that can be read; known file names end in .nii"),
+        ("a.txt", b"hello", "not a format that can be read; known file names end in \\."),
         ("a.mgz", b"hello", "not an image that nibabel can open"),
     ],
 )
