@@ -24,15 +24,15 @@ from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, lib
 from neurozarr.sources.hdf5 import Hdf5Source, check_file, choose, is_hdf5
 
 _AXES = {2: "xy", 3: "zxy"}
-#: Classes of arrays, by their codes (MAT-File Format R2024a, table 1-3); NumPy has the same names
-#: for those of numbers.
+#: Classes of arrays, by their codes (MAT-File Format, Level 5, "Array Types"); NumPy has the same
+#: names for those of numbers.
 _NUMBERS = {
     6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32",
     13: "uint32", 14: "int64", 15: "uint64",
 }  # fmt: skip
 _OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function"}
 _COMPLEX_NUMBERS: dict[str, np.dtype[Any]] = {"double": np.dtype("c16"), "single": np.dtype("c8")}
-#: Types of data elements (table 1-1), and flags of arrays (figure 1-5).
+#: Types of data elements (Level 5, "Data Types"), those of numbers, and flags of arrays.
 _MATRIX, _COMPRESSED = 14, 15
 _VALUES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
@@ -160,7 +160,7 @@ class MatlabSource(Source):
 
 
 def _variables(path: str) -> Iterator[_Variable]:
-    """The variables of a file, by their headers (MAT-File Format, chapter 1)."""
+    """The variables of a file, by their headers (MAT-File Format, Level 5)."""
     with open(path, "rb") as file:
         end = file.seek(0, 2)
         file.seek(0)
