@@ -180,6 +180,15 @@ def test_what_is_no_such_file_is_an_error_that_names_it(tmp_path):
         open_source(SAVED / "bad_miuint32.mat")
 
 
+def test_values_of_an_unknown_type_are_damage(tmp_path):
+    path = write(tmp_path / "a.mat", {"v": VOLUME}, compressed=False)
+    content = bytearray(path.read_bytes())
+    content[184] = 127
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"cannot be listed \(the values of v have type 127"):
+        open_source(path)
+
+
 def test_damage_is_named_when_the_voxels_are_read():
     source = open_source(SAVED / "corrupted_zlib_data.mat", dataset="datagrid")
     with pytest.raises(SourceError, match=r"corrupted_zlib_data\.mat: the voxels cannot be read"):

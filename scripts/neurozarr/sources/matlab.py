@@ -24,16 +24,17 @@ from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, lib
 from neurozarr.sources.hdf5 import Hdf5Source, check_file, choose, is_hdf5
 
 _AXES = {2: "xy", 3: "zxy"}
-#: Classes of arrays, by their codes (MAT-File Format R2024a, table 1-3); NumPy has the same names
-#: for those of numbers.
+#: Classes of arrays, by their codes (MAT-File Format, Level 5, "Array Types"); NumPy has the same
+#: names for those of numbers.
 _NUMBERS = {
     6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32",
     13: "uint32", 14: "int64", 15: "uint64",
 }  # fmt: skip
 _OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function"}
 _COMPLEX_NUMBERS: dict[str, np.dtype[Any]] = {"double": np.dtype("c16"), "single": np.dtype("c8")}
-#: Types of data elements (table 1-1), and flags of arrays (figure 1-5).
+#: Types of data elements (Level 5, "Data Types"), those of numbers, and flags of arrays.
 _MATRIX, _COMPRESSED = 14, 15
+_VALUES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
 #: Bytes in which the flags, dimensions and name of a variable are.
 _HEADER = 4096
@@ -159,7 +160,7 @@ class MatlabSource(Source):
 
 
 def _variables(path: str) -> Iterator[_Variable]:
-    """The variables of a file, by their headers (MAT-File Format, chapter 1)."""
+    """The variables of a file, by their headers (MAT-File Format, Level 5)."""
     with open(path, "rb") as file:
         end = file.seek(0, 2)
         file.seek(0)
@@ -202,14 +203,21 @@ def _variable(content: bytes, order: str) -> _Variable | None:
     (flags,) = struct.unpack_from(f"{order}I", content, 8)
     if flags & 0xFF not in _NUMBERS | _OTHERS:
         return None
-    (length,) = struct.unpack_from(f"{order}I", content, 20)
-    size = struct.unpack_from(f"{order}{length // 4}i", content, 24)
-    place = 24 + -(-length // 8) * 8
-    (tag,) = struct.unpack_from(f"{order}I", content, place)
-    # Up to four bytes are in the tag itself, with their number above their type.
-    start, count = place + 4, tag >> 16
-    if not count:
-        (count,) = struct.unpack_from(f"{order}I", content, place + 4)
-        start = place + 8
-    name = content[start : start + count].decode("latin-1")
+    _, start, length, place = _element(content, 16, order)
+    size = struct.unpack_from(f"{order}{length // 4}i", content, start)
+    _, start, length, place = _element(content, place, order)
+    name = content[start : start + length].decode("latin-1")
+    if name and flags & 0xFF in _NUMBERS:
+        kind, *_ = _element(content, place, order)
+        if kind not in _VALUES:  # Of which SciPy would crash.
+            raise struct.error(f"the values of {name} have type {kind}")
     return _Variable(name=name, kind=flags & 0xFF, flags=flags, size=size) if name else None
+
+
+def _element(content: bytes, place: int, order: str) -> tuple[int, int, int, int]:
+    """Type, start and length of a data element at a place, and the place of the next one."""
+    (tag,) = struct.unpack_from(f"{order}I", content, place)
+    if tag >> 16:  # Up to four bytes are in the tag itself, with their number above their type.
+        return tag & 0xFFFF, place + 4, tag >> 16, place + 8
+    (length,) = struct.unpack_from(f"{order}I", content, place + 4)
+    return tag, place + 8, length, place + 8 + -(-length // 8) * 8
