@@ -29,7 +29,6 @@ rule verify_store:
         planned=lambda wildcards: sample(wildcards).planned,
         blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         verify=RUN.verify,
-        header_receipt=HEADER_RECEIPT,
         claim=CLAIM,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:

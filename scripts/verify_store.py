@@ -20,7 +20,7 @@ with logged(snakemake.log[0]):
                 strict=True,
             )
         ],
-        header_receipt=Path(snakemake.params.header_receipt),
+        header_receipt=Path(receipt) if (receipt := snakemake.input.header_receipt) else None,
         verify=snakemake.params.verify,
         driver=snakemake.params.driver,
         threads=snakemake.threads,

@@ -35,6 +35,7 @@ class Converted:
         self.store, self.sample = convert(source, directory, config)
         self.state = directory / ".state"
         self.report = directory / "report.json"
+        self.has_header = self.sample.options["nifti"]["nii"]
         file = self.sample.levels[0].document["zarr_format"]
         self.file = {2: ".zarray", 3: "zarr.json"}[file]
 
@@ -55,7 +56,7 @@ class Converted:
                 self.store,
                 Planned(**self.sample.planned),
                 levels=levels,
-                header_receipt=self.state / "header.json",
+                header_receipt=self.state / "header.json" if self.has_header else None,
                 verify=verify,
                 driver=driver,
                 threads=2,

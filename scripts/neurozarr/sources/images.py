@@ -16,7 +16,8 @@ import numpy as np
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import library
-from neurozarr.units import ome_unit
+from neurozarr.sources.tiff_metadata import is_default
+from neurozarr.units import factor, ome_unit
 
 T = TypeVar("T")
 
@@ -30,10 +31,8 @@ SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 #: What the axes are that tifffile finds: I and Q are pages of which a file says no more.
 _TIFF_AXES = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "c", "S": "c", "T": "t"}
-#: TIFF 6.0, section 8, ResolutionUnit: how many micrometers an inch and a centimeter are.
-_MICROMETERS = {2: 25_400.0, 3: 10_000.0}
-#: Dots per inch of a screen, which programs write that know nothing of a size.
-_SCREENS = (72, 96)
+#: TIFF 6.0, section 8, ResolutionUnit.
+_UNITS = {2: "inch", 3: "centimeter"}
 #: PNG (third edition), section 11.2.1: channels of each colour type, as decoded.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -253,10 +252,11 @@ def _tiff_sizes(tiff: Any) -> tuple[dict[str, float], str]:
         if isinstance(said.get("spacing"), int | float) and said["spacing"]:
             sizes["z"] = abs(float(said["spacing"]))
         return sizes, unit
-    factor = _MICROMETERS.get(int(page.resolutionunit))
-    if factor is None or (int(page.resolutionunit) == 2 and per_unit[0] in _SCREENS):
+    unit = _UNITS.get(int(page.resolutionunit), "")
+    if not unit or is_default(sizes["x"], unit):
         return {}, ""
-    return {axis: size * factor for axis, size in sizes.items()}, "micrometer"
+    ratio = factor(unit, "micrometer")
+    return {axis: size * ratio for axis, size in sizes.items()}, "micrometer"
 
 
 def _ome_sizes(xml: Any) -> tuple[dict[str, float], str]:

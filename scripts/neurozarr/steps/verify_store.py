@@ -23,7 +23,7 @@ def verify_store(
     planned: Planned,
     *,
     levels: Sequence[Level],
-    header_receipt: Path,
+    header_receipt: Path | None,
     verify: Literal["quick", "full"],
     driver: str,
     threads: int,
@@ -42,7 +42,7 @@ def verify_store(
     levels
         For each level, finest first, its array file, its receipt and those of its blocks.
     header_receipt
-        The receipt of its NIfTI header, if it has one.
+        The receipt of its NIfTI header; None where it has none.
     verify
         "quick" looks at metadata, at the header's files, and at the size of every other; "full"
         reads all of them as well, compares the bytes with the receipts, the header with the array
@@ -68,7 +68,7 @@ def verify_store(
         for damage in verification.check_document(level[0], document) or receipts.check(*level)
     ]
     damages += verification.check_image(store, planned)
-    if planned.header_checksum is not None:
+    if header_receipt is not None:
         damages += verification.check_header(store, planned, header_receipt)
     if verify == "full":
         damages += _check_contents(store, levels, planned, damages, driver=driver, threads=threads)
