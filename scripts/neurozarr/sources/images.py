@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -117,13 +118,17 @@ def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
     """
     with _naming(file, "the voxels cannot be read; the file may be cut short or damaged"):
         if format_of(file) == "TIFF":
-            with _open_tiff(file) as tiff:
-                series = _tiff_series(file, tiff)
-                image = _tiff_header(file, series)
-                check(file, image, expected)
-                own = _along(image.axes, expected.axes, region)
-                voxels = _read_tiff(file, tiff, series, own)
-                return voxels.reshape([side.stop - side.start for side in region])
+            status = os.stat(file)
+            image, stored, offset = _tiff_place(file, status.st_size, status.st_mtime_ns)
+            check(file, image, expected)
+            own = _along(image.axes, expected.axes, region)
+            if offset is None:
+                with _open_tiff(file) as tiff:
+                    voxels = _read_tiff(file, tiff, _tiff_series(file, tiff), own)
+            else:
+                _check_size(file, offset + math.prod(image.shape) * stored.itemsize)
+                voxels = np.array(np.memmap(file, stored, "r", offset, image.shape)[own])
+            return voxels.reshape([side.stop - side.start for side in region])
         imagecodecs = library("imagecodecs", "tiff", file)
         with open(file, "rb") as stream:
             encoded = stream.read()
@@ -180,6 +185,19 @@ def _naming(file: str, wrong: str) -> Iterator[None]:
         raise SourceError(f"{file}: the file cannot be read: permission denied") from None
     except Exception as error:  # Every library has its own.
         raise SourceError(f"{file}: {wrong} ({error})") from error
+
+
+@lru_cache(maxsize=4096)
+def _tiff_place(file: str, size: int, modified: int) -> tuple[Image, np.dtype[Any], int | None]:
+    """The header of a TIFF of a size and a time; the dtype of its voxels in the file; and where
+    they start, in bytes, if they lie in one piece.
+
+    A slice is read a strip at a time, and reading its header takes longer than that.
+    """
+    with _open_tiff(file) as tiff:
+        series = _tiff_series(file, tiff)
+        dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
+        return _tiff_header(file, series), dtype, series.dataoffset
 
 
 def _open_tiff(file: str) -> Any:
@@ -275,12 +293,8 @@ def _ome_sizes(xml: Any) -> tuple[dict[str, float], str]:
 
 
 def _read_tiff(file: str, tiff: Any, series: Any, region: Region) -> np.ndarray:
-    dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
-    if series.dataoffset is not None:
-        _check_size(file, series.dataoffset + math.prod(series.shape) * dtype.itemsize)
-        stored = np.memmap(file, dtype, "r", series.dataoffset, tuple(series.shape))
-        return np.array(stored[region])
-    voxels = np.empty([side.stop - side.start for side in region], dtype.newbyteorder("="))
+    dtype = np.dtype(series.dtype).newbyteorder("=")
+    voxels = np.empty([side.stop - side.start for side in region], dtype)
     before = len(region) - len(series.keyframe.axes)
     shape = tuple(series.shape[:before])
     for index in np.ndindex(voxels.shape[:before]):
