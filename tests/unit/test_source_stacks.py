@@ -506,6 +506,8 @@ def test_jpeg2000_that_is_not_decoded_exactly_is_refused(tmp_path, encode):
         (["a1", "a2"], "b{z}.tif", "no file is named so, with numbers at its places"),
         (["a1", "a01", "a2"], "a{z}.tif", r"a1\.tif: it has the same place in the grid as .*/a01"),
         (["a1", "a01", "a2"], ".", r"a1\.tif: it has the same place in the stack as .*/a01"),
+        (["a1", "a2", "a4"], ".", r"slice 3 is missing between .*/a2\.tif and .*/a4\.tif; to conv"),
+        (["a10", "a05", "a20"], ".", r"slice 15 is missing between .*/a10\.tif and .*/a20\.tif"),
         (["0c0", "0c1", "1c0"], "{z}c{c}.tif", "no file has c = 1, z = 1; 1 of 4 are missing"),
         (["a1"], "b*.tif", "no file is named so"),
         (["a1"], "missing/a.png", "no file is named so|there is no such file"),
@@ -516,6 +518,15 @@ def test_slices_that_are_missing_or_there_twice_are_refused(tmp_path, names, pat
         tiff(tmp_path / f"{name}.tif", values((4, 5)))
     with pytest.raises(SourceError, match=message):
         opened(tmp_path / path)
+
+
+@pytest.mark.parametrize("names", [["a1", "a3", "a5"], ["a1_9", "a2_7"], ["a1", "b7", "b9"], ["a"]])
+def test_numbers_that_follow_each_other_by_any_step_or_are_not_those_of_slices(tmp_path, names):
+    for name in names:
+        tiff(tmp_path / f"{name}.tif", values((4, 5)))
+    assert opened(tmp_path).shape == (len(names), 4, 5)
+    tiff(tmp_path / "a9_9.tif", values((4, 5)))
+    assert opened(tmp_path / "*.tif").shape == (len(names) + 1, 4, 5)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "a", "a.tif.bak", "Thumbs.db"])

@@ -300,7 +300,33 @@ def _slices(path: str) -> list[str]:
                 "away"
             )
         places[place] = file
-    return sorted(found, key=lambda file: natural(os.path.splitext(file)[0]))
+    found.sort(key=lambda file: natural(os.path.splitext(file)[0]))
+    if os.path.isdir(path):
+        _check_gaps(path, found)
+    return found
+
+
+def _check_gaps(path: str, files: Sequence[str]) -> None:
+    """Raise a SourceError where slices that one number tells apart do not follow each other.
+
+    Their numbers may differ by any step, if it is always the same.
+    """
+    names = [natural(os.path.splitext(os.path.basename(file))[0]) for file in files]
+    if len({tuple(text for text, _ in name) for name in names}) > 1:
+        return
+    varying = [column for column in zip(*names, strict=True) if len(set(column)) > 1]
+    if len(varying) != 1:
+        return
+    numbers = [number for _, number in varying[0]]
+    step = min(b - a for a, b in itertools.pairwise(numbers))
+    for (number, after), (file, next_file) in zip(
+        itertools.pairwise(numbers), itertools.pairwise(files), strict=True
+    ):
+        if after - number != step:
+            raise SourceError(
+                f"{path}: slice {number + step} is missing between {file} and {next_file}; to "
+                "convert those that are there, name them by a glob"
+            )
 
 
 def _grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
