@@ -500,7 +500,7 @@ def test_what_is_no_image_is_an_error(tmp_path):
     with pytest.raises(SourceError, match="deflated, which is not supported"):
         open_source(get_testdata_file("image_dfl.dcm"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match="not a format that can be read"):
+    with pytest.raises(SourceError, match="a directory without slices, a DICOM series or a Zarr"):
         open_source(tmp_path / "empty")
 
 

@@ -438,7 +438,7 @@ def test_what_imaris_does_not_say_rightly_is_unknown(tmp_path, said, expected):
 
 def test_imaris_files_that_lack_something_are_refused(tmp_path):
     path = imaris(tmp_path / "a.ims", VOXELS)
-    with pytest.raises(SourceError, match="axes is 'zyx', but such a file says that itself"):
+    with pytest.raises(SourceError, match="axes is 'zyx', which is nothing that such a file needs"):
         open_source(path, axes="zyx")
     with h5py.File(path, "r+") as file:
         last = file["DataSet/ResolutionLevel 0/TimePoint 1/Channel 2"]

@@ -582,7 +582,7 @@ def test_an_axis_is_either_in_the_names_or_in_the_files(tmp_path):
         ("a{y}.tif", {"overlap": (0, 0, 1)}, r"no tiles lie along x: there is no {x} in the"),
         ("a{y}.tif", {"overlap": (0, 4, 0)}, "but a tile has 4 voxels along y: give less"),
         ("a{z}.tif", {"overlap": (1, 0, 0)}, "but a tile has 1 voxels along z: give less"),
-        (".", {"dataset": "a"}, "dataset is 'a', but such a file says that itself"),
+        (".", {"dataset": "a"}, "dataset is 'a', which is nothing that such a file needs"),
     ],
 )
 def test_what_is_told_must_fit_the_files(tmp_path, path, layout, message):

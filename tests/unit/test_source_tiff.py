@@ -618,7 +618,7 @@ def test_a_missing_library_is_an_error_that_names_the_extra(tmp_path, monkeypatc
 
 def test_what_a_tiff_says_itself_is_not_to_be_told(tmp_path):
     path = write(tmp_path / "a.tif", VOXELS)
-    with pytest.raises(SourceError, match="dtype is 'u1', but such a file says that itself"):
+    with pytest.raises(SourceError, match="dtype is 'u1', which is nothing that such a file needs"):
         open_source(path, dtype="u1")
 
 

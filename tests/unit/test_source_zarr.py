@@ -689,11 +689,13 @@ def test_what_is_no_store_is_refused(tmp_path):
         with pytest.raises(SourceError, match=rf"{name}\.zarr: neither Zarr nor N5: none of zarr"):
             open_source(tmp_path / f"{name}.zarr")
     (tmp_path / "d").mkdir()
-    with pytest.raises(SourceError, match="not a format that can be read"):
+    with pytest.raises(SourceError, match="a directory without slices, a DICOM series or a Zarr"):
         open_source(tmp_path / "d")
     with pytest.raises(SourceError, match=r"the address of a store has neither \? nor #"):
         open_source("https://127.0.0.1/a.zarr?key=1")
-    with pytest.raises(SourceError, match="shape is '1,2', but such a file says that itself"):
+    with pytest.raises(
+        SourceError, match="shape is '1,2', which is nothing that such a file needs"
+    ):
         open_source(save(tmp_path / "e"), shape="1,2")
 
 

@@ -288,3 +288,11 @@ def test_volumes_that_cannot_be_converted_are_refused(tmp_path, mri):
 )
 def test_a_sample_is_named_after_its_file(name, expected):
     assert stem(name) == expected
+
+
+def test_a_directory_of_nothing_that_is_known_and_columns_of_other_families_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="a directory without slices, a DICOM series or a Zarr"):
+        open_source(tmp_path)
+    path = save(tmp_path / "a.nii", np.zeros((3, 4, 5), "u1"))
+    with pytest.raises(SourceError, match=r"a\.nii: dataset is 'q', which is nothing that such a"):
+        open_source(path, dataset="q")

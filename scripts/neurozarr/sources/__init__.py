@@ -6,6 +6,7 @@ A family of formats is a module with a type of `Source`, and a line in ``FAMILIE
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -82,6 +83,10 @@ def open_source(
     """
     path = str(path)
     family = next((family for family in FAMILIES if family.matches(path)), None)
+    if family is None and os.path.isdir(path):
+        raise SourceError(
+            f"{path}: a directory without slices, a DICOM series or a Zarr store in it"
+        )
     if family is None:
         raise SourceError(
             f"{path}: not a format that can be read; known file names end in {', '.join(SUFFIXES)}"
@@ -90,7 +95,8 @@ def open_source(
     for name, value in said.given.items():
         if name not in family.takes:
             raise SourceError(
-                f"{path}: {name} is {value!r}, but such a file says that itself; leave it empty"
+                f"{path}: {name} is {value!r}, which is nothing that such a file needs; leave it "
+                "empty"
             )
     source = family.open(path, said)
     try:
