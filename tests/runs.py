@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def job_processes(session: int) -> list[int]:
             its_session = int((path / "stat").read_text().rpartition(")")[2].split()[3])
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if its_session == session and b".snakemake/scripts/" in command.split(b"\0", 2)[1]:
+        if its_session == session and b".snakemake/scripts/" in b"".join(command.split(b"\0")[1:2]):
             found.append(int(path.name))
     return found
 
@@ -117,14 +117,18 @@ class Workflow:
     def kill_when(self, condition: Callable[[], bool], victim: str = "all") -> None:
         """Start it, kill it as soon as a condition holds, and take its locks away.
 
-        Killed are "all" its processes, "snakemake" alone, or the "job" that runs then or next.
+        Killed are "all" its processes, "snakemake" alone, or the "job" that runs then or next, if
+        one does.
         """
         with self.started() as process:
             wait_until(condition, process)
             if victim == "job":
-                wait_until(lambda: bool(job_processes(process.pid)), process)
-                for job in job_processes(process.pid):
-                    os.kill(job, signal.SIGKILL)
+                jobs: list[int] = []
+                while not jobs and process.poll() is None:
+                    jobs = job_processes(process.pid)
+                for job in jobs:
+                    with suppress(ProcessLookupError):
+                        os.kill(job, signal.SIGKILL)
                 process.communicate()
             elif victim == "snakemake":
                 process.kill()
