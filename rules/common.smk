@@ -1,5 +1,6 @@
 # What the rules share: samples, the names of files, and input functions.
 
+import logging
 import os
 import shlex
 import sys
@@ -11,10 +12,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
-from neurozarr import claims, headers, plan
+from neurozarr import claims, ownership, plan, planning
 from neurozarr.documents import FILES, GROUP_FILES
 from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.samples import read_run
+
+logger = logging.getLogger("neurozarr")
 
 try:
     RUN, SAMPLES = read_run(config, f"{workflow.basedir}/config/schemas")
@@ -46,7 +49,7 @@ onstart:
 
 
 STORE = normpath(f"{RUN.output}/{{sample}}{RUN.suffix}")
-STATE = normpath(f"{RUN.output}/.state/{{sample}}")
+STATE = normpath(f"{RUN.output}/.state/{{sample}}{RUN.suffix}")
 
 CLAIM = f"{STATE}/run.json"
 STAGING = f"{STATE}/header"
@@ -59,6 +62,7 @@ EXPORT = normpath(f"{RUN.output}/nifti/{{sample}}_level-{{level}}.nii.gz")
 HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
 
 
+OME_RECEIPT = f"{STATE}/ome.json"
 HEADER_RECEIPT = f"{STATE}/header.json"
 VERIFIED = f"{STATE}/verify.json"
 REPORT = normpath(f"{RUN.output}/verify/{{sample}}.json")
@@ -92,10 +96,10 @@ def planned(name):
         Path(expand(pattern, sample=name)[0]) for pattern in (STORE, STATE, CLAIM)
     )
     try:
-        claims.check_ours(store, state)
         SAMPLES[name].check()
         if workflow.is_main_process:
             SAMPLES[name].source.check()
+            check_outputs(SAMPLES[name], store, state)
     except NeurozarrError as error:
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
@@ -108,6 +112,25 @@ def planned(name):
     return SAMPLES[name]
 
 
+def check_outputs(sample, store, state):
+    """Refuse to touch what is not ours, and have done again what was made from something else."""
+    planning.check_apart(sample.read_paths, RUN.written(SAMPLES))
+    planning.check_same_image(sample, state, store, overwrite=RUN.overwrite)
+    ownership.check(store, state)
+    again = planning.stale(
+        sample,
+        state,
+        store,
+        driver=sample.zarr.driver,
+        verify=RUN.verify,
+        header=RUN.nii,
+    )
+    for file, reason in again.items():
+        logger.info("sample %s: %s is made again: %s", sample.name, file, reason)
+    # What Snakemake remembers depends on the working directory, and on the times of files.
+    workflow.dag.forcefiles.update(map(str, again))
+
+
 def sample(wildcards):
     return planned(wildcards.sample)
 
@@ -116,16 +139,14 @@ def names(files):
     return [str(file) for file in files]
 
 
-def source_of_block(wildcards):
-    """The files that a block of level 0 is read from."""
-    region = sample(wildcards).levels[0].region(int(wildcards.block))
-    return names(sample(wildcards).source.files_of(region))
+def recipe(wildcards):
+    """What a level is made from, for its receipt."""
+    return planning.recipe_of(sample(wildcards), int(wildcards.level))
 
 
-def header_template(wildcards):
-    """The file that the NIfTI header is taken from, if it is not the source."""
-    template = sample(wildcards).header_options["template"]
-    return [str(headers.template_file(template))] if template else []
+def source_of_level(wildcards):
+    """The files that a level is read from: of level 0, those of the source."""
+    return names(sample(wildcards).source.files) if wildcards.level == "0" else []
 
 
 def level(wildcards):
@@ -224,7 +245,7 @@ def all_exports(wildcards):
 
 
 def all_images(wildcards):
-    return expand(HEADER if RUN.nii else GROUP, sample=SAMPLES)
+    return expand(GROUP + (HEADER if RUN.nii else []), sample=SAMPLES)
 
 
 def all_arrays(wildcards):

@@ -1,8 +1,5 @@
 rule create_array:
     input:
-        source=lambda wildcards: (
-            names(sample(wildcards).source.files) if wildcards.level == "0" else []
-        ),
         base=lambda wildcards: (
             []
             if wildcards.level == "0"
@@ -24,6 +21,8 @@ rule create_array:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
         document=lambda wildcards: level(wildcards).document,
-        mode=lambda wildcards: wildcards.level != "0" and sample(wildcards).mode,
+        recipe=recipe,
+        source=source_of_level,
+        state=STATE,
     script:
         "../scripts/create_array.py"

@@ -1,11 +1,10 @@
 rule nifti_header:
     input:
-        source=lambda wildcards: names(sample(wildcards).source.header_files),
-        template=header_template,
         array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
-        group=GROUP,
+        ome_receipt=OME_RECEIPT,
     output:
-        HEADER,
+        GROUP,
+        header=HEADER,
         receipt=HEADER_RECEIPT,
     log:
         "logs/{sample}/nifti_header.log",
@@ -23,6 +22,7 @@ rule nifti_header:
         overrides=lambda wildcards: sample(wildcards).overrides,
         options=lambda wildcards: sample(wildcards).header_options,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
+        state=STATE,
         staging=STAGING,
     script:
         "../scripts/nifti_header.py"

@@ -4,7 +4,8 @@ rule ome_metadata:
         array_receipts=each_level(ARRAY_RECEIPT),
         block_receipts=each_block,
     output:
-        GROUP,
+        [] if RUN.nii else GROUP,
+        receipt=OME_RECEIPT,
     log:
         "logs/{sample}/ome_metadata.log",
     benchmark:
@@ -20,6 +21,8 @@ rule ome_metadata:
         blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         attributes=lambda wildcards: sample(wildcards).attributes,
         channels=lambda wildcards: sample(wildcards).channels,
+        publish=not RUN.nii,
+        state=STATE,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/ome_metadata.py"

@@ -4,6 +4,7 @@ rule verify_store:
         array_receipts=each_level(ARRAY_RECEIPT),
         block_receipts=each_block,
         group=GROUP,
+        ome_receipt=OME_RECEIPT,
         header=HEADER if RUN.nii else [],
         header_receipt=HEADER_RECEIPT if RUN.nii else [],
     output:

@@ -1,6 +1,5 @@
 rule write_base:
     input:
-        source=source_of_block,
         array=expand(ARRAY, level=0, allow_missing=True),
         array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
     output:
@@ -23,6 +22,7 @@ rule write_base:
         layout=lambda wildcards: sample(wildcards).layout,
         slab=slab,
         region=lambda wildcards: region(wildcards, 0),
+        state=STATE,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/write_base.py"

@@ -7,6 +7,8 @@ with logged(snakemake.log[0]):
     create_array(
         Path(snakemake.output.array).parent,
         snakemake.params.document,
+        state=Path(snakemake.params.state),
         receipt=Path(snakemake.output.receipt),
-        source=[Path(file) for file in snakemake.input.source],
+        recipe=snakemake.params.recipe,
+        source=[Path(file) for file in snakemake.params.source],
     )

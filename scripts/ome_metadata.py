@@ -2,14 +2,15 @@ from itertools import islice
 from pathlib import Path
 
 from neurozarr.joblog import logged
-from neurozarr.steps.ome_metadata import publish_image
+from neurozarr.steps.ome_metadata import make_metadata
 
 block_receipts = (Path(receipt) for receipt in snakemake.input.block_receipts)
 
 with logged(snakemake.log[0]):
-    publish_image(
-        Path(snakemake.output[0]).parent,
+    make_metadata(
+        Path(snakemake.input.arrays[0]).parent.parent,
         snakemake.params.attributes,
+        state=Path(snakemake.params.state),
         levels=[
             (Path(array), Path(receipt), list(islice(block_receipts, blocks)))
             for array, receipt, blocks in zip(
@@ -21,4 +22,6 @@ with logged(snakemake.log[0]):
         ],
         channels=snakemake.params.channels,
         driver=snakemake.params.driver,
+        receipt=Path(snakemake.output.receipt),
+        publish=snakemake.params.publish,
     )

@@ -12,6 +12,7 @@ with logged(snakemake.log[0]):
         mode=snakemake.params.mode,
         driver=snakemake.params.driver,
         threads=snakemake.threads,
+        state=Path(snakemake.params.state),
         array_receipt=Path(snakemake.input.array_receipt),
         receipt=Path(snakemake.output.receipt),
     )

@@ -12,6 +12,7 @@ with logged(snakemake.log[0]):
         slab=snakemake.params.slab,
         driver=snakemake.params.driver,
         threads=snakemake.threads,
+        state=Path(snakemake.params.state),
         array_receipt=Path(snakemake.input.array_receipt[0]),
         receipt=Path(snakemake.output.receipt[0]),
     )

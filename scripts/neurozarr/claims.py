@@ -97,20 +97,3 @@ def read(file: Path) -> Run | None:
         return Run(**read_json(file)) if file.stat().st_size else None
     except FileNotFoundError:
         return None
-
-
-def check_ours(store: Path, state: Path) -> None:
-    """Raise a ClaimError where a store is there that no run has claimed: it is not ours to change.
-
-    Parameters
-    ----------
-    store
-        Directory of the store.
-    state
-        Directory of the claim and the receipts.
-    """
-    if store.exists() and not state.exists() and (not store.is_dir() or any(store.iterdir())):
-        raise ClaimError(
-            f"{store} is there, and nothing in {state.parent} says that it was made by this "
-            "workflow: move it away, or choose another output"
-        )

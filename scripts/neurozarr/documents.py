@@ -6,9 +6,12 @@ This module, and `neurozarr.chunks`, import nothing large: a job without voxels 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
@@ -24,6 +27,24 @@ HEADER = "nifti"
 def read_json(path: str | os.PathLike[str]) -> Document:
     """Read a JSON document."""
     return json.loads(Path(path).read_text())
+
+
+def read_record(path: str | os.PathLike[str]) -> Document | None:
+    """Read a JSON document that may be missing, or damaged: None then.
+
+    Of a damaged one the log says so.
+    """
+    try:
+        document: Any = read_json(path)
+        if isinstance(document, dict):
+            return document
+        reason = "no JSON object"
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    logger.warning("%s is damaged (%s): it counts as missing", path, reason)
+    return None
 
 
 def write_json(path: str | os.PathLike[str], document: Document) -> None:

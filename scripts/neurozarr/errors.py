@@ -29,3 +29,7 @@ class DamageError(NeurozarrError, RuntimeError):
 
 class ClaimError(NeurozarrError, RuntimeError):
     """Another run works on the same sample."""
+
+
+class OwnershipError(NeurozarrError, RuntimeError):
+    """What would be overwritten or deleted is not this workflow's."""

@@ -14,12 +14,12 @@ import xxhash
 
 from neurozarr.errors import SourceError
 
-#: Files up to this size, in bytes, are known by their content, larger ones by the time when they
-#: were modified: as Snakemake decides whether a file is new.
-SMALL = 1_000_000
+#: Size of a file, in bytes, up to which a checksum of its content tells whether it is the same when
+#: the time of its modification is another; a larger file then counts as another one.
+SMALL = 2**26
 
-#: Name and size in bytes of a file, and the checksum of its content or the time, in ns, when it was
-#: modified.
+#: Name and size in bytes of a file, the time, in ns, when it was modified, and the checksum of its
+#: content if it is small.
 Fingerprint = dict[str, Any]
 
 _SINCE = (
@@ -39,6 +39,19 @@ def fingerprints(files: Sequence[Path]) -> list[Fingerprint]:
     return [_fingerprint(file) for file in files]
 
 
+def are_same(known: Sequence[Fingerprint], files: Sequence[Path]) -> bool:
+    """Whether files, wherever they are, are those whose fingerprints are known.
+
+    Their content is read only where their times are other ones.
+
+    Raises
+    ------
+    SourceError
+        A file is not there, or cannot be read.
+    """
+    return len(known) == len(files) and all(map(_is_same, known, files))
+
+
 def check(known: Sequence[Fingerprint], files: Sequence[Path], of: Sequence[Path]) -> None:
     """Raise a SourceError where files are not those whose fingerprints are known.
 
@@ -54,21 +67,38 @@ def check(known: Sequence[Fingerprint], files: Sequence[Path], of: Sequence[Path
     if len(files) != len(known):
         raise SourceError(f"{files[0]} was one of {len(known)} files, not {len(files)}, {_SINCE}")
     then = dict(zip(files, known, strict=True))
-    for file, now in zip(of, fingerprints(of), strict=True):
-        if then[file]["file"] == now["file"] and then[file]["size"] != now["size"]:
-            raise SourceError(
-                f"{file} had {then[file]['size']} bytes, and has {now['size']}, {_SINCE}"
-            )
-        if then[file] != now:
+    for file in of:
+        size = _status(file)["size"]
+        if then[file]["file"] == file.name and then[file]["size"] != size:
+            raise SourceError(f"{file} had {then[file]['size']} bytes, and has {size}, {_SINCE}")
+        if not _is_same(then[file], file):
             raise SourceError(f"{file} was changed {_SINCE}")
 
 
+def _is_same(known: Fingerprint, file: Path) -> bool:
+    now = _status(file)
+    if any(known.get(name) != now[name] for name in ("file", "size")):
+        return False
+    if known.get("modified") == now["modified"]:
+        return True
+    return known.get("checksum") is not None and known["checksum"] == _checksum(file)
+
+
 def _fingerprint(file: Path) -> Fingerprint:
+    status = _status(file)
+    return status | {"checksum": _checksum(file) if status["size"] <= SMALL else None}
+
+
+def _status(file: Path) -> Fingerprint:
     try:
         status = file.stat()
-        known = {"file": file.name, "size": status.st_size}
-        if status.st_size > SMALL:
-            return known | {"modified": status.st_mtime_ns}
-        return known | {"checksum": xxhash.xxh3_64_intdigest(file.read_bytes())}
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read ({error.strerror})") from None
+    return {"file": file.name, "size": status.st_size, "modified": status.st_mtime_ns}
+
+
+def _checksum(file: Path) -> int:
+    try:
+        return xxhash.xxh3_64_intdigest(file.read_bytes())
     except OSError as error:
         raise SourceError(f"{file} cannot be read ({error.strerror})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -184,6 +185,22 @@ def channels(
         label | {"color": color, "active": True}
         for label, color in zip(labels, chosen, strict=True)
     ]
+
+
+def with_version(attributes: Document, versions: Sequence[str]) -> Document:
+    """Attributes of an image with the versions of this package that made its levels.
+
+    Parameters
+    ----------
+    attributes
+        What `attributes` returned, with ``metadata``.
+    versions
+        Of each level, finest first.
+    """
+    changed = copy.deepcopy(attributes)
+    (multiscale,) = changed.get("ome", changed)["multiscales"]
+    multiscale["metadata"]["version"] = ", ".join(dict.fromkeys(versions))
+    return changed
 
 
 def with_windows(

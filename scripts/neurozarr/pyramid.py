@@ -20,6 +20,10 @@ Kernel = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 #: The name of a kernel, or a function that reduces the axes it is given: ``f(array, axis=tuple)``.
 Mode = str | Callable[..., Any]
 
+#: For each kernel, a number that changes when, and only when, it gives other voxels than before:
+#: what was made by an older one is made again.
+KERNEL_VERSIONS = {"mean": 1, "median": 1, "mode": 1, "stride": 1}
+
 #: Planes of the first spatial axis that a kernel gets at a time.
 SLAB = 16
 

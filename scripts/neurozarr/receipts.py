@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from neurozarr import __version__
 from neurozarr.chunks import Region, chunk_index, chunk_keys, file_grid
-from neurozarr.documents import FILES, Document, read_json, write_json
+from neurozarr.documents import Document, read_json, write_json
 from neurozarr.errors import ReceiptError
 
 if TYPE_CHECKING:
@@ -72,9 +72,25 @@ def refuse(what: str, damages: Sequence[Damage]) -> None:
         raise ReceiptError(f"{what}: {found}{more}. Run again with --forcerun {redo}")
 
 
-def write_array_receipt(receipt: Path, source: Sequence[Fingerprint]) -> None:
-    """Say that an array was created, empty, and what the source is, of level 0."""
-    write_json(receipt, {"nonce": uuid.uuid4().hex, "source": source})
+def write_array_receipt(
+    receipt: Path, document: Document, source: Sequence[Fingerprint], recipe: dict[str, Any]
+) -> None:
+    """Say that an array was created, empty, and what it is made from.
+
+    Parameters
+    ----------
+    receipt
+        The file to write.
+    document
+        Metadata of the array.
+    source
+        Fingerprints of the source's files, of level 0.
+    recipe
+        What else decides about its voxels.
+    """
+    nonce = uuid.uuid4().hex
+    made = {"nonce": nonce, "version": __version__, "document": document}
+    write_json(receipt, made | {"source": source, "recipe": recipe})
 
 
 def write_block_receipt(
@@ -84,6 +100,7 @@ def write_block_receipt(
     summary: Summary,
     *,
     nonce: str,
+    driver: str,
     seconds: float,
     threads: int,
 ) -> None:
@@ -99,6 +116,8 @@ def write_block_receipt(
         Which voxels were written, and what is known of them.
     nonce
         Of the array, as its receipt had it before the first voxel was written.
+    driver
+        Library that wrote the voxels.
     seconds
         How long it took: for the log. The receipt of the same voxels is the same.
     threads
@@ -112,6 +131,7 @@ def write_block_receipt(
         receipt,
         {
             "nonce": nonce,
+            "driver": driver,
             "region": [[side.start, side.stop] for side in region],
             "files": len(files),
             "bytes": sum(sizes),
@@ -235,14 +255,3 @@ def delete_block(array_file: Path, region: Region) -> None:
     """
     for key in chunk_keys(read_json(array_file), region):
         (array_file.parent / key).unlink(missing_ok=True)
-
-
-def delete_litter(array_file: Path) -> None:
-    """Delete the files in an array that are no part of it, which killed jobs may have left."""
-    array, document = array_file.parent, read_json(array_file)
-    for folder, _, names in os.walk(array):
-        for name in names:
-            path = Path(folder, name)
-            key = path.relative_to(array).as_posix()
-            if key not in FILES[document["zarr_format"]] and chunk_index(document, key) is None:
-                path.unlink()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import csv
 import glob
+import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
-from neurozarr import __version__, anatomy, export, headers, ome, plan, pyramid
+from neurozarr import anatomy, export, headers, ome, plan, pyramid, voxels
 from neurozarr.config import ZarrConfig
 from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
 from neurozarr.options import Schema, suggest
 from neurozarr.sources import Source, open_source, stem
 from neurozarr.sources.paths import PLACE, find, is_address, natural
+from neurozarr.sources.zarr_store import ZarrSource
 
 #: Endings, in lower case, of files of voxels, and of their headers, which stand for both.
 _PAIRS = {
@@ -64,11 +66,18 @@ class Run:
     zarr_version: Literal[2, 3]
     nii: bool
     verify: Literal["none", "quick", "full"]
+    overwrite: bool
 
     @property
     def suffix(self) -> str:
         """Ending of a store's name."""
         return ".nii.zarr" if self.nii else ".ome.zarr"
+
+    def written(self, samples: Iterable[str]) -> list[Path]:
+        """All that a run may write and delete below its output: stores, receipts, exports."""
+        output = Path(self.output)
+        stores = [output / f"{name}{self.suffix}" for name in samples]
+        return [*stores, output / ".state", output / "nifti"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +203,27 @@ class Sample:
             raise ConfigError(str(error)) from None
         return levels
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What decides about the voxels of level 0, beside the source's files and the document."""
+        address = is_address(self.path)
+        path = self.path if address else os.path.realpath(self.path)
+        return {
+            "path": path,
+            "layout": json.loads(json.dumps(self.layout)),
+            "kernel": voxels.COPY_VERSION,
+        }
+
+    @property
+    def read_paths(self) -> list[Path]:
+        """The files and directories that a run reads for this sample."""
+        found = list(self.source.files)
+        if isinstance(self.source, ZarrSource) and not is_address(self.path):
+            found.append(Path(self.path))
+        if self.options["nifti"]["header"]:
+            found.append(Path(self.options["nifti"]["header"]))
+        return found
+
     def check(self) -> None:
         """Raise a SourceError or a ConfigError for what is wrong with the file or its options."""
         _ = self.levels, self.attributes, self.channels
@@ -265,7 +295,6 @@ class Sample:
             multiscales_type=self.mode,
             metadata={
                 "method": "neurozarr.pyramid.downsample",
-                "version": __version__,
                 "kwargs": {"mode": self.mode, "no_pyramid_axis": self.zarr.no_pyramid_axis},
             },
             orientation=anatomy.directions(self.header),
@@ -378,6 +407,7 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
         zarr_version=options["zarr"]["zarr_version"],
         nii=options["nifti"]["nii"],
         verify=options["verify"],
+        overwrite=options["overwrite"],
     )
     return run, samples
 

@@ -84,7 +84,9 @@ def _image_problem(store: Path, planned: Planned) -> str | None:
     attributes: Document = found[names[-1]]["attributes"] if len(names) == 1 else found[".zattrs"]
     channels = attributes.get("ome", attributes).get("omero", {}).get("channels", [])
     windows = [tuple(channel["window"].values()) for channel in channels]
-    expected = ome.with_windows(planned.attributes, planned.channels, windows)
+    made_by = attributes.get("ome", attributes)["multiscales"][0]["metadata"]["version"]
+    expected = ome.with_version(planned.attributes, [made_by])
+    expected = ome.with_windows(expected, planned.channels, windows)
     if found != group_documents(planned.zarr_version, expected):
         return "the metadata are not those that were planned"
     image = attributes.get("ome", attributes)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from neurozarr.abc import ZarrArray
     from neurozarr.sources import Source
 
+#: A number that changes when, and only when, level 0 of a source gets other voxels than before.
+COPY_VERSION = 1
+
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -7,11 +7,12 @@ import nibabel
 import numpy as np
 from hypothesis import strategies as st
 
+from neurozarr import planning
 from neurozarr.samples import read_run
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.export_nifti import export_nifti
 from neurozarr.steps.nifti_header import publish_header
-from neurozarr.steps.ome_metadata import publish_image
+from neurozarr.steps.ome_metadata import make_metadata
 from neurozarr.steps.pyramid_level import write_level
 from neurozarr.steps.write_base import write_base
 
@@ -30,8 +31,16 @@ def convert(source, directory, config=None):
     for number, level in enumerate(sample.levels):
         array, state = store / str(number) / file, directory / ".state" / str(number)
         files = [] if number else sample.source.files
-        create_array(array.parent, level.document, receipt=state / "array.json", source=files)
+        create_array(
+            array.parent,
+            level.document,
+            state=state.parent,
+            receipt=state / "array.json",
+            recipe=planning.recipe_of(sample, number),
+            source=files,
+        )
         options = {"driver": DRIVER, "threads": 1, "region": level.region(0)}
+        options |= {"state": state.parent}
         options |= {"array_receipt": state / "array.json", "receipt": state / "block.json"}
         if number:
             parent_file, _, parent_blocks = levels[-1]
@@ -42,13 +51,24 @@ def convert(source, directory, config=None):
                 sample.path, array, layout=sample.layout, slab=sample.levels[0].slab, **options
             )
         levels.append((array, state / "array.json", [state / "block.json"]))
-    channels = sample.channels
-    publish_image(store, sample.attributes, levels=levels, channels=channels, driver=DRIVER)
+    state = directory / ".state"
+    make_metadata(
+        store,
+        sample.attributes,
+        state=state,
+        levels=levels,
+        channels=sample.channels,
+        driver=DRIVER,
+        receipt=state / "ome.json",
+        publish=not run.nii,
+    )
     if run.nii:
         publish_header(
             sample.path,
             store,
+            state=state,
             array_receipt=levels[0][1],
+            ome_receipt=state / "ome.json",
             overrides=sample.overrides,
             options=sample.header_options,
             driver=DRIVER,

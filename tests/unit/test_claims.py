@@ -60,15 +60,3 @@ def test_a_job_without_a_run_is_not_refused(file, tmp_path, monkeypatch):
     start(file, run(tmp_path))
     monkeypatch.delenv(claims.VARIABLE)
     claims.check(file)
-
-
-def test_a_store_that_nobody_claimed_is_not_ours(tmp_path):
-    store, state = tmp_path / "a.nii.zarr", tmp_path / ".state/a"
-    claims.check_ours(store, state)
-    store.mkdir()
-    claims.check_ours(store, state)
-    (store / "precious").touch()
-    with pytest.raises(ClaimError, match="move it away, or choose another output"):
-        claims.check_ours(store, state)
-    state.mkdir(parents=True)
-    claims.check_ours(store, state)

@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
+from neurozarr import ownership, planning
 from neurozarr.errors import ReceiptError
 from neurozarr.samples import read_run
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.nifti_header import publish_header
-from neurozarr.steps.ome_metadata import publish_image
+from neurozarr.steps.ome_metadata import make_metadata
 from neurozarr.steps.pyramid_level import write_level
 from neurozarr.steps.write_base import write_base
 
@@ -34,11 +35,19 @@ class Steps:
     def create(self, level):
         document = self.sample.levels[level].document
         files = [] if level else self.sample.source.files
-        create_array(self.array(level), document, receipt=self.receipts(level)[0], source=files)
+        create_array(
+            self.array(level),
+            document,
+            state=self.state,
+            receipt=self.receipts(level)[0],
+            recipe=planning.recipe_of(self.sample, level),
+            source=files,
+        )
 
     def write(self, level):
         array_receipt, receipt = self.receipts(level)
         options = {"driver": DRIVER, "threads": 2}
+        options["state"] = self.state
         options |= {"array_receipt": array_receipt, "receipt": receipt}
         options["region"] = self.sample.levels[level].region(0)
         files = [self.array(number) / "zarr.json" for number in range(3)]
@@ -53,17 +62,22 @@ class Steps:
             (self.array(level) / "zarr.json", self.receipts(level)[0], self.receipts(level)[1:])
             for level in range(len(self.sample.levels))
         ]
-        publish_image(
+        make_metadata(
             self.store,
             self.sample.attributes,
+            state=self.state,
             levels=levels,
             channels=self.sample.channels,
             driver=DRIVER,
+            receipt=self.state / "ome.json",
+            publish=False,
         )
         publish_header(
             self.sample.path,
             self.store,
+            state=self.state,
             array_receipt=self.receipts(0)[0],
+            ome_receipt=self.state / "ome.json",
             overrides=self.sample.overrides,
             options=self.sample.header_options,
             driver=DRIVER,
@@ -130,7 +144,8 @@ def test_voxels_of_an_older_array_are_not_taken_for_those_of_the_present_one(ste
 
 
 def test_publishing_leaves_nothing_of_an_interrupted_write(steps):
-    for name in ("c/0/0/0.123.partial", "c/0/0/0.__lock", "zarr.json.tmp", "c/0/0/3", "c/9/0/0"):
+    partial = f"c/0/0/0.{'0a' * 16}.partial"
+    for name in (partial, "c/0/0/0.__lock", "zarr.json.tmp", "zarr.json.0a1b.tmp"):
         path = steps.array(0) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half a chunk")
@@ -148,7 +163,9 @@ def test_many_missing_files_are_counted(steps):
 
 def test_publishing_deletes_levels_that_are_no_part_of_the_image(steps):
     shutil.copytree(steps.array(2), steps.array(3))
+    ownership.record(steps.state, "3", [steps.sample.levels[2].document])
     steps.publish()
+    assert not (steps.state / "3").exists()
     assert {path.name for path in steps.store.iterdir()} == {"0", "1", "2", "nifti", "zarr.json"}
 
 

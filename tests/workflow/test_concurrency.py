@@ -68,6 +68,7 @@ def test_a_store_that_is_not_ours_is_not_touched(workflow):
     precious.write_text("not to be lost")
     run = workflow(check=False)
     assert run.code == 1
-    message = "neurozarr: sample anatomical: results/anatomical.nii.zarr is there, and nothing in "
+    message = "neurozarr: sample anatomical: results/anatomical.nii.zarr is left as it is: "
+    message += "results/anatomical.nii.zarr/0/notes.txt was not written by this workflow"
     assert run.output.strip().splitlines()[-1].startswith(message)
     assert precious.read_text() == "not to be lost"

@@ -104,7 +104,7 @@ def test_a_source_that_changes_between_blocks_is_not_converted_half_and_half(
     kept = shutil.copy2(source, workflow.directory / "kept")
     workflow.config["resources"] = {"block_mb": 0.02}
     with workflow.started() as process:
-        wait_until((workflow.state / "anatomical/0/block-0.json").exists, process)
+        wait_until((workflow.state / "anatomical.nii.zarr/0/block-0.json").exists, process)
         change(source, workflow)
         output = process.communicate()[0]
     assert process.returncode == 1

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 #: What a run leaves one after the other, and is killed at.
-MOMENTS = ["0/zarr.json", "0/c", "1/c", "2/c", "zarr.json", "nifti"]
+MOMENTS = ["0/zarr.json", "0/c", "1/c", "2/c", "nifti", "zarr.json"]
 
 
 @pytest.mark.parametrize("victim", ["job", "snakemake", "all"])
@@ -22,7 +22,7 @@ def test_a_conversion_that_is_killed_again_and_again_is_finished_by_the_last_run
 @pytest.mark.parametrize("deleted", [".", "1"])
 def test_a_rebuild_that_is_killed_after_its_first_job_is_finished_by_the_next(converted, deleted):
     whole = converted.tree()
-    first = converted.state / f"anatomical/{deleted.replace('.', '0')}/array.json"
+    first = converted.state / f"anatomical.nii.zarr/{deleted.replace('.', '0')}/array.json"
     nonce = first.read_bytes()
     shutil.rmtree(converted.store() / deleted)
 
@@ -42,7 +42,7 @@ def test_of_a_conversion_in_blocks_only_those_that_were_not_done_are_done_again(
     workflow, moment, fresh
 ):
     workflow.config["resources"] = {"block_mb": 0.06}
-    receipts = workflow.state / "anatomical"
+    receipts = workflow.state / "anatomical.nii.zarr"
     workflow.kill_when((receipts / moment).exists)
     done = {path: path.read_bytes() for path in receipts.glob("*/block-*.json")}
     assert done

@@ -43,7 +43,7 @@ def test_a_deleted_block_of_a_level_is_written_again_alone(workflow, convert_onc
     workflow.config["resources"] = {"block_mb": 0.02}
     convert_once(workflow.config, workflow.directory / "anatomical.nii").copy_to(workflow.directory)
     whole = workflow.tree()
-    (workflow.directory / "results/.state/anatomical/1/block-0.json").unlink()
+    (workflow.directory / "results/.state/anatomical.nii.zarr/1/block-0.json").unlink()
     shutil.rmtree(workflow.store() / "nifti")
     run = workflow()
     assert "create_array/1" not in run.jobs

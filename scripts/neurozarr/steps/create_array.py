@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from neurozarr import receipts
+from neurozarr import ownership, receipts
 from neurozarr.documents import FILES, Document, write_json
 from neurozarr.fingerprints import fingerprints
-from neurozarr.publishing import unpublish
 
 logger = logging.getLogger(__name__)
 
 
 def create_array(
-    array: Path, document: Document, *, receipt: Path, source: Sequence[Path] = ()
+    array: Path,
+    document: Document,
+    *,
+    state: Path,
+    receipt: Path,
+    recipe: dict[str, Any],
+    source: Sequence[Path] = (),
 ) -> None:
     """Create one level, empty, after unpublishing the image and deleting what the level held.
 
@@ -26,8 +31,12 @@ def create_array(
         Directory of the level, in the store.
     document
         Its Zarr metadata.
+    state
+        Directory of the receipts of the store.
     receipt
         File to write last.
+    recipe
+        What the array is made from, beside its document and the source, for the receipt.
     source
         Files that level 0 will be copied from: the receipt says what they are now.
 
@@ -35,11 +44,14 @@ def create_array(
     ------
     SourceError
         One of them cannot be read; nothing is changed.
+    OwnershipError
+        A file that would be deleted is not this workflow's; nothing is changed.
     """
     known = fingerprints(source)
-    unpublish(array.parent)
-    if array.exists():
-        shutil.rmtree(array)
+    store, level = array.parent, array.name
+    ownership.unpublish(store, state)
+    ownership.remove(store, state, level)
+    ownership.record(state, level, [document], only=True)
     write_json(array / FILES[document["zarr_format"]][0], document)
-    receipts.write_array_receipt(receipt, known)
+    receipts.write_array_receipt(receipt, document, known, recipe)
     logger.info("%s: created, shape %s", array, document["shape"])

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xxhash
 
-from neurozarr import fingerprints, headers, receipts
-from neurozarr.documents import HEADER, read_json
+from neurozarr import fingerprints, headers, ownership, receipts
+from neurozarr.documents import FILES, HEADER, read_json
 from neurozarr.drivers import open_group
 from neurozarr.errors import StoreError
 from neurozarr.rereading import header_problem
 from neurozarr.sources import open_source
+from neurozarr.steps.ome_metadata import publish_documents
 
 logger = logging.getLogger(__name__)
 
@@ -23,14 +24,16 @@ def publish_header(
     source: str,
     store: Path,
     *,
+    state: Path,
     array_receipt: Path,
+    ome_receipt: Path,
     overrides: dict[str, Any],
     options: dict[str, Any],
     driver: str,
     staging: Path,
     receipt: Path,
 ) -> None:
-    """Write the NIfTI header of an image, whole, into its store.
+    """Write the NIfTI header of an image, whole, into its store, and publish the image.
 
     Parameters
     ----------
@@ -38,8 +41,12 @@ def publish_header(
         The volume, and what its header does not say (see `neurozarr.sources.open_source`).
     store
         Directory of the group.
+    state
+        Directory of the receipts of the store.
     array_receipt
         Receipt of level 0, which says what the source was.
+    ome_receipt
+        Receipt of the image's metadata, with the documents of its group.
     options
         What `neurozarr.headers.header_of` is told beside that: template, orientation and center.
     driver
@@ -67,7 +74,8 @@ def publish_header(
         **options,
     )
     shutil.rmtree(staging, ignore_errors=True)
-    zarr_version = open_group(store, "r").zarr_version
+    documents = read_json(ome_receipt)["documents"]
+    zarr_version: Literal[2, 3] = 3 if "zarr.json" in documents else 2
     group = open_group(staging, "w", zarr_version, driver)
     group.write_nifti_header(header)
     if colours := headers.colours_were(volume.nifti_header or header, header):
@@ -78,8 +86,11 @@ def publish_header(
     )
     if problem:
         raise StoreError(f"{store}: {problem}")
-    shutil.rmtree(store / HEADER, ignore_errors=True)
+    ownership.unpublish(store, state)
+    written = [read_json(staging / HEADER / name) for name in FILES[zarr_version]]
+    ownership.record(state, HEADER, written, only=True)
     (staging / HEADER).rename(store / HEADER)
     shutil.rmtree(staging)
+    publish_documents(store, documents, state=state)
     receipts.write_header_receipt(receipt, store / HEADER, checksum)
     logger.info("%s: NIfTI header of %d bytes", store, len(header))

@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurozarr import receipts, voxels
+from neurozarr import ownership, receipts, voxels
 from neurozarr.chunks import Region
 from neurozarr.documents import read_json
 from neurozarr.drivers import open_array
-from neurozarr.publishing import unpublish
 from neurozarr.pyramid import Mode
 
 
@@ -23,6 +22,7 @@ def write_level(
     mode: Mode,
     driver: str,
     threads: int,
+    state: Path,
     array_receipt: Path,
     receipt: Path,
 ) -> None:
@@ -38,16 +38,17 @@ def write_level(
         The block.
     mode
         How a window of voxels becomes one.
-    driver, threads, array_receipt, receipt
-        Library that carries the voxels, how many chunks are made at once, receipt of the array, and
-        file to write last.
+    driver, threads
+        Library that carries the voxels, and how many chunks are made at once.
+    state, array_receipt, receipt
+        Directory of the store's receipts, receipt of the array, and file to write last.
 
     Raises
     ------
     ReceiptError
         Files of the last level are missing.
     """
-    unpublish(array_file.parent.parent)
+    ownership.unpublish(array_file.parent.parent, state)
     start = time.monotonic()
     nonce = read_json(array_receipt)["nonce"]
     # A chunk that is missing would be read as the fill value.
@@ -67,6 +68,7 @@ def write_level(
         region,
         summary,
         nonce=nonce,
+        driver=driver,
         seconds=time.monotonic() - start,
         threads=threads,
     )

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neurozarr import fingerprints, receipts, voxels
+from neurozarr import fingerprints, ownership, receipts, voxels
 from neurozarr.chunks import Region
 from neurozarr.documents import read_json
 from neurozarr.drivers import open_array
-from neurozarr.publishing import unpublish
 from neurozarr.sources import open_source
 
 
@@ -24,6 +23,7 @@ def write_base(
     slab: Sequence[int] | None,
     driver: str,
     threads: int,
+    state: Path,
     array_receipt: Path,
     receipt: Path,
 ) -> None:
@@ -41,15 +41,15 @@ def write_base(
         Shape of what is read at once; None where each thread reads what it encodes.
     driver, threads
         Library that carries the voxels, and how many chunks it encodes at once.
-    array_receipt, receipt
-        Receipt of the array, and file to write last.
+    state, array_receipt, receipt
+        Directory of the store's receipts, receipt of the array, and file to write last.
 
     Raises
     ------
     SourceError
         The source cannot be read, or is not what it was when the array was created.
     """
-    unpublish(array_file.parent.parent)
+    ownership.unpublish(array_file.parent.parent, state)
     start = time.monotonic()
     begun = read_json(array_receipt)
     volume = open_source(source, **layout)
@@ -69,6 +69,7 @@ def write_base(
         region,
         summary,
         nonce=begun["nonce"],
+        driver=driver,
         seconds=time.monotonic() - start,
         threads=threads,
     )

@@ -1,0 +1,190 @@
+"""Which files of a store are this workflow's to delete: those that its records account for.
+
+Beside the receipts, in ``.state/{store}/{node}/owned.json``, stands every JSON document that was
+written, or was about to be, into a node of a store: its group (""), a level, or the NIfTI header.
+It is written before the store is touched, and no job deletes it, so it holds wherever a run was
+killed. It lies outside the store, whose bytes depend on source, options and version alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from neurozarr.chunks import chunk_index
+from neurozarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
+from neurozarr.errors import OwnershipError
+
+_RECORD = "owned.json"
+_DOCUMENTS = {name for names in (*FILES.values(), *GROUP_FILES.values()) for name in names}
+#: What a writer that was killed leaves: how this package, TensorStore and zarr-python name a file
+#: until it is whole.
+_UNFINISHED = re.compile(
+    r"(?:^|/)(?:zarr\.json|\.z(?:array|group|attrs))(?:\.[0-9a-f]+)?\.tmp$"
+    r"|\.__lock$|\.[0-9a-f]{32}\.partial$"
+)
+
+
+def record(state: Path, node: str, documents: Iterable[Document], *, only: bool = False) -> None:
+    """Record documents as this workflow's, before they are written.
+
+    Parameters
+    ----------
+    state
+        Directory of the store's receipts.
+    node
+        Name of the node in its store; "" for the group.
+    documents
+        What will be written there.
+    only
+        Whether nothing that was recorded before is there any more.
+    """
+    known = [] if only else _recorded(state, node)
+    new = [document for document in documents if document not in known]
+    if only or new:
+        write_json(state / node / _RECORD, {"documents": known + new})
+
+
+def remove(store: Path, state: Path, node: str) -> None:
+    """Delete a level, or the NIfTI header, with all that is in it.
+
+    Raises
+    ------
+    OwnershipError
+        A file in it is not this workflow's; nothing is deleted.
+    """
+    folder = store / node
+    if folder.is_symlink() or folder.exists():
+        _refuse(store, next(_foreign_in_array(folder, state, node), None))
+        shutil.rmtree(folder)
+
+
+def remove_unfinished(store: Path, state: Path, node: str) -> None:
+    """Delete the files of a level that are no part of its array, which killed jobs have left.
+
+    Raises
+    ------
+    OwnershipError
+        A file in it is not this workflow's; nothing is deleted.
+    """
+    folder = store / node
+    _refuse(store, next(_foreign_in_array(folder, state, node), None))
+    arrays = _arrays(state, node)[-1:]
+    for path in _files(folder):
+        key = path.relative_to(folder).as_posix()
+        if key not in _DOCUMENTS and not _is_chunk(arrays, key):
+            path.unlink()
+
+
+def unpublish(store: Path, state: Path) -> None:
+    """Take the metadata of the group, then the NIfTI header, away: an image is no longer there.
+
+    Raises
+    ------
+    OwnershipError
+        One of them is not this workflow's; nothing is deleted.
+    """
+    _refuse(store, next(_foreign_documents(store, state), None))
+    for name in sorted({name for names in GROUP_FILES.values() for name in names}, reverse=True):
+        (store / name).unlink(missing_ok=True)
+    remove(store, state, HEADER)
+
+
+def check(store: Path, state: Path) -> None:
+    """Raise an OwnershipError where a store holds a file that is not this workflow's.
+
+    Parameters
+    ----------
+    store
+        Directory of the store; it need not exist.
+    state
+        Directory of its receipts.
+    """
+    if os.path.lexists(store) and not store.is_dir():
+        _refuse(store, store)
+    if store.is_dir():
+        _refuse(store, next(_foreign(store, state), None))
+
+
+def _refuse(store: Path, foreign: Path | None) -> None:
+    if foreign is not None:
+        raise OwnershipError(
+            f"{store} is left as it is: {foreign} was not written by this workflow, or was changed "
+            "since. Move it away, or choose another output"
+        )
+
+
+def _foreign(store: Path, state: Path) -> Iterator[Path]:
+    """The files of a store that are not this workflow's."""
+    yield from _foreign_documents(store, state)
+    for entry in sorted(store.iterdir()):
+        if entry.is_symlink() or not entry.is_dir():
+            if entry.name not in _DOCUMENTS and not _UNFINISHED.search(entry.name):
+                yield entry
+        else:
+            yield from _foreign_in_array(entry, state, entry.name)
+
+
+def _foreign_documents(store: Path, state: Path) -> Iterator[Path]:
+    """The documents of a group that are not this workflow's.
+
+    The metadata of an image may have been edited: they are made again from its arrays.
+    """
+    known = _recorded(state, "")
+    for name in sorted(_DOCUMENTS):
+        path = store / name
+        if path.is_symlink() or (path.is_file() and not _is_owned(path, known, image=bool(known))):
+            yield path
+
+
+def _foreign_in_array(folder: Path, state: Path, node: str) -> Iterator[Path]:
+    """The files of a level, or of the NIfTI header, that are not this workflow's."""
+    known, arrays = _recorded(state, node), _arrays(state, node)
+    for path in _files(folder):
+        key = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            yield path
+        elif key in _DOCUMENTS:
+            if not _is_owned(path, known):
+                yield path
+        elif not _is_chunk(arrays, key) and not _UNFINISHED.search(key):
+            yield path
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a directory, and links, which are not followed; or the link that it is."""
+    if folder.is_symlink() or folder.is_file():
+        yield folder
+        return
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(where, name) for name in folders if Path(where, name).is_symlink())
+        yield from (Path(where, name) for name in sorted(names))
+
+
+def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool:
+    """Whether a document is one of those recorded, or is damaged so that nothing can be read."""
+    found = read_record(path)
+    return found is None or found in known or (image and _is_image(found))
+
+
+def _is_image(document: Any) -> bool:
+    attributes = document.get("attributes", document)
+    return isinstance(attributes, dict) and "multiscales" in attributes.get("ome", attributes)
+
+
+def _is_chunk(arrays: list[Document], key: str) -> bool:
+    return any(chunk_index(array, key) is not None for array in arrays)
+
+
+def _recorded(state: Path, node: str) -> list[Document]:
+    found = read_record(state / node / _RECORD)
+    return [] if found is None else list(found.get("documents", []))
+
+
+def _arrays(state: Path, node: str) -> list[Document]:
+    return [document for document in _recorded(state, node) if "shape" in document]
