@@ -141,7 +141,8 @@ def names(files):
 
 def recipe(wildcards):
     """What a level is made from, for its receipt."""
-    return planning.recipe_of(sample(wildcards), int(wildcards.level))
+    store = Path(expand(STORE, sample=wildcards.sample)[0])
+    return planning.recipe_of(sample(wildcards), int(wildcards.level), store)
 
 
 def source_of_level(wildcards):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,14 @@ def read_record(path: str | os.PathLike[str]) -> Document | None:
         return None
     except (ValueError, RecursionError) as error:
         reason = str(error)
-    logger.warning("%s is damaged (%s): it counts as missing", path, reason)
+    _warn(f"{path} is damaged ({reason}): it counts as missing")
     return None
+
+
+@cache
+def _warn(message: str) -> None:
+    """Log a message once, however often it is said."""
+    logger.warning("%s", message)
 
 
 def write_json(path: str | os.PathLike[str], document: Document) -> None:

@@ -12,12 +12,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozarr import fingerprints, pyramid
+from neurozarr import fingerprints, pyramid, voxels
 from neurozarr.documents import FILES, Document, read_record
 from neurozarr.errors import OwnershipError
+from neurozarr.sources.paths import is_address
 
 if TYPE_CHECKING:
     from neurozarr.samples import Sample
+
+#: What a recipe says of the place of a source: another place alone is no reason to convert again.
+_PLACES = ("path", "relative_path")
 
 
 def check_apart(read: Iterable[Path], written: Iterable[Path]) -> None:
@@ -60,10 +64,11 @@ def check_same_image(sample: Sample, state: Path, store: Path, *, overwrite: boo
     receipt = read_record(state / "0/array.json")
     if overwrite or receipt is None or not store.exists():
         return
-    path = receipt["recipe"]["path"]
-    if path != sample.recipe["path"] and not _is_same_source(receipt, sample):
+    then, now = receipt["recipe"], recipe_of(sample, 0, store)
+    moved = all(then.get(name) != now[name] for name in _PLACES)
+    if moved and not _is_same_source(receipt, sample, store):
         raise OwnershipError(
-            f"{store} holds the image of {path}, and {sample.recipe['path']} would take its place: "
+            f"{store} holds the image of {then['path']}, and {now['path']} would take its place: "
             "give it another name in a sample sheet, choose another output, or set overwrite: true"
         )
 
@@ -92,7 +97,7 @@ def stale(
         receipt_file = state / str(number) / "array.json"
         receipt = _read(receipt_file, found)
         if receipt is not None:
-            found |= _stale_array(sample, number, receipt_file, receipt)
+            found |= _stale_array(sample, number, receipt_file, receipt, store)
         if array_file.exists() and read_record(array_file) is None:
             found[array_file] = "damaged"
         nonce = receipt and receipt.get("nonce")
@@ -122,34 +127,42 @@ def stale(
 
 
 def _stale_array(
-    sample: Sample, number: int, receipt_file: Path, receipt: Document
+    sample: Sample, number: int, receipt_file: Path, receipt: Document, store: Path
 ) -> dict[Path, str]:
-    recipe = recipe_of(sample, number)
+    recipe = recipe_of(sample, number, store)
     if receipt.get("document") != _plain(sample.levels[number].document):
         return {receipt_file: "the array is another one"}
-    if number == 0:
-        made_from = dict(receipt.get("recipe", {}))
-        if made_from.pop("path", None) is None or not _is_same_source(receipt, sample):
-            return {receipt_file: "the source is another one"}
-        del recipe["path"]
-    else:
-        made_from = receipt.get("recipe", {})
-    return {} if made_from == recipe else {receipt_file: "the options are other ones"}
+    if number == 0 and not _is_same_source(receipt, sample, store):
+        return {receipt_file: "the source is another one"}
+    made_from = receipt.get("recipe", {})
+    if any(made_from.get(name) != recipe[name] for name in recipe if name not in _PLACES):
+        return {receipt_file: "the options are other ones"}
+    return {}
 
 
-def recipe_of(sample: Sample, level: int) -> Document:
-    """What decides about the voxels of a level, beside its document and the level above."""
-    return (
-        sample.recipe
-        if level == 0
-        else {"mode": sample.mode, "kernel": pyramid.KERNEL_VERSIONS[sample.mode]}
+def recipe_of(sample: Sample, level: int, store: Path) -> Document:
+    """What decides about the voxels of a level, beside its document and the level above.
+
+    Of level 0, with the place of the source, on this machine and as seen from the output.
+    """
+    if level:
+        return {"mode": sample.mode, "kernel": pyramid.KERNEL_VERSIONS[sample.mode]}
+    path = sample.path if is_address(sample.path) else os.path.realpath(sample.path)
+    relative = path if is_address(path) else os.path.relpath(path, os.path.realpath(store.parent))
+    return _plain(
+        {
+            "path": path,
+            "relative_path": relative,
+            "layout": sample.layout,
+            "kernel": voxels.COPY_VERSION,
+        }
     )
 
 
-def _is_same_source(receipt: Document, sample: Sample) -> bool:
+def _is_same_source(receipt: Document, sample: Sample, store: Path) -> bool:
     files: Sequence[Path] = sample.source.files
     if not files:  # An address: its content cannot be told.
-        return receipt["recipe"]["path"] == sample.recipe["path"]
+        return bool(receipt["recipe"]["path"] == recipe_of(sample, 0, store)["path"])
     return fingerprints.are_same(receipt["source"], files)
 
 

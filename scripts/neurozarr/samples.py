@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import glob
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
-from neurozarr import anatomy, export, headers, ome, plan, pyramid, voxels
+from neurozarr import anatomy, export, headers, ome, plan, pyramid
 from neurozarr.config import ZarrConfig
 from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
@@ -202,17 +201,6 @@ class Sample:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         return levels
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """What decides about the voxels of level 0, beside the source's files and the document."""
-        address = is_address(self.path)
-        path = self.path if address else os.path.realpath(self.path)
-        return {
-            "path": path,
-            "layout": json.loads(json.dumps(self.layout)),
-            "kernel": voxels.COPY_VERSION,
-        }
 
     @property
     def read_paths(self) -> list[Path]:

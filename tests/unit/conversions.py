@@ -36,7 +36,7 @@ def convert(source, directory, config=None):
             level.document,
             state=state.parent,
             receipt=state / "array.json",
-            recipe=planning.recipe_of(sample, number),
+            recipe=planning.recipe_of(sample, number, store),
             source=files,
         )
         options = {"driver": DRIVER, "threads": 1, "region": level.region(0)}

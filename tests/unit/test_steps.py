@@ -40,7 +40,7 @@ class Steps:
             document,
             state=self.state,
             receipt=self.receipts(level)[0],
-            recipe=planning.recipe_of(self.sample, level),
+            recipe=planning.recipe_of(self.sample, level, self.store),
             source=files,
         )
 

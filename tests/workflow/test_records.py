@@ -1,0 +1,104 @@
+"""What a store was made from, as its receipts say: from any directory, and with any damage."""
+
+import os
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+from .test_rerun import BASE, EVERYTHING, LEVELS, METADATA
+
+
+@pytest.fixture
+def forgetful(converted):
+    """A conversion of which Snakemake remembers nothing."""
+    shutil.rmtree(converted.directory / ".snakemake")
+    return converted
+
+
+def test_without_snakemakes_memory_nothing_is_to_be_done(forgetful):
+    assert forgetful("--dry-run").jobs == set()
+
+
+@pytest.mark.parametrize(
+    ("group", "options", "jobs"),
+    [
+        ("pyramid", {"mode": "median"}, LEVELS | METADATA),
+        ("zarr", {"chunk": 12}, EVERYTHING),
+        ("zarr", {"chunk": 16, "driver": "zarr-python"}, None),
+        ("ome", {"name": "brain"}, METADATA),
+        ("nifti", {"center": False, "orientation": None}, set()),
+    ],
+)
+def test_without_snakemakes_memory_a_changed_option_is_noticed(
+    forgetful, fresh, group, options, jobs
+):
+    forgetful.config[group] = options
+    ran = forgetful().jobs
+    assert jobs is None or jobs <= ran
+    if jobs is not None and "create_array/0" not in jobs:
+        assert not BASE & ran
+    assert forgetful.tree() == fresh(forgetful)
+    assert forgetful("--dry-run").jobs == set()
+
+
+def test_a_run_from_another_directory_notices_a_changed_option(converted, make_workflow, fresh):
+    other = make_workflow(converted.config | {"output": str(converted.output)})
+    other.config["source"] = str(converted.directory / "anatomical.nii")
+    assert other("--dry-run").jobs == set()
+    other.config["pyramid"] = {"mode": "median"}
+    assert other().jobs == LEVELS | METADATA
+    converted.config["pyramid"] = {"mode": "median"}
+    assert converted.tree() == fresh(converted)
+    assert converted("--dry-run").jobs == set()
+
+
+def test_a_source_that_is_replaced_by_an_older_file_is_converted_anew(converted, fresh):
+    source = converted.directory / "anatomical.nii"
+    image = nibabel.load(source)
+    voxels = np.asarray(image.dataobj.get_unscaled())[::-1].copy()
+    nibabel.Nifti1Image(voxels, image.affine).to_filename(source)
+    os.utime(source, (10**9, 10**9))
+    assert converted().jobs == EVERYTHING
+    assert converted.tree() == fresh(converted)
+
+
+@pytest.mark.parametrize("damage", [b"", None, b"\0" * 100], ids=["empty", "half", "nul"])
+def test_every_damaged_record_counts_as_missing_and_is_made_again(converted, fresh, damage):
+    whole = fresh(converted)
+    state = converted.state / "anatomical.nii.zarr"
+    records = [path for path in state.rglob("*.json") if path.name != "owned.json"]
+    files = [*records, converted.store() / "1/zarr.json"]
+    assert len(records) >= 10
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2] if damage is None else damage)
+    dry = converted("--dry-run")
+    assert dry.jobs >= EVERYTHING
+    run = converted()
+    assert "Traceback" not in run.output
+    assert run.output.count(f"{state.relative_to(converted.directory)}/ome.json is damaged") == 1
+    assert converted.tree() == whole
+    assert converted("--dry-run").jobs == set()
+
+
+@pytest.mark.parametrize("record", ["0/array.json", "1/block-0.json", "header.json", "verify.json"])
+def test_one_damaged_receipt_is_made_again_with_what_follows(converted, record):
+    whole = converted.tree()
+    (converted.state / "anatomical.nii.zarr" / record).write_bytes(b'{"nonce": ')
+    assert converted().jobs
+    assert converted.tree() == whole
+    assert converted("--dry-run").jobs == set()
+
+
+def test_a_kernel_of_a_new_version_redoes_what_the_old_one_made(converted, tmp_path):
+    package = converted.root / "scripts"
+    patched = tmp_path / "patched"
+    shutil.copytree(converted.root, patched, ignore=shutil.ignore_patterns(".*", "tests", "demo"))
+    kernels = patched / package.name / "neurozarr/pyramid.py"
+    converted.root = patched
+    kernels.write_text(kernels.read_text().replace('"median": 1', '"median": 2'))
+    assert converted("--dry-run").jobs == set()
+    kernels.write_text(kernels.read_text().replace('"mean": 1', '"mean": 2'))
+    assert converted("--dry-run").jobs == LEVELS | METADATA
