@@ -27,6 +27,11 @@ rule verify_store:
             attempt * sample(wildcards).verify_minutes(RUN.verify, threads)
         ),
     params:
+        source=lambda wildcards: {
+            "path": sample(wildcards).path,
+            "layout": sample(wildcards).layout,
+            "slab": sample(wildcards).levels[0].slab,
+        },
         planned=lambda wildcards: sample(wildcards).planned,
         blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         verify=RUN.verify,

@@ -20,6 +20,7 @@ with logged(snakemake.log[0]):
                 strict=True,
             )
         ],
+        source=snakemake.params.source,
         header_receipt=Path(receipt) if (receipt := snakemake.input.header_receipt) else None,
         verify=snakemake.params.verify,
         driver=snakemake.params.driver,

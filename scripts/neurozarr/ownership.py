@@ -60,7 +60,17 @@ def remove(store: Path, state: Path, node: str) -> None:
     folder = store / node
     if folder.is_symlink() or folder.exists():
         _refuse(store, next(_foreign_in_array(folder, state, node), None))
-        shutil.rmtree(folder)
+        _delete(folder)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a directory; another job may be at it too, as every level unpublishes the image."""
+
+    def ignore_missing(function: Any, path: str, found: Any) -> None:
+        if not isinstance(found[1], FileNotFoundError):
+            raise found[1]
+
+    shutil.rmtree(folder, onerror=ignore_missing)
 
 
 def remove_unfinished(store: Path, state: Path, node: str) -> None:

@@ -17,8 +17,9 @@ from neurozarr.drivers import open_array
 from neurozarr.plan import regions, sub_block
 from neurozarr.pyramid import Mode, factors, window
 from neurozarr.receipts import Damage, region_of
+from neurozarr.sources import Source
 from neurozarr.verification import Planned
-from neurozarr.voxels import checksum, for_each, reduced
+from neurozarr.voxels import checksum, for_each, read_base, reduced
 
 
 def header_problem(
@@ -178,6 +179,43 @@ def check_voxels(
             number = int(folder.name)
             wrong.append(Damage(path=folder, problem=problem, redo=receipt, level=number))
     return sorted(wrong, key=str)
+
+
+def check_source(
+    source: Source,
+    level: StoredLevel,
+    block_receipts: Sequence[Path],
+    *,
+    slab: Sequence[int] | None,
+    threads: int = 1,
+) -> list[Damage]:
+    """Whether the voxels of a source are those that level 0 was made from.
+
+    Parameters
+    ----------
+    source
+        The volume as it is now.
+    level
+        Level 0.
+    block_receipts
+        Receipts of its blocks.
+    slab
+        Shape of what is read at once of the source; None where each thread reads for itself.
+    threads
+        How many sub-blocks are read at once.
+    """
+    for receipt in block_receipts:
+        block = read_json(receipt)
+        region = region_of(block)
+        found = read_base(source, level.array, region=region, slab=slab, threads=threads)
+        if found.checksum != block["checksum"]:
+            problem = (
+                f"the voxels of {block['region']} are not those of the source any more, although "
+                "its size and its time are the same"
+            )
+            number = int(level.folder.name)
+            return [Damage(path=level.folder, problem=problem, redo=level.file, level=number)]
+    return []
 
 
 def _inside(inner: Region, outer: Region) -> Region:

@@ -253,7 +253,7 @@ class Sample:
         """Memory of a job that verifies the store, in MB."""
         if verify != "full":
             return plan.BASE_MEMORY_MB
-        return max(level.memory_mb(threads) for level in self.levels)
+        return max(self.memory_mb(number, threads) for number in range(len(self.levels)))
 
     def verify_minutes(self, verify: str, threads: int) -> int:
         """Minutes that a job may take to verify the store."""

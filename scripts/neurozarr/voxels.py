@@ -151,6 +151,33 @@ def write_base(
     Summary
         Of what was copied.
     """
+    return _each_part(source, array, partial(_store, array), region, slab, threads)
+
+
+def read_base(
+    source: Source,
+    array: ZarrArray,
+    *,
+    region: Region | None = None,
+    slab: Sequence[int] | None = None,
+    threads: int = 1,
+) -> Summary:
+    """Read what `write_base` would copy, and write nothing: its summary tells a changed source.
+
+    Parameters and result are those of `write_base`.
+    """
+    return _each_part(source, array, lambda part, voxels: None, region, slab, threads)
+
+
+def _each_part(
+    source: Source,
+    array: ZarrArray,
+    use: Callable[[Region, np.ndarray], None],
+    region: Region | None,
+    slab: Sequence[int] | None,
+    threads: int,
+) -> Summary:
+    """Use the voxels of a region of a source, as level 0 has them, part by part."""
     region = region or whole(array.shape)
     unit = array.shards or array.chunks
     box = sub_block(array.chunks, unit, array.dtype)
@@ -164,13 +191,13 @@ def write_base(
             for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
                 yield _shift(part, outer), voxels[part]
 
-    def write(item: tuple[Region, np.ndarray | None]) -> Summary:
+    def summary_of(item: tuple[Region, np.ndarray | None]) -> Summary:
         part, voxels = item
         voxels = np.ascontiguousarray(source.read(part) if voxels is None else voxels, array.dtype)
-        _store(array, part, voxels)
+        use(part, voxels)
         return summarize(voxels, checksum(voxels, part, unit, array.shape))
 
-    return merge(for_each(write, parts(), threads=threads + 1))
+    return merge(for_each(summary_of, parts(), threads=threads + 1))
 
 
 def read_slab(source: Source, region: Region, *, threads: int) -> np.ndarray:

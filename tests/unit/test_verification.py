@@ -56,6 +56,11 @@ class Converted:
                 self.store,
                 Planned(**self.sample.planned),
                 levels=levels,
+                source={
+                    "path": self.sample.path,
+                    "layout": self.sample.layout,
+                    "slab": self.sample.levels[0].slab,
+                },
                 header_receipt=self.state / "header.json" if self.has_header else None,
                 verify=verify,
                 driver=driver,

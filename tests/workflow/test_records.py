@@ -51,7 +51,6 @@ def test_a_run_from_another_directory_notices_a_changed_option(converted, make_w
     assert other().jobs == LEVELS | METADATA
     converted.config["pyramid"] = {"mode": "median"}
     assert converted.tree() == fresh(converted)
-    assert converted("--dry-run").jobs == set()
 
 
 def test_a_source_that_is_replaced_by_an_older_file_is_converted_anew(converted, fresh):

@@ -122,3 +122,18 @@ def test_none_verifies_nothing(workflow):
     assert "verify_store" not in workflow("--dry-run").jobs
     run = workflow("verify", check=False)
     assert run.output.strip().endswith("neurozarr: verify is none: set it to quick or full")
+
+
+def test_a_source_with_other_bytes_of_the_same_size_and_time_is_found_by_a_full_check(converted):
+    source = converted.directory / "anatomical.nii"
+    time = source.stat().st_mtime_ns
+    flip_a_bit(source)
+    os.utime(source, ns=(time, time))
+    assert converted("--dry-run").jobs == set()
+    converted.config["verify"] = "full"
+    run = converted(check=False)
+    assert run.code == 1
+    assert "are not those of the source any more, although its size" in run.output
+    repair(converted, report(converted)["repair"])
+    assert report(converted)["sound"]
+    assert converted("--dry-run").jobs == set()

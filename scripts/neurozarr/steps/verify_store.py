@@ -23,6 +23,7 @@ def verify_store(
     planned: Planned,
     *,
     levels: Sequence[Level],
+    source: Document,
     header_receipt: Path | None,
     verify: Literal["quick", "full"],
     driver: str,
@@ -41,6 +42,9 @@ def verify_store(
         What it is to be.
     levels
         For each level, finest first, its array file, its receipt and those of its blocks.
+    source
+        Path and layout of the source, and the slabs that it is read in; with "full", level 0 is
+        compared with it.
     header_receipt
         The receipt of its NIfTI header; None where it has none.
     verify
@@ -71,7 +75,9 @@ def verify_store(
     if header_receipt is not None:
         damages += verification.check_header(store, planned, header_receipt)
     if verify == "full":
-        damages += _check_contents(store, levels, planned, damages, driver=driver, threads=threads)
+        damages += _check_contents(
+            store, levels, planned, damages, source=source, driver=driver, threads=threads
+        )
     redo = " ".join(dict.fromkeys(str(damage.redo) for damage in damages))
     run = claims.read(claim)
     repair = (run.repair if run else "snakemake FILES --force").replace("FILES", redo)
@@ -120,13 +126,21 @@ def _check_contents(
     planned: Planned,
     known: Sequence[Damage],
     *,
+    source: Document,
     driver: str,
     threads: int,
 ) -> list[Damage]:
     """Compare all bytes, and all voxels, of levels whose metadata and receipts are sound."""
     # What reads voxels takes longer to load than a quick check takes.
     from neurozarr.drivers import open_array
-    from neurozarr.rereading import StoredLevel, check_bytes, check_header, check_voxels
+    from neurozarr.rereading import (
+        StoredLevel,
+        check_bytes,
+        check_header,
+        check_source,
+        check_voxels,
+    )
+    from neurozarr.sources import open_source
 
     lost = {damage.level for damage in known if damage.chunk is None}
     damaged = {damage.path for damage in known}
@@ -143,6 +157,9 @@ def _check_contents(
         found += bad + check_voxels(
             level, parent, blocks, mode=planned.mode, damaged=damaged, threads=threads
         )
+        if number == 0:
+            volume = open_source(source["path"], **source["layout"])
+            found += check_source(volume, level, blocks, slab=source["slab"], threads=threads)
         parent = level
     if planned.header_checksum is not None and 0 not in lost:
         found += check_header(store, planned, driver=driver)
