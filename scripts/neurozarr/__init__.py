@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from neurozarr.config import ZarrConfig
     from neurozarr.drivers import from_config, open_array, open_group
 
-__version__ = "0.1.0"
+__version__: str
 
 __all__ = [
     "ZarrArray",
@@ -30,6 +30,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("neurozarr.version").VERSION
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"neurozarr.{module}"), name)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from neurozarr import __version__
+import neurozarr
 from neurozarr.chunks import Region, chunk_index, chunk_keys, file_grid
 from neurozarr.documents import Document, read_json, write_json
 from neurozarr.errors import ReceiptError
@@ -89,7 +89,7 @@ def write_array_receipt(
         What else decides about its voxels.
     """
     nonce = uuid.uuid4().hex
-    made = {"nonce": nonce, "version": __version__, "document": document}
+    made = {"nonce": nonce, "version": neurozarr.__version__, "document": document}
     write_json(receipt, made | {"source": source, "recipe": recipe})
 
 

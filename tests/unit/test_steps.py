@@ -180,6 +180,16 @@ def test_a_receipt_says_how_much_was_written(steps):
     assert (receipt["total"], receipt["count"]) == (voxels.sum(dtype="i8"), voxels.size)
 
 
+def test_an_image_names_the_versions_that_made_its_levels(steps):
+    receipt = steps.receipts(1)[0]
+    made = json.loads(receipt.read_text())
+    receipt.write_text(json.dumps(made | {"version": "0.0.9"}))
+    steps.publish()
+    attributes = json.loads((steps.store / "zarr.json").read_text())["attributes"]
+    method = attributes["ome"]["multiscales"][0]["metadata"]
+    assert method["version"] == f"{made['version']}, 0.0.9"
+
+
 @pytest.mark.parametrize(
     ("step", "unused"),
     [

@@ -1,0 +1,56 @@
+"""The version of this package, by the tags of its clone or by its installed metadata."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+#: Where there is neither a tag nor metadata.
+FALLBACK = "0.1.0"
+
+_DESCRIBED = re.compile(r"v?(?P<tag>\d[\w.]*)-(?P<commits>\d+)-g(?P<commit>[0-9a-f]+)")
+
+
+def version(clone: Path = Path(__file__).parents[2]) -> str:
+    """The version, as PEP 440 has it.
+
+    Parameters
+    ----------
+    clone
+        Top directory of a clone of this repository, if it is one.
+
+    Returns
+    -------
+    str
+        The last tag, such as 1.2.0; of later commits 1.2.0.post3+g1a2b3c4, 3 being how many they
+        are. Without a tag, FALLBACK+g1a2b3c4. Without a clone, that of the installed package, or
+        FALLBACK.
+    """
+    described = _describe(clone) if (clone / ".git").exists() else ""
+    if found := _DESCRIBED.fullmatch(described):
+        tag, commits, commit = found.groups()
+        return tag if commits == "0" else f"{tag}.post{commits}+g{commit}"
+    if described:
+        return f"{FALLBACK}+g{described}"
+    try:
+        return metadata.version("neurozarr")
+    except metadata.PackageNotFoundError:
+        return FALLBACK
+
+
+def _describe(clone: Path) -> str:
+    """What git says of the commit that is checked out; "" where it cannot be asked."""
+    # A clone that another user made for all is safe to ask.
+    options = ["-c", f"safe.directory={clone}", "-C", str(clone)]
+    command = ["git", *options, "describe", "--tags", "--long", "--always", "--match=v[0-9]*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+#: The version of this package.
+VERSION = version()
