@@ -84,10 +84,9 @@ def remove_unfinished(store: Path, state: Path, node: str) -> None:
     folder = store / node
     _refuse(store, next(_foreign_in_array(folder, state, node), None))
     arrays = _arrays(state, node)[-1:]
-    for path in _files(folder):
-        key = path.relative_to(folder).as_posix()
+    for key, _ in _files(folder):
         if key not in _DOCUMENTS and not _is_chunk(arrays, key):
-            path.unlink()
+            (folder / key).unlink()
 
 
 def unpublish(store: Path, state: Path) -> None:
@@ -153,27 +152,34 @@ def _foreign_documents(store: Path, state: Path) -> Iterator[Path]:
 
 def _foreign_in_array(folder: Path, state: Path, node: str) -> Iterator[Path]:
     """The files of a level, or of the NIfTI header, that are not this workflow's."""
-    known, arrays = _recorded(state, node), _arrays(state, node)
-    for path in _files(folder):
-        key = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            yield path
-        elif key in _DOCUMENTS:
-            if not _is_owned(path, known):
-                yield path
-        elif not _is_chunk(arrays, key) and not _UNFINISHED.search(key):
-            yield path
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All files below a directory, and links, which are not followed; or the link that it is."""
     if folder.is_symlink() or folder.is_file():
         yield folder
         return
-    for where, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(where, name) for name in folders if Path(where, name).is_symlink())
-        yield from (Path(where, name) for name in sorted(names))
+    known, arrays = _recorded(state, node), _arrays(state, node)
+    for key, is_link in _files(folder):
+        if key in _DOCUMENTS and not is_link:
+            if not _is_owned(folder / key, known):
+                yield folder / key
+        elif is_link or not (_is_chunk(arrays, key) or _UNFINISHED.search(key)):
+            yield folder / key
+
+
+def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, bool]]:
+    """All files below a directory, by their path in it, and whether each is a link.
+
+    Of millions of chunks each costs no more than its name.
+    """
+    try:
+        with os.scandir(folder / prefix) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except FileNotFoundError:  # Another job deletes it.
+        return
+    for entry in entries:
+        key = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(folder, f"{key}/")
+        else:
+            yield key, entry.is_symlink()
 
 
 def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool:

@@ -1,0 +1,134 @@
+"""Which files of a store are its workflow's."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurozarr import ownership, planning
+from neurozarr.config import ZarrConfig
+from neurozarr.drivers import open_array
+from neurozarr.errors import OwnershipError
+from neurozarr.metadata import array_document
+
+
+@st.composite
+def arrays(draw):
+    """Metadata of an array: either version and separator, with and without shards."""
+    version = draw(st.sampled_from([2, 3]))
+    shape = draw(st.lists(st.integers(1, 7), min_size=2, max_size=4))
+    shards = draw(st.sampled_from([None, 2])) if version == 3 else None
+    chunks = tuple(draw(st.integers(1, 3)) for _ in shape)
+    config = ZarrConfig(
+        zarr_version=version, dimension_separator=draw(st.sampled_from("./")), compressor=None
+    )
+    return array_document(
+        shape,
+        np.dtype("u1"),
+        chunks=chunks,
+        shards=shards and tuple(shards * chunk for chunk in chunks),
+        config=config,
+    )
+
+
+def make(folder, document):
+    """An array of both drivers' files, and a record of it."""
+    store, state = folder / "a.nii.zarr", folder / ".state"
+    ownership.record(state, "0", [document])
+    name = ".zarray" if document["zarr_format"] == 2 else "zarr.json"
+    (store / "0").mkdir(parents=True)
+    (store / "0" / name).write_text(json.dumps(document))
+    for driver in ("tensorstore", "zarr-python"):
+        open_array(store / "0", driver=driver)[...] = 1
+    return store, state
+
+
+@given(arrays(), st.sampled_from(["x", "0/x", "0/c/x", "0/c/9/9/9", "0/0.0.x", "1/zarr.json"]))
+def test_all_files_of_an_array_are_ours_and_any_other_is_not(document, foreign):
+    with tempfile.TemporaryDirectory() as folder:
+        store, state = make(Path(folder), document)
+        ownership.check(store, state)
+        path = store / foreign
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"precious": true}')
+        with pytest.raises(OwnershipError, match=f"/{foreign} was not written by this workflow"):
+            ownership.check(store, state)
+        if foreign.startswith("0/"):
+            with pytest.raises(OwnershipError):
+                ownership.remove(store, state, "0")
+            assert path.exists()
+        path.unlink()
+        ownership.remove(store, state, "0")
+        assert not (store / "0").exists()
+
+
+@pytest.fixture
+def made(tmp_path):
+    config = ZarrConfig(compressor=None)
+    document = array_document((4, 4), np.dtype("u1"), chunks=(2, 2), shards=None, config=config)
+    return make(tmp_path, document)
+
+
+def test_metadata_that_were_edited_are_not_ours_and_damaged_ones_are(made):
+    store, state = made
+    file = store / "0/zarr.json"
+    whole = json.loads(file.read_text())
+    file.write_text(json.dumps(whole))  # Other white space.
+    ownership.check(store, state)
+    file.write_text(json.dumps(whole | {"attributes": {"note": "precious"}}))
+    with pytest.raises(OwnershipError, match=r"0/zarr\.json was not written by this workflow"):
+        ownership.remove(store, state, "0")
+    for damage in (b"", b"\0" * 99, file.read_bytes()[:50]):
+        file.write_bytes(damage)
+        ownership.check(store, state)
+
+
+def test_without_a_record_nothing_is_ours(made):
+    store, state = made
+    shutil.rmtree(state)
+    with pytest.raises(OwnershipError, match=r"0/c/0/0 was not written by this workflow"):
+        ownership.check(store, state)
+
+
+def test_a_file_or_a_broken_link_in_the_place_of_a_store_is_not_ours(tmp_path):
+    store = tmp_path / "a.nii.zarr"
+    store.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OwnershipError, match="was not written by this workflow"):
+        ownership.check(store, tmp_path / ".state")
+    store.unlink()
+    store.write_text("precious")
+    with pytest.raises(OwnershipError, match="was not written by this workflow"):
+        ownership.check(store, tmp_path / ".state")
+
+
+@pytest.mark.parametrize(
+    ("read", "apart"),
+    [
+        ("out/a.nii.zarr", False),
+        ("out/a.nii.zarr/0", False),
+        ("out/.state/a.nii.zarr", False),
+        ("out/nifti/a_level-0.nii.gz", False),
+        ("link", False),
+        ("x/../out/a.nii.zarr", False),
+        ("out", False),
+        (".", False),
+        ("out/b.nii.zarr", True),
+        ("out/a.nii.zarr.nii", True),
+        ("a.nii", True),
+    ],
+)
+def test_what_is_read_is_apart_from_what_is_written(tmp_path, monkeypatch, read, apart):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to("out/a.nii.zarr")
+    written = [Path("out/a.nii.zarr"), Path("out/.state"), Path("out/nifti")]
+    if apart:
+        planning.check_apart([Path(read)], written)
+    else:
+        with pytest.raises(OwnershipError, match="choose another output"):
+            planning.check_apart([Path(read)], written)
