@@ -3,7 +3,7 @@ rule nifti_header:
         array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
         ome_receipt=OME_RECEIPT,
     output:
-        GROUP,
+        GROUP if RUN.nii else [],
         header=HEADER,
         receipt=HEADER_RECEIPT,
     log:
