@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from neurozarr.errors import StoreError
+
 Document = dict[str, Any]
 
 #: Names of the files that describe an array, and a group, by version of Zarr; the first makes a
@@ -27,12 +29,25 @@ def read_json(path: str | os.PathLike[str]) -> Document:
 
 
 def write_json(path: str | os.PathLike[str], document: Document) -> None:
-    """Write a JSON document; a reader sees the old one or the new one, never half of it."""
+    """Write a JSON document; a reader sees the old one or the new one, never half of it.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written: for want of room or of permission, say.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: it cannot be written ({error.strerror or error}). Run again when this is "
+            "mended"
+        ) from error
 
 
 def group_documents(zarr_version: int, attributes: Document) -> dict[str, Document]:
