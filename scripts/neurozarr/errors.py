@@ -38,6 +38,6 @@ def reason(error: Exception) -> str:
 
     Of a local file that cannot be read or written, its name and what the system says.
     """
-    text = re.sub(r" \[\w+=.*", "", str(error), flags=re.DOTALL)
+    text = re.sub(r" \[[\w ]+=.*", "", str(error), flags=re.DOTALL)
     failed = re.search(r'local file "([^"]+)".*: ([^:"]+)$', text, flags=re.DOTALL)
     return f"{failed[1]}: {failed[2]}" if failed else text

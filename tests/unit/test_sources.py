@@ -4,6 +4,8 @@ import gzip
 import mmap
 import os
 import shutil
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
@@ -308,6 +310,32 @@ def test_a_page_of_a_map_that_cannot_be_read_is_an_error_that_names_its_file(
     wrong = rf"{last.name}: the voxels cannot be read.*it ends before"
     with last.open("rb") as opened, pytest.raises(SourceError, match=wrong):
         whole(source)
+
+
+READ = """
+import sys
+from neurozarr.sources import open_source
+
+source = open_source(sys.argv[1])
+source.read(tuple(slice(0, length) for length in source.shape))
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace, which makes reads fail")
+@pytest.mark.parametrize(
+    ("name", "save_as", "first"),
+    [("a.nii.gz", save, 1), ("a.nii.gz", save, 4), ("a", save_stack, 1)],
+)
+def test_a_read_that_fails_is_an_error_that_names_its_file(tmp_path, name, save_as, first):
+    voxels = np.random.default_rng(0).integers(0, 9999, (4, 90, 100)).astype("u2")
+    last = save_as(tmp_path / name, voxels)
+    calls = "read,pread64,readv,preadv"
+    fault = f"{calls}:error=EIO:when={first}+"
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", last, "-e", f"trace={calls}"]
+    command += ["-e", f"inject={fault}", sys.executable, "-c", READ, tmp_path / name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"SourceError: {last}: " in done.stderr.strip().splitlines()[-1]
 
 
 def test_a_read_error_of_the_disk_is_that_of_the_system():
