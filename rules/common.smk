@@ -36,8 +36,8 @@ onstart:
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
     try:
-        files = [Path(file) for file in expand(CLAIM, sample=claimed_samples())]
-        claims.start(files, run, is_running=is_locked)
+        states = map(Path, expand(CLAIM, sample=claimed_samples()))
+        claims.start(states, run, is_running=is_locked)
     except OSError as error:
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
     except NeurozarrError as error:
@@ -51,7 +51,7 @@ onstart:
 STORE = normpath(f"{RUN.output}/{{sample}}{RUN.suffix}")
 STATE = normpath(f"{RUN.output}/.state/{{sample}}{RUN.suffix}")
 
-CLAIM = f"{STATE}/run.json"
+CLAIM = STATE
 STAGING = f"{STATE}/header"
 
 ARRAY = f"{STORE}/{{level}}/{FILES[RUN.zarr_version][0]}"

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from neurozarr.errors import StoreError
+
 logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
@@ -55,12 +57,25 @@ def _warn(message: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], document: Document) -> None:
-    """Write a JSON document; a reader sees the old one or the new one, never half of it."""
+    """Write a JSON document; a reader sees the old one or the new one, never half of it.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written: for want of room or of permission, say.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: it cannot be written ({error.strerror or error}). Run again when this is "
+            "mended"
+        ) from error
 
 
 def group_documents(zarr_version: int, attributes: Document) -> dict[str, Document]:

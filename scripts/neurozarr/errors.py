@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class NeurozarrError(Exception):
     """What is wrong, with its value; where; and what to do."""
@@ -33,3 +35,13 @@ class ClaimError(NeurozarrError, RuntimeError):
 
 class OwnershipError(NeurozarrError, RuntimeError):
     """What would be overwritten or deleted is not this workflow's."""
+
+
+def reason(error: Exception) -> str:
+    """What TensorStore says, without the specification of the store and places in its code.
+
+    Of a local file that cannot be read or written, its name and what the system says.
+    """
+    text = re.sub(r" \[[\w ]+=.*", "", str(error), flags=re.DOTALL)
+    failed = re.search(r'local file "([^"]+)".*: ([^:"]+)$', text, flags=re.DOTALL)
+    return f"{failed[1]}: {failed[2]}" if failed else text

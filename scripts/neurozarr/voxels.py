@@ -14,7 +14,7 @@ import xxhash
 
 from neurozarr import pyramid
 from neurozarr.chunks import Region, grid
-from neurozarr.errors import StoreError
+from neurozarr.errors import StoreError, reason
 from neurozarr.plan import (
     piece,
     regions,
@@ -271,7 +271,8 @@ def _store(array: ZarrArray, part: Region, voxels: np.ndarray) -> None:
         array[part] = voxels
     except (OSError, ValueError) as error:  # TensorStore has ValueErrors for everything.
         raise StoreError(
-            f"{array.store_path}: voxels cannot be written ({error}). Run again when this is mended"
+            f"{array.store_path}: voxels cannot be written ({reason(error)}). Run again when this "
+            "is mended"
         ) from error
 
 

@@ -1,62 +1,166 @@
+import json
+import logging
+import subprocess
+import sys
+
 import pytest
 
 from neurozarr import claims
 from neurozarr.claims import Run
 from neurozarr.errors import ClaimError
 
+# Claims a sample again and again, each time in the same instant as another process, and
+# prints what it was told: "" where it won.
+RIVAL = """
+import json, sys
+from pathlib import Path
+from neurozarr import claims
+from neurozarr.errors import ClaimError
+
+root, name, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+told = []
+for number in range(rounds):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    run = claims.Run(directory=f"/runs/{name}", repair="", host=f"host-{name}")
+    try:
+        claims.start([root / str(number)], run, is_running=lambda other: other.name != "ended")
+    except ClaimError as error:
+        told.append(str(error))
+    else:
+        told.append("")
+print(json.dumps(told), flush=True)
+"""
+
 
 @pytest.fixture
-def file(tmp_path, monkeypatch):
+def state(tmp_path, monkeypatch):
     monkeypatch.delenv(claims.VARIABLE, raising=False)
-    return tmp_path / "results/.state/brain/run.json"
+    return tmp_path / "results/.state/brain"
 
 
 def run(directory, host="here"):
     return Run(directory=str(directory), repair="FILES", host=host)
 
 
-def start(file, run, *, running=False):
-    claims.start([file], run, is_running=lambda directory: running)
+def start(state, run, *, running=False):
+    claims.start([state], run, is_running=lambda directory: running)
 
 
-def test_a_claim_is_that_of_the_last_run(file, tmp_path):
+def test_a_claim_is_that_of_the_last_run(state, tmp_path):
     first, second = run(tmp_path), run(tmp_path)
-    start(file, first)
-    claims.check(file)
-    start(file, second, running=True)
-    assert claims.read(file) == second
-    claims.check(file)
+    start(state, first)
+    claims.check(state)
+    start(state, second, running=True)
+    assert claims.read(state) == second
+    claims.check(state)
+    assert [file.name for file in state.iterdir()] == ["run-2.json"]
 
 
-def test_a_run_of_another_directory_is_refused_while_the_first_goes_on(file, tmp_path):
-    start(file, run(tmp_path))
+def test_of_many_claims_the_one_of_the_highest_number_counts(state, tmp_path):
+    state.mkdir(parents=True)
+    for number in (9, 10, 8):
+        text = json.dumps({"directory": f"/{number}", "repair": "", "host": "here", "name": ""})
+        (state / f"run-{number}.json").write_text(text)
+    assert claims.read(state).directory == "/10"
+    start(state, run(tmp_path))
+    assert [file.name for file in state.iterdir()] == ["run-11.json"]
+
+
+def test_a_run_of_another_directory_is_refused_while_the_first_goes_on(state, tmp_path):
+    start(state, run(tmp_path))
     with pytest.raises(ClaimError, match=f"sample brain: a run on here, started in {tmp_path}"):
-        start(file, run(tmp_path / "other"), running=True)
-    start(file, run(tmp_path / "other"), running=False)
+        start(state, run(tmp_path / "other"), running=True)
+    start(state, run(tmp_path / "other"), running=False)
 
 
-def test_of_a_directory_on_another_machine_that_is_not_to_be_seen_nobody_can_say(file, tmp_path):
-    start(file, run(tmp_path / "hidden", host="there"))
-    with pytest.raises(ClaimError, match=r"delete .*run\.json"):
-        start(file, run(tmp_path, host="here"))
+def test_of_a_directory_on_another_machine_that_is_not_to_be_seen_nobody_can_say(state, tmp_path):
+    start(state, run(tmp_path / "hidden", host="there"))
+    with pytest.raises(ClaimError, match=r"delete .*run-1\.json"):
+        start(state, run(tmp_path, host="here"))
 
 
-def test_a_claim_that_was_not_written_to_its_end_is_none(file, tmp_path):
-    file.parent.mkdir(parents=True)
-    file.touch()
-    assert claims.read(file) is None
-    start(file, run(tmp_path), running=True)
+@pytest.mark.parametrize("text", ["", '{"directory": "/a", ', "\0\0\0", "[]", "{}", '{"a": 1}'])
+def test_a_claim_that_is_damaged_is_none_and_the_log_says_so_once(
+    state, tmp_path, monkeypatch, caplog, text
+):
+    monkeypatch.setattr(claims, "PATIENCE", 0.05)
+    start(state, run(tmp_path))
+    (state / "run-1.json").write_text(text)
+    with caplog.at_level(logging.WARNING):
+        start(state, run(tmp_path / "other"), running=True)
+    (record,) = caplog.records
+    assert f"{state / 'run-1.json'}: not a claim of a run" in record.message
+    assert claims.read(state).directory == str(tmp_path / "other")
 
 
-def test_a_job_of_a_run_that_was_replaced_is_refused(file, tmp_path, monkeypatch):
-    start(file, run(tmp_path))
+def test_a_claim_that_is_being_written_is_waited_for(state, tmp_path, monkeypatch):
+    start(state, run(tmp_path))
+    whole = (state / "run-1.json").read_text()
+    (state / "run-1.json").write_text("")
+    monkeypatch.setattr(
+        claims.time, "sleep", lambda seconds: (state / "run-1.json").write_text(whole)
+    )
+    with pytest.raises(ClaimError, match=f"started in {tmp_path}, is at work"):
+        start(state, run(tmp_path / "other"), running=True)
+
+
+def test_a_claim_that_cannot_be_written_leaves_the_last_one(state, tmp_path, monkeypatch):
+    first = run(tmp_path)
+    start(state, first)
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(claims.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        start(state, run(tmp_path))
+    assert claims.read(state) == first
+
+
+@pytest.mark.parametrize("before", [None, "ended"])
+def test_of_two_that_claim_in_the_same_instant_one_wins_and_the_other_names_it(
+    tmp_path, monkeypatch, before
+):
+    monkeypatch.setenv(claims.VARIABLE, "")
+    rounds = 200
+    if before is not None:
+        (tmp_path / before).mkdir()
+        states = [tmp_path / str(number) for number in range(rounds)]
+        claims.start(states, run(tmp_path / before), is_running=bool)
+    rivals = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", RIVAL, tmp_path, name, str(rounds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "ab"
+    }
+    for _ in range(rounds):
+        for rival in rivals.values():
+            assert rival.stdout.readline() == "ready\n"
+        for rival in rivals.values():
+            rival.stdin.write("\n")
+            rival.stdin.flush()
+    told = {name: json.loads(rival.communicate()[0]) for name, rival in rivals.items()}
+    for number, (first, second) in enumerate(zip(told["a"], told["b"], strict=True)):
+        assert (first == "") != (second == ""), (number, first, second)
+        winner = "a" if first == "" else "b"
+        assert f"a run on host-{winner}, started in /runs/{winner}, is at work" in first + second
+        assert claims.read(tmp_path / str(number)).directory == f"/runs/{winner}"
+    assert {"" in said for said in told.values()} == {True}
+
+
+def test_a_job_of_a_run_that_was_replaced_is_refused(state, tmp_path, monkeypatch):
+    start(state, run(tmp_path))
     monkeypatch.setenv(claims.VARIABLE, "another")
     with pytest.raises(ClaimError, match="another run has taken it over"):
-        claims.check(file)
+        claims.check(state)
 
 
-def test_a_job_without_a_run_is_not_refused(file, tmp_path, monkeypatch):
-    claims.check(file)
-    start(file, run(tmp_path))
+def test_a_job_without_a_run_is_not_refused(state, tmp_path, monkeypatch):
+    claims.check(state)
+    start(state, run(tmp_path))
     monkeypatch.delenv(claims.VARIABLE)
-    claims.check(file)
+    claims.check(state)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from neurozarr import ZarrConfig, export, plan
+from neurozarr import ZarrConfig, export, from_config, plan, receipts
 from neurozarr.sources import open_source
+from neurozarr.voxels import Summary
 
 # Writes two levels of a volume, and the first of them as a NIfTI file, and prints the largest size
 # of its memory (that of mapped files aside) in MB.
@@ -114,3 +115,46 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
     short, long = np.array(peaks)
     # The voxels alone are 101 MB more.
     assert (long - short < 60).all(), peaks
+
+
+# Publishes an image of one level, with the window of its channel, and prints the largest size of
+# its memory in MB.
+PUBLISH = """
+import sys
+from pathlib import Path
+from neurozarr.steps.ome_metadata import publish_image
+
+store, state = map(Path, sys.argv[1:3])
+attributes = {"ome": {"multiscales": [{}]}}
+level = (store / "0/zarr.json", state / "array.json", [state / "block.json"])
+publish_image(store, attributes, levels=[level], channels=[{"active": True}], driver=sys.argv[3])
+status = Path("/proc/self/status").read_text()
+print(int(status.split("VmHWM:")[1].split()[0]) / 1e3)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
+def test_an_image_of_one_large_level_is_published_within_the_memory_of_the_plan(tmp_path, driver):
+    shape = (512, 512, 512)
+    store, state = tmp_path / "a.ome.zarr", tmp_path / "state"
+    array = from_config(ZarrConfig(out=store, chunk=128)).create_array("0", shape, "u2")
+    for z in range(0, 512, 128):
+        array[z : z + 128] = np.broadcast_to(np.uint16(z + 9), (128, 512, 512))
+    receipts.write_array_receipt(state / "array.json", [])
+    receipts.write_block_receipt(
+        state / "block.json",
+        store / "0/zarr.json",
+        plan.whole(shape),
+        Summary(checksum=0, minimum=9, maximum=393, total=1, count=1),
+        nonce=json.loads((state / "array.json").read_text())["nonce"],
+        seconds=0,
+        threads=1,
+    )
+    command = [sys.executable, "-c", PUBLISH, store, state, driver]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert float(done.stdout) < plan.BASE_MEMORY_MB
+    (channel,) = json.loads((store / "zarr.json").read_text())["attributes"]["ome"]["omero"][
+        "channels"
+    ]
+    assert channel["window"] == {"min": 9, "max": 393, "start": 9, "end": 393}

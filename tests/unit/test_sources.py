@@ -1,17 +1,29 @@
 """Sources: what they say of themselves, and any region of them."""
 
 import gzip
+import mmap
 import os
 import shutil
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
-from neurozarr.sources import open_source, stem
+from neurozarr.sources import (
+    images,
+    mapping,
+    nibabel_image,
+    numpy_file,
+    open_source,
+    stem,
+    tiff_pages,
+)
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +258,89 @@ def test_a_file_that_is_truncated_while_it_is_read_is_named(tmp_path):
     os.truncate(path, 1_000_000)
     with pytest.raises(SourceError, match=r"a\.nii: cut short: 1000000 bytes, but .* 4000352"):
         whole(source)
+
+
+def save_stack(path, voxels):
+    path.mkdir()
+    for number, plane in enumerate(voxels):
+        tifffile.imwrite(path / f"{number}.tif", plane)
+    return path / f"{len(voxels) - 1}.tif"
+
+
+def save_npy(path, voxels):
+    np.save(path, voxels)
+    return path
+
+
+def save_pages(path, voxels):
+    tifffile.imwrite(path, voxels, photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize("populates", [True, False])
+@pytest.mark.parametrize(
+    ("name", "save_as"),
+    [("a.nii", save), ("a.npy", save_npy), ("a.tif", save_pages), ("a", save_stack)],
+)
+def test_a_page_of_a_map_that_cannot_be_read_is_an_error_that_names_its_file(
+    tmp_path, monkeypatch, name, save_as, populates
+):
+    """As when the disk fails: of a file whose end is gone, the system has no page either."""
+    last = save_as(tmp_path / name, np.ones((4, 300, 400), "f4"))
+    source = open_source(tmp_path / name)
+    assert whole(source).all()
+    for module in (nibabel_image, numpy_file, images, tiff_pages):
+        monkeypatch.setattr(module, "_check_size", lambda *args: None)
+    if not populates:  # Before Linux 5.14, and elsewhere.
+        monkeypatch.setattr(mapping, "_MADVISE", None)
+        assert whole(source).all()
+    size = last.stat().st_size - 200_000
+    map_whole = mmap.mmap
+
+    def map_and_cut(descriptor, *args, **kwargs):
+        mapped = map_whole(descriptor, *args, **kwargs)
+        if os.path.sameopenfile(descriptor, opened.fileno()):
+            os.truncate(last, size)
+        return mapped
+
+    if name in ("a.nii", "a.npy"):  # These are mapped when they are opened.
+        os.truncate(last, size)
+    else:
+        monkeypatch.setattr(mmap, "mmap", map_and_cut)
+    wrong = rf"{last.name}: the voxels cannot be read.*it ends before"
+    with last.open("rb") as opened, pytest.raises(SourceError, match=wrong):
+        whole(source)
+
+
+READ = """
+import sys
+from neurozarr.sources import open_source
+
+source = open_source(sys.argv[1])
+source.read(tuple(slice(0, length) for length in source.shape))
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace, which makes reads fail")
+@pytest.mark.parametrize(
+    ("name", "save_as", "first"),
+    [("a.nii.gz", save, 1), ("a.nii.gz", save, 4), ("a", save_stack, 1)],
+)
+def test_a_read_that_fails_is_an_error_that_names_its_file(tmp_path, name, save_as, first):
+    voxels = np.random.default_rng(0).integers(0, 9999, (4, 90, 100)).astype("u2")
+    last = save_as(tmp_path / name, voxels)
+    calls = "read,pread64,readv,preadv"
+    fault = f"{calls}:error=EIO:when={first}+"
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", last, "-e", f"trace={calls}"]
+    command += ["-e", f"inject={fault}", sys.executable, "-c", READ, tmp_path / name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"SourceError: {last}: " in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_read_error_of_the_disk_is_that_of_the_system():
+    with pytest.raises(OSError, match="Input/output error"):
+        mapping._read("/proc/self/mem", 0, 4096)
 
 
 def test_volumes_that_cannot_be_converted_are_refused(tmp_path, mri):

@@ -41,8 +41,8 @@ class Converted:
 
     def verify(self, verify="full", driver=DRIVER):
         """The report."""
-        claim = self.state / "run.json"
-        claims.start([claim], claims.Run(directory="here", repair="again FILES"), is_running=bool)
+        run = claims.Run(directory="here", repair="again FILES")
+        claims.start([self.state], run, is_running=bool)
         levels = [
             (
                 self.store / str(number) / self.file,
@@ -67,7 +67,7 @@ class Converted:
                 threads=2,
                 report=self.report,
                 receipt=self.state / "verify.json",
-                claim=claim,
+                claim=self.state,
             )
         return json.loads(self.report.read_text())
 

@@ -1,7 +1,10 @@
 """Windows of channels, from the values of an image."""
 
+import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neurozarr import ome, windows
 from neurozarr.windows import PERCENTILES
@@ -51,6 +54,64 @@ def test_a_volume_too_large_to_be_read_is_shown_whole(group, monkeypatch):
     monkeypatch.setattr(windows, "MOST_BYTES", 63)
     values = np.arange(64, dtype="u1").reshape(4, 4, 4)
     assert windows.windows(stored(group, values), None, 0, 200) == [(0, 200, 0, 200)]
+
+
+class Chunked:
+    """What is read of an array, in chunks of a shape."""
+
+    def __init__(self, values, chunks):
+        self.values, self.chunks, self.dtype, self.shape = (
+            values,
+            chunks,
+            values.dtype,
+            values.shape,
+        )
+
+    def __getitem__(self, region):
+        return self.values[region]
+
+
+DTYPES = [f"{order}{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8) for order in "<>"]
+DTYPES += [f"{order}f{size}" for size in (2, 4, 8) for order in "<>"]
+SHAPES = arrays.array_shapes(min_dims=3, max_dims=3, max_side=12)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "?"])
+@given(data=st.data())
+def test_percentiles_are_those_of_numpy_whatever_the_values(dtype, data):
+    values = data.draw(arrays.arrays(dtype, SHAPES))
+    chunks = data.draw(st.tuples(*[st.integers(1, 5)] * 3))
+    check_percentiles(values, chunks)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "?"])
+@pytest.mark.parametrize("size", [1, 2, 500, 501, 30_000])
+def test_percentiles_are_those_of_numpy_of_values_of_all_sizes(dtype, size):
+    bits = np.random.default_rng(size).integers(0, 256, size * np.dtype(dtype).itemsize, "u1")
+    values = (bits & 1 if dtype == "?" else bits).view(dtype).reshape(size, 1, 1)
+    check_percentiles(values, (64, 64, 64))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize(
+    "some", [[np.nan], [np.inf, -np.inf], [7.0], [-7.0], [-0.0], [0.0, -0.0], [np.nan, -1, 3]]
+)
+def test_percentiles_of_special_values_are_those_of_numpy(dtype, some):
+    values = np.repeat(np.array(some, dtype), 700).reshape(-1, 1, 1)
+    check_percentiles(values, (100, 1, 1))
+
+
+def check_percentiles(values, chunks):
+    region = tuple(slice(0, length) for length in values.shape)
+    found = windows.percentiles(Chunked(values, chunks), region)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        assert found is None
+        return
+    if finite.dtype == bool:  # NumPy has no percentiles of these.
+        finite = finite.astype("u1")
+    assert found == tuple(map(float, np.percentile(finite, PERCENTILES, method="nearest")))
+    assert "-0.0" not in map(str, found)
 
 
 def test_channels_have_the_names_and_colours_that_are_given_or_others():

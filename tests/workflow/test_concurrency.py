@@ -36,6 +36,18 @@ def test_a_second_run_on_a_sample_is_refused_and_the_first_is_not_disturbed(
     assert workflow.tree() == fresh(workflow)
 
 
+def test_of_two_runs_that_start_in_the_same_instant_one_is_refused(workflow, elsewhere, fresh):
+    with workflow.started() as first, elsewhere.started() as second:
+        outputs = [process.communicate()[0] for process in (first, second)]
+    assert sorted([first.returncode, second.returncode]) == [0, 1], outputs
+    winner = workflow if first.returncode == 0 else elsewhere
+    refused = outputs[1 if winner is workflow else 0]
+    assert "Traceback" not in refused
+    message = f"started in {winner.directory}, is at work on it: wait until it has ended"
+    assert message in refused.strip().splitlines()[-1]
+    assert workflow.tree() == fresh(workflow)
+
+
 def test_a_run_that_was_killed_gives_its_samples_up_with_its_directory(workflow, elsewhere, fresh):
     with workflow.started() as process:
         wait_until((workflow.store() / "0/c").exists, process)

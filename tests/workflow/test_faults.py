@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 
 import nibabel
 import numpy as np
@@ -38,9 +39,37 @@ def test_a_disk_that_fills_up_is_named_and_with_more_room_the_rest_is_done(
     run = workflow(check=False)
     assert run.code == 1
     assert "No space left on device" in run.output
-    assert "anatomical.nii.zarr/0: voxels cannot be written" in run.output
+    (message,) = set(re.findall(r"^StoreError: (.*)$", run.output, re.M))
+    assert "anatomical.nii.zarr/0: voxels cannot be written (" in message
+    assert driver != "tensorstore" or "anatomical.nii.zarr/0/c/" in message
+    assert not re.search(r"tensorstore|os_error|RESOURCE_EXHAUSTED|\[\w+=", message)
     assert not (workflow.store() / "zarr.json").exists()
     disk("remount,size=10m")
+    assert "create_array/0" not in workflow().jobs
+    assert workflow.tree() == fresh(workflow)
+
+
+def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk, fresh):
+    # The voxels have room, the receipts lie on a disk of their own.
+    disk("size=256k")
+    workflow.config |= {"output": "results", "nifti": {"nii": False}}
+    workflow.output.mkdir()
+    workflow.state.symlink_to(workflow.directory / "disk")
+    with workflow.started() as process:
+        wait_until((workflow.state / "anatomical/0/array.json").exists, process)
+        fill = workflow.state / "fill"
+        with suppress(OSError), fill.open("wb", buffering=0) as stream:
+            while True:
+                stream.write(bytes(4096))
+        output = process.communicate()[0]
+    assert process.returncode == 1
+    found = re.search(r"^StoreError: results/\.state/anatomical/(\S+): (.*)$", output, re.M)
+    assert found, output
+    assert found[2].startswith(
+        "it cannot be written (No space left on device). Run again when this is mended"
+    )
+    assert not (workflow.store() / "zarr.json").exists()
+    fill.unlink()
     assert "create_array/0" not in workflow().jobs
     assert workflow.tree() == fresh(workflow)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import library
+from neurozarr.sources.mapping import fetched
 from neurozarr.sources.tiff_metadata import is_default
 from neurozarr.units import factor, ome_unit
 
@@ -127,7 +129,10 @@ def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
                     voxels = _read_tiff(file, tiff, _tiff_series(file, tiff), own)
             else:
                 _check_size(file, offset + math.prod(image.shape) * stored.itemsize)
-                voxels = np.array(np.memmap(file, stored, "r", offset, image.shape)[own])
+                with open(file, "rb") as stream:
+                    mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                view = np.ndarray(image.shape, stored, mapped, offset)[own]
+                voxels = np.array(fetched(view, mapped, file))
             return voxels.reshape([side.stop - side.start for side in region])
         imagecodecs = library("imagecodecs", "tiff", file)
         with open(file, "rb") as stream:

@@ -20,6 +20,7 @@ from neurozarr import nifti
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.mapping import fetched
 from neurozarr.units import NIFTI_NAMES
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,8 @@ class NibabelSource(Source):
             # To read a map beyond the end of its file is not an error, but a crash.
             _check_size(self.voxels, self.stream.size(), self.end)
         voxels = np.asarray(self.stored[region[::-1]])
+        if isinstance(self.stream, mmap.mmap):
+            voxels = fetched(voxels, self.stream, self.voxels)
         if all(side.stop == length for side, length in zip(region, self.file_shape, strict=True)):
             self._read_to_the_end()
         # The transpose of an array with x fastest is in C order, with x last.

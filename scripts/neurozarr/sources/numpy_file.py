@@ -13,6 +13,7 @@ import numpy as np
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Layout, Source, check_axes
+from neurozarr.sources.mapping import fetched
 
 #: Names of the axes by number of dimensions, where they are not given.
 _AXES = {2: "yx", 3: "zyx"}
@@ -85,7 +86,7 @@ class MappedSource(Source):
     def read_file(self, region: Region) -> np.ndarray:
         # To read a map beyond the end of its file is not an error, but a crash.
         _check_size(self._name, self.stream.size(), self.end)
-        return self.stored[region]
+        return fetched(self.stored[region], self.stream, self._name)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

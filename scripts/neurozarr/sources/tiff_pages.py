@@ -16,6 +16,7 @@ import numpy as np
 
 from neurozarr.chunks import Region, grid
 from neurozarr.errors import SourceError
+from neurozarr.sources.mapping import fetched
 
 #: The tags (TIFF 6.0, part 1, section 8, and part 2) by which pages are stored alike, with what
 #: they are where they are missing; ImageDepth and TileDepth are SGI's.
@@ -125,12 +126,17 @@ class Pages:
             enumerate(numbers), key=lambda item: int(self.file_of[item[1]])
         ):
             file = self.files[index]
-            with open(file, "rb", buffering=0) as stream:
-                if self.segment is None:
-                    self._copy(file, stream.fileno(), group, region, voxels)
-                    continue
-                for place, number in group:
-                    self._decode(file, stream.fileno(), number, region, voxels[place])
+            try:
+                with open(file, "rb", buffering=0) as stream:
+                    if self.segment is None:
+                        self._copy(file, stream.fileno(), group, region, voxels)
+                        continue
+                    for place, number in group:
+                        self._decode(file, stream.fileno(), number, region, voxels[place])
+            except OSError as error:
+                raise SourceError(
+                    f"{file}: the voxels cannot be read ({error.strerror or error})"
+                ) from error
         return voxels
 
     def _copy(
@@ -149,7 +155,8 @@ class Pages:
         mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
         for place, number in numbers:
             start = int(self.offsets[number, 0])
-            voxels[place] = np.ndarray(self.shape, self.stored, mapped, start)[region]
+            page = np.ndarray(self.shape, self.stored, mapped, start)
+            voxels[place] = fetched(page[region], mapped, file)
 
     def _end(self, number: int) -> int:
         return int(self.offsets[number, -1] + self.counts[number, -1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.documents import Document
-from neurozarr.errors import SourceError
+from neurozarr.errors import SourceError, reason
 from neurozarr.sources.base import library
 from neurozarr.sources.paths import is_address
 
@@ -274,8 +273,3 @@ def is_below(path: str) -> bool:
 def join(*parts: str) -> str:
     """Parts of a path in a store, some of them "", as one."""
     return "/".join(part for part in parts if part)
-
-
-def reason(error: Exception) -> str:
-    """What TensorStore says, without the specification of the store and places in its code."""
-    return re.sub(r" \[\w+=.*", "", str(error), flags=re.DOTALL)

@@ -58,7 +58,7 @@ def verify_store(
     receipt
         File to write last, for a store without damage.
     claim
-        The claim of the run, which says how some of its files are made again.
+        Directory of the claim of the run, which says how some of its files are made again.
 
     Raises
     ------
