@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from neurozarr.durable import make_folder, sync
 from neurozarr.errors import StoreError
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ def _warn(message: str) -> None:
 def write_json(path: str | os.PathLike[str], document: Document) -> None:
     """Write a JSON document; a reader sees the old one or the new one, never half of it.
 
+    When it returns, the new one is on the disk.
+
     Raises
     ------
     StoreError
@@ -68,9 +71,13 @@ def write_json(path: str | os.PathLike[str], document: Document) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
+        make_folder(path.parent)
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync(path.parent)
     except OSError as error:
         raise StoreError(
             f"{path}: it cannot be written ({error.strerror or error}). Run again when this is "

@@ -17,6 +17,7 @@ from typing import Any
 
 from neurozarr.chunks import chunk_index
 from neurozarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
+from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
 
 _RECORD = "owned.json"
@@ -101,6 +102,8 @@ def unpublish(store: Path, state: Path) -> None:
     for name in sorted({name for names in GROUP_FILES.values() for name in names}, reverse=True):
         (store / name).unlink(missing_ok=True)
     remove(store, state, HEADER)
+    if store.exists():
+        sync(store)
 
 
 def check(store: Path, state: Path) -> None:

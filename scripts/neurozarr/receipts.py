@@ -21,6 +21,7 @@ import xxhash
 import neurozarr
 from neurozarr.chunks import Region, chunk_index, chunk_keys, file_grid
 from neurozarr.documents import Document, read_json, write_json
+from neurozarr.durable import sync_files
 from neurozarr.errors import ReceiptError
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def write_block_receipt(
     """
     array = array_file.parent
     files = [array / key for key in chunk_keys(read_json(array_file), region)]
+    # What a receipt names is on the disk before the receipt is.
+    sync_files(files, array.parent)
     sizes = [file.stat().st_size for file in files]
     logger.info("%s: %d files, %.1f MB in %.2f s", array, len(files), sum(sizes) / 1e6, seconds)
     write_json(

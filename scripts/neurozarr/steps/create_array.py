@@ -9,6 +9,7 @@ from typing import Any
 
 from neurozarr import ownership, receipts
 from neurozarr.documents import FILES, Document, write_json
+from neurozarr.durable import sync
 from neurozarr.fingerprints import fingerprints
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ def create_array(
     """
     known = fingerprints(source)
     store, level = array.parent, array.name
+    if receipt.parent.exists():
+        sync(receipt.parent)  # Its old receipt, which Snakemake has deleted, must not come back.
     ownership.unpublish(store, state)
     ownership.remove(store, state, level)
     ownership.record(state, level, [document], only=True)

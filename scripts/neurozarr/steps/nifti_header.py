@@ -12,6 +12,7 @@ import xxhash
 from neurozarr import fingerprints, headers, ownership, receipts
 from neurozarr.documents import FILES, HEADER, read_json
 from neurozarr.drivers import open_group
+from neurozarr.durable import sync, sync_files
 from neurozarr.errors import StoreError
 from neurozarr.rereading import header_problem
 from neurozarr.sources import open_source
@@ -89,7 +90,9 @@ def publish_header(
     ownership.unpublish(store, state)
     written = [read_json(staging / HEADER / name) for name in FILES[zarr_version]]
     ownership.record(state, HEADER, written, only=True)
+    sync_files((path for path in staging.rglob("*") if path.is_file()), staging)
     (staging / HEADER).rename(store / HEADER)
+    sync(store)
     shutil.rmtree(staging)
     publish_documents(store, documents, state=state)
     receipts.write_header_receipt(receipt, store / HEADER, checksum)

@@ -10,6 +10,7 @@ from neurozarr import ownership, receipts, voxels
 from neurozarr.chunks import Region
 from neurozarr.documents import read_json
 from neurozarr.drivers import open_array
+from neurozarr.durable import sync
 from neurozarr.pyramid import Mode
 
 
@@ -48,6 +49,7 @@ def write_level(
     ReceiptError
         Files of the last level are missing.
     """
+    sync(receipt.parent)  # Its old receipt, which Snakemake has deleted, must not come back.
     ownership.unpublish(array_file.parent.parent, state)
     start = time.monotonic()
     nonce = read_json(array_receipt)["nonce"]

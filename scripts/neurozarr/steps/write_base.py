@@ -11,6 +11,7 @@ from neurozarr import fingerprints, ownership, receipts, voxels
 from neurozarr.chunks import Region
 from neurozarr.documents import read_json
 from neurozarr.drivers import open_array
+from neurozarr.durable import sync
 from neurozarr.sources import open_source
 
 
@@ -49,6 +50,7 @@ def write_base(
     SourceError
         The source cannot be read, or is not what it was when the array was created.
     """
+    sync(receipt.parent)  # Its old receipt, which Snakemake has deleted, must not come back.
     ownership.unpublish(array_file.parent.parent, state)
     start = time.monotonic()
     begun = read_json(array_receipt)

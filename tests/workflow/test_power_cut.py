@@ -1,0 +1,94 @@
+"""What a power cut leaves of a run: the disk's image, as it is at a moment, is mounted again."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from ..runs import wait_until
+
+
+def command(*args):
+    done = subprocess.run(list(map(str, args)), capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"{args[0]} does not work here: {done.stderr.strip()}")
+
+
+@contextmanager
+def mounted(image, folder):
+    """A file system in a file, mounted."""
+    folder.mkdir(exist_ok=True)
+    command("mount", "-o", "loop", image, folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def power_cut(image, copy):
+    """Copy an image as it is on the disk, when two copies are alike: what is in memory is lost."""
+    while True:
+        for target in (copy, f"{copy}.again"):
+            shutil.copy(image, target)
+        with open(copy, "rb") as first, open(f"{copy}.again", "rb") as second:
+            if first.read() == second.read():
+                return
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def image(request, tmp_path):
+    """An empty file system in a file."""
+    if os.geteuid() != 0 or not shutil.which(f"mkfs.{request.param}"):
+        pytest.skip(f"mounting {request.param} needs root and mkfs.{request.param}")
+    path = tmp_path / "image"
+    with path.open("wb") as file:
+        file.truncate(2**26 if request.param == "ext4" else 320 * 2**20)
+    command(f"mkfs.{request.param}", "-q", path)
+    return path
+
+
+def converted_after(copy, workflow, fresh, *, whole):
+    """What the disk of a power cut holds is whole or not published, and the next run ends well."""
+    with mounted(copy, workflow.output.parent):
+        shutil.rmtree(workflow.directory / ".snakemake", ignore_errors=True)
+        published = (workflow.store() / "zarr.json").exists()
+        if published:
+            assert workflow.tree() == fresh(workflow)
+        assert published or not whole
+        if whole:
+            assert workflow("--dry-run").jobs == set()
+        workflow()
+        assert workflow.tree() == fresh(workflow)
+
+
+@pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
+def test_a_run_that_has_ended_survives_a_power_cut(workflow, fresh, image, driver):
+    workflow.config["zarr"]["driver"] = driver
+    workflow.config["output"] = "disk/results"
+    with mounted(image, workflow.directory / "disk"):
+        workflow()
+        power_cut(image, image.with_name("copy"))
+    converted_after(image.with_name("copy"), workflow, fresh, whole=True)
+
+
+def test_a_run_that_a_power_cut_interrupts_is_finished_by_the_next(workflow, fresh, image):
+    workflow.config["output"] = "disk/results"
+    workflow.config["resources"] = {"block_mb": 0.06}
+    copies = []
+    with mounted(image, workflow.directory / "disk"):
+        moments = ["0/c", "1/zarr.json", "1/c", "nifti", "zarr.json"]
+        with workflow.started() as process:
+            for moment in moments:
+                wait_until((workflow.store() / moment).exists, process)
+                os.killpg(process.pid, signal.SIGSTOP)
+                copies.append(image.with_name(f"copy-{len(copies)}"))
+                power_cut(image, copies[-1])
+                os.killpg(process.pid, signal.SIGCONT)
+            process.communicate()
+        time.sleep(0.1)
+    for copy in copies[1::2]:
+        converted_after(copy, workflow, fresh, whole=False)
