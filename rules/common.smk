@@ -139,6 +139,11 @@ def names(files):
     return [str(file) for file in files]
 
 
+def state_directory(wildcards):
+    """The directory of the receipts and claims of a sample's store."""
+    return expand(STATE, sample=wildcards.sample)[0]
+
+
 def recipe(wildcards):
     """What a level is made from, for its receipt."""
     store = Path(expand(STORE, sample=wildcards.sample)[0])

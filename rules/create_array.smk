@@ -23,6 +23,6 @@ rule create_array:
         document=lambda wildcards: level(wildcards).document,
         recipe=recipe,
         source=source_of_level,
-        state=STATE,
+        state=state_directory,
     script:
         "../scripts/create_array.py"

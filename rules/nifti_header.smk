@@ -22,7 +22,7 @@ rule nifti_header:
         overrides=lambda wildcards: sample(wildcards).overrides,
         options=lambda wildcards: sample(wildcards).header_options,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
-        state=STATE,
+        state=state_directory,
         staging=STAGING,
     script:
         "../scripts/nifti_header.py"

@@ -22,7 +22,7 @@ rule ome_metadata:
         attributes=lambda wildcards: sample(wildcards).attributes,
         channels=lambda wildcards: sample(wildcards).channels,
         publish=not RUN.nii,
-        state=STATE,
+        state=state_directory,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/ome_metadata.py"

@@ -24,7 +24,7 @@ rule pyramid_level:
     params:
         region=lambda wildcards: region(wildcards, wildcards.level),
         mode=lambda wildcards: sample(wildcards).mode,
-        state=STATE,
+        state=state_directory,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/pyramid_level.py"

@@ -35,7 +35,7 @@ rule verify_store:
         planned=lambda wildcards: sample(wildcards).planned,
         blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
         verify=RUN.verify,
-        claim=CLAIM,
+        claim=state_directory,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/verify_store.py"

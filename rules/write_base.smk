@@ -22,7 +22,7 @@ rule write_base:
         layout=lambda wildcards: sample(wildcards).layout,
         slab=slab,
         region=lambda wildcards: region(wildcards, 0),
-        state=STATE,
+        state=state_directory,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/write_base.py"
