@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from neurozarr import ZarrConfig, export, from_config, plan, receipts
+from neurozarr import ZarrConfig, export, from_config, ownership, plan, receipts
 from neurozarr.sources import open_source
 from neurozarr.voxels import Summary
 
@@ -122,12 +122,21 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
 PUBLISH = """
 import sys
 from pathlib import Path
-from neurozarr.steps.ome_metadata import publish_image
+from neurozarr.steps.ome_metadata import make_metadata
 
 store, state = map(Path, sys.argv[1:3])
-attributes = {"ome": {"multiscales": [{}]}}
+attributes = {"ome": {"multiscales": [{"metadata": {}}]}}
 level = (store / "0/zarr.json", state / "array.json", [state / "block.json"])
-publish_image(store, attributes, levels=[level], channels=[{"active": True}], driver=sys.argv[3])
+make_metadata(
+    store,
+    attributes,
+    state=state,
+    levels=[level],
+    channels=[{"active": True}],
+    driver=sys.argv[3],
+    receipt=state / "ome.json",
+    publish=True,
+)
 status = Path("/proc/self/status").read_text()
 print(int(status.split("VmHWM:")[1].split()[0]) / 1e3)
 """
@@ -141,13 +150,15 @@ def test_an_image_of_one_large_level_is_published_within_the_memory_of_the_plan(
     array = from_config(ZarrConfig(out=store, chunk=128)).create_array("0", shape, "u2")
     for z in range(0, 512, 128):
         array[z : z + 128] = np.broadcast_to(np.uint16(z + 9), (128, 512, 512))
-    receipts.write_array_receipt(state / "array.json", [])
+    ownership.record(state, "0", [array.document])
+    receipts.write_array_receipt(state / "array.json", array.document, [], {})
     receipts.write_block_receipt(
         state / "block.json",
         store / "0/zarr.json",
         plan.whole(shape),
         Summary(checksum=0, minimum=9, maximum=393, total=1, count=1),
         nonce=json.loads((state / "array.json").read_text())["nonce"],
+        driver=driver,
         seconds=0,
         threads=1,
     )

@@ -56,14 +56,16 @@ def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk
     workflow.output.mkdir()
     workflow.state.symlink_to(workflow.directory / "disk")
     with workflow.started() as process:
-        wait_until((workflow.state / "anatomical/0/array.json").exists, process)
+        wait_until((workflow.state / "anatomical.ome.zarr/0/array.json").exists, process)
         fill = workflow.state / "fill"
         with suppress(OSError), fill.open("wb", buffering=0) as stream:
             while True:
                 stream.write(bytes(4096))
         output = process.communicate()[0]
     assert process.returncode == 1
-    found = re.search(r"^StoreError: results/\.state/anatomical/(\S+): (.*)$", output, re.M)
+    found = re.search(
+        r"^StoreError: results/\.state/anatomical\.ome\.zarr/(\S+): (.*)$", output, re.M
+    )
     assert found, output
     assert found[2].startswith(
         "it cannot be written (No space left on device). Run again when this is mended"
