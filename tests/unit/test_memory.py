@@ -151,6 +151,7 @@ def test_an_image_of_one_large_level_is_published_within_the_memory_of_the_plan(
     for z in range(0, 512, 128):
         array[z : z + 128] = np.broadcast_to(np.uint16(z + 9), (128, 512, 512))
     ownership.record(state, "0", [array.document])
+    ownership.record(state, "", [json.loads((store / "zarr.json").read_text())])
     receipts.write_array_receipt(state / "array.json", array.document, [], {})
     receipts.write_block_receipt(
         state / "block.json",
