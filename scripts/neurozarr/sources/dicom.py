@@ -17,6 +17,7 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_file, check_kind
 from neurozarr.sources.base import Layout, Source, library
 from neurozarr.sources.paths import natural
 
@@ -243,12 +244,17 @@ class DicomSource(Source):
 
 
 def _listed(path: str) -> Iterator[str]:
-    """Files of a directory, or the file itself; none that is hidden."""
-    if os.path.isfile(path):
+    """Files of a directory, or the file itself; none that is hidden, or in a directory in it."""
+    if not os.path.isdir(path):
+        check_file(path)
         yield path
         return
     with os.scandir(path) as entries:
-        yield from (e.path for e in entries if e.is_file() and not e.name.startswith("."))
+        for entry in entries:
+            if not entry.name.startswith(".") and not entry.is_dir():
+                check_kind(entry.path)
+                if entry.is_file():
+                    yield entry.path
 
 
 def _is_dicom(file: str) -> bool:

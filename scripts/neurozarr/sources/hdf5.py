@@ -16,6 +16,7 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_file
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, library
 
@@ -129,6 +130,8 @@ class Hdf5Source(Source):
 
 def is_hdf5(path: str) -> bool:
     """Whether a file is there, and has the signature of HDF5."""
+    if not os.path.isfile(path):
+        return False
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -164,16 +167,6 @@ def opened(path: str) -> Iterator[Any]:
         raise
     except Exception as error:  # h5py has no base for what it raises on damaged files.
         raise SourceError(f"{path}: the file is damaged ({error})") from error
-
-
-def check_file(path: str) -> None:
-    """Raise a SourceError where a path names no file that can be read."""
-    if not os.path.exists(path):
-        raise SourceError(f"{path}: there is no such file")
-    if not os.path.isfile(path):
-        raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
-    if not os.access(path, os.R_OK):
-        raise SourceError(f"{path}: the file cannot be read: permission denied")
 
 
 def choose(path: str, named: str | None, arrays: dict[str, tuple[int, ...]]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_kind
 from neurozarr.sources.base import library
 from neurozarr.sources.mapping import fetched
 from neurozarr.sources.tiff_metadata import is_default
@@ -81,8 +82,7 @@ def read_header(file: str) -> Image:
     SourceError
         It is no such file, or damaged, or no array of voxels.
     """
-    if os.path.exists(file) and not os.path.isfile(file):
-        raise SourceError(f"{file}: a directory, a pipe or a device, not a file")
+    check_kind(file)
     with _naming(file, "not an image that can be read"):
         match format_of(file):
             case "TIFF":
@@ -118,6 +118,7 @@ def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
     SourceError
         The file does not have these axes, this shape and this data type, or cannot be read.
     """
+    check_kind(file)
     with _naming(file, "the voxels cannot be read; the file may be cut short or damaged"):
         if format_of(file) == "TIFF":
             status = os.stat(file)

@@ -20,8 +20,9 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_file
 from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, library
-from neurozarr.sources.hdf5 import Hdf5Source, check_file, choose, is_hdf5
+from neurozarr.sources.hdf5 import Hdf5Source, choose, is_hdf5
 
 _AXES = {2: "xy", 3: "zxy"}
 #: Classes of arrays, by their codes (MAT-File Format, Level 5, "Array Types"); NumPy has the same

@@ -19,6 +19,7 @@ from nibabel.spatialimages import SpatialImage
 from neurozarr import nifti
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_kind
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.mapping import fetched
 from neurozarr.units import NIFTI_NAMES
@@ -161,8 +162,7 @@ def _load(path: Path) -> tuple[Any, bytes | None]:
     try:
         files = _files(path)
         for file in (path, *files.values()):
-            if os.path.exists(file) and not os.path.isfile(file):
-                raise SourceError(f"{file}: a directory, a pipe or a device, not a file")
+            check_kind(file)
         if "header" in files:
             # nibabel reads extensions of any size that it is told.
             raw = nifti.read_header(files["header"], single=files["header"] == files["image"])

@@ -12,6 +12,7 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_file
 from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.mapping import fetched
 
@@ -100,7 +101,7 @@ class NpySource(MappedSource):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        _check_file(path)
+        check_file(path)
         try:
             with open(path, "rb") as file:
                 version = np.lib.format.read_magic(file)
@@ -133,7 +134,7 @@ class RawSource(MappedSource):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        _check_file(path)
+        check_file(path)
         if layout.shape is None or layout.dtype is None:
             lacking = [name for name in ("shape", "dtype") if name not in layout.given]
             raise SourceError(
@@ -160,14 +161,6 @@ class RawSource(MappedSource):
             offset=offset,
             exact=True,
         )
-
-
-def _check_file(path: str) -> None:
-    """Raise a SourceError where there is no file."""
-    if not Path(path).exists():
-        raise SourceError(f"{path}: there is no such file")
-    if not Path(path).is_file():
-        raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
 
 
 def _check_size(path: str, size: int, end: int) -> None:

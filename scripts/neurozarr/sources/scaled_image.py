@@ -24,6 +24,7 @@ from nibabel.parrec import PARRECError, PARRECHeader, parse_PAR_header
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_file
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source, library
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
@@ -67,10 +68,7 @@ class ScaledSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        if not os.path.exists(path):
-            raise SourceError(f"{path}: there is no such file")
-        if not os.path.isfile(path):
-            raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
+        check_file(path)
         try:
             with _warnings_logged(path), np.errstate(all="ignore"):
                 found = _opener(path.lower())(Path(path))
@@ -166,10 +164,11 @@ def _pair(path: Path, kind: str) -> tuple[Path, Path]:
         own, others = others, own
     ending = max(len(end) for end in own if name.lower().endswith(end.lower()))
     names = [name[:-ending] + other for other in others]
-    found = next((Path(other) for other in names if os.path.isfile(other)), None)
+    found = next((Path(other) for other in names if os.path.exists(other)), None)
     if found is None:
         what, known = "voxels" if is_header else "header", " or ".join(names[::2])
         raise SourceError(f"{path}: the file of its {what}, {known}, is missing")
+    check_file(found)
     return (path, found) if is_header else (found, path)
 
 

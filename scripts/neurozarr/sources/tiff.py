@@ -14,6 +14,7 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_file, check_kind
 from neurozarr.sources import tiff_metadata, tiff_pages
 from neurozarr.sources.base import Layout, Source, check_axes, library
 from neurozarr.sources.paths import is_pattern
@@ -51,10 +52,7 @@ class TiffSource(Source):
     def open(cls, path: str, layout: Layout) -> Self:
         tifffile = library("tifffile", "tiff", path)
         library("imagecodecs", "tiff", path)
-        if not os.path.exists(path):
-            raise SourceError(f"{path}: there is no such file")
-        if not os.path.isfile(path):
-            raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
+        check_file(path)
         try:
             with tifffile.TiffFile(path) as file:
                 return cls._open(path, file, layout)
@@ -144,6 +142,9 @@ def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
         raise SourceError(
             f"{path}: a part of an OME-TIFF set, whose metadata are in {name}: give that one"
         )
+    folder = os.path.dirname(os.path.realpath(path))
+    for other in tiff_metadata.files_of_set(root):
+        check_kind(os.path.join(folder, other))
     return root
 
 

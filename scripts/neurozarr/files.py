@@ -1,0 +1,35 @@
+"""What is a file, and what only has the name of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from neurozarr.errors import SourceError
+
+
+def check_kind(path: str | Path) -> None:
+    """Check that what a path leads to, if anything, is a file: to read a pipe may never end.
+
+    Raises
+    ------
+    SourceError
+        It is a directory, a pipe, a socket or a device.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
+
+
+def check_file(path: str | Path) -> None:
+    """Check that a path leads to a file that can be read.
+
+    Raises
+    ------
+    SourceError
+        Nothing is there, or no file, or it may not be read.
+    """
+    check_kind(path)
+    if not os.path.exists(path):
+        raise SourceError(f"{path}: there is no such file")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{path}: the file cannot be read: permission denied")
