@@ -153,7 +153,7 @@ def recipe_of(sample: Sample, level: int, store: Path) -> Document:
         {
             "path": path,
             "relative_path": relative,
-            "layout": sample.layout,
+            "layout": {name: said for name, said in sample.layout.items() if name != "output"},
             "kernel": voxels.COPY_VERSION,
         }
     )

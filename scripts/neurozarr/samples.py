@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
 from neurozarr.options import Schema, suggest
 from neurozarr.sources import Source, open_source, stem
-from neurozarr.sources.paths import PLACE, find, is_address, natural
+from neurozarr.sources.paths import PLACE, find, is_address, is_glob, sources
 from neurozarr.sources.zarr_store import ZarrSource
 
 #: Endings, in lower case, of files of voxels, and of their headers, which stand for both.
@@ -404,10 +403,11 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
     """One sample for each file that ``source`` names."""
     patterns = options["source"]
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found = sorted(glob.glob(pattern, recursive=True), key=natural)
-        if not found and glob.has_magic(pattern):
+        paths = [pattern]
+        if is_glob(pattern):
+            paths = sources(pattern, options["output"])
+        if not paths:
             raise ConfigError(f"config: source {pattern!r} matches no file")
-        paths = found or [pattern]
         second = _second_files(paths)
         for path in (path for path in paths if path not in second):
             row = {"sample": stem(path), "source": path}
@@ -485,10 +485,13 @@ def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
 
 def _sample(row: dict[str, str], options: Document) -> Sample:
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
+    layout = {name: read(row[name]) for name, read in LAYOUT.items() if name in row}
+    if is_glob(row["source"]):
+        layout["output"] = options["output"]
     return Sample(
         name=row["sample"],
         path=row["source"],
-        layout={name: read(row[name]) for name, read in LAYOUT.items() if name in row},
+        layout=layout,
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
         unit=row.get("unit"),
         options={

@@ -61,6 +61,38 @@ def test_sources_are_files_lists_and_globs(read, source, names):
     assert list(read({"source": source})[1]) == names
 
 
+def test_what_a_run_writes_is_no_source(read, directory, caplog):
+    (directory / "results/.state/a.nii.zarr").mkdir(parents=True)
+    for place, name in (
+        ("results/nifti", "a_level-0"),
+        ("results", "mine"),
+        ("results/a.nii.zarr", "x"),
+        ("logs", "y"),
+        ("benchmarks", "z"),
+        (".snakemake", "w"),
+        ("deep/logs", "c"),
+    ):
+        (directory / place).mkdir(parents=True, exist_ok=True)
+        shutil.copy("a.nii", directory / place / f"{name}.nii")
+    (directory / "linked").symlink_to("results")
+    assert list(read({"source": "**/*.nii"})[1]) == ["a", "b", "c"]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "source '**/*.nii': 8 of what it names is left out" in message
+    assert "1 in benchmarks, 6 in results, 1 in logs" in message
+    # What others have put into the output, where it is named.
+    for output in ("results", "linked", str(directory / "results")):
+        assert list(read({"source": "results/**/*.nii", "output": output})[1]) == ["mine"]
+    assert list(read({"source": ["results/nifti/a_level-0.nii"]})[1]) == ["a_level-0"]
+    with pytest.raises(ConfigError, match=r"source 'logs/\*' matches no file"):
+        read({"source": "logs/*"})
+
+
+def test_a_sample_of_a_glob_knows_where_the_run_writes(read_sheet):
+    samples = read_sheet("sample|source", "s|*.nii", "a|a.nii", output="results")
+    assert samples["s"].layout == {"output": "results"}
+    assert samples["a"].layout == {}
+
+
 def test_globs_are_in_natural_order(read):
     for number in (10, 9, 1):
         shutil.copy("a.nii", f"s{number}.nii")

@@ -546,13 +546,37 @@ def test_other_formats_and_directories_are_named_and_hidden_files_are_not_looked
     with pytest.raises(SourceError, match=r"a3\.png: a PNG file, but .*/a1\.tif is TIFF"):
         opened(tmp_path)
     os.remove(tmp_path / "a3.png")
-    (tmp_path / "a3.tif").mkdir()
-    with pytest.raises(SourceError, match=r"a3\.tif: a directory, a pipe or a device, not a file"):
-        opened(tmp_path).check()
-    (tmp_path / "a3.tif").rmdir()
     os.mkfifo(tmp_path / "a0.tif")
     with pytest.raises(SourceError, match=r"a0\.tif: a directory, a pipe or a device, not a file"):
         opened(tmp_path)
+
+
+def test_directories_among_slices_are_not_looked_at(tmp_path):
+    stack(tmp_path, values((2, 4, 5)))
+    for name in ("results", "logs", "a3.tif", "series.dcm", "zarr.json"):
+        (tmp_path / name).mkdir()
+        stack(tmp_path / name, values((1, 4, 5)))
+    for path in (tmp_path, tmp_path / "*"):
+        assert opened(path).shape == (2, 4, 5)
+    (tmp_path / "pipe").symlink_to(tmp_path / "a3.tif")
+    assert opened(tmp_path).shape == (2, 4, 5)
+    (tmp_path / "pipe").unlink()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match=r"pipe: a directory, a pipe or a device, not a file"):
+        opened(tmp_path)
+
+
+def test_what_a_run_writes_is_no_slice_that_a_glob_names(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    stack(tmp_path / "in", values((2, 4, 5)))
+    stack(tmp_path / "out", values((3, 4, 5)))
+    stack(tmp_path / "benchmarks", values((4, 4, 5)))
+    assert open_source("**/a*.tif", output="out").shape == (2, 4, 5)
+    assert "source '**/a*.tif': 7 of what it names is left out" in caplog.text
+    assert caplog.text.count("left out") == 1
+    assert "4 in benchmarks, 3 in out" in caplog.text
+    assert open_source("**/a*.tif").shape == (9, 4, 5)
+    assert open_source("out/*.tif", output="out").shape == (3, 4, 5)
 
 
 def test_volumes_are_no_slices(tmp_path):

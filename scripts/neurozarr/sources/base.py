@@ -35,6 +35,8 @@ class Layout:
         and where it starts, in bytes.
     overlap
         How many voxels of a tile lie in the next one too, along z, y and x.
+    output
+        Where a run writes: what is there is no slice that a glob names.
     """
 
     axes: str | None = None
@@ -44,11 +46,13 @@ class Layout:
     order: str | None = None
     offset: int | None = None
     overlap: tuple[int, ...] | None = None
+    output: str | None = None
 
     @property
     def given(self) -> dict[str, Any]:
-        """What is said at all, by name."""
-        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        """What is said of the array at all, by name."""
+        names = (field.name for field in fields(self) if field.name != "output")
+        known = {name: getattr(self, name) for name in names}
         return {name: value for name, value in known.items() if value is not None}
 
 

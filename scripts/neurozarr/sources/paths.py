@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
+from collections import Counter
+
+logger = logging.getLogger(__name__)
 
 #: The place of an axis in the names of files: {z} stands for the numbers along z.
 PLACE = r"\{([tczyx])\}"
+#: Where a run writes in the working directory, and in its output.
+_BESIDE = ("logs", "benchmarks", ".snakemake")
+_INSIDE = ("nifti", "verify", ".state")
 
 
 def is_address(path: str) -> bool:
@@ -17,7 +24,14 @@ def is_address(path: str) -> bool:
 
 def is_pattern(path: str) -> bool:
     """Whether a path names many files: a glob, or a pattern with axes."""
-    return re.search(PLACE, path) is not None or (not os.path.exists(path) and glob.has_magic(path))
+    return re.search(PLACE, path) is not None or is_glob(path)
+
+
+def is_glob(path: str) -> bool:
+    """Whether a path has the wildcards of a glob, and is no file of that name."""
+    if is_address(path) or re.search(PLACE, path):
+        return False
+    return glob.has_magic(path) and not os.path.exists(path)
 
 
 def find(path: str) -> list[str]:
@@ -29,6 +43,54 @@ def find(path: str) -> list[str]:
     if not re.search(PLACE, path):
         return sorted(glob.glob(path, recursive=True), key=natural)
     return sorted(positions(path), key=natural)
+
+
+def sources(pattern: str, output: str) -> list[str]:
+    """What a glob names, in natural order, without what runs write; a warning tells what that is.
+
+    Parameters
+    ----------
+    pattern
+        A glob. One that starts in the output may name what others have put there.
+    output
+        Directory of the stores, each of which has another of its name in ``.state``.
+    """
+    written = _written(pattern, os.path.realpath(output))
+    kept, left = [], Counter[str]()
+    for path in sorted(glob.glob(pattern, recursive=True), key=natural):
+        real = os.path.realpath(path)
+        folder = next((folder for folder in written if is_within(real, folder)), None)
+        if folder is None:
+            kept.append(path)
+        else:
+            left[os.path.relpath(folder)] += 1
+    if left:
+        logger.warning(
+            "source %r: %d of what it names is left out, as a run writes there: %s; what is to be "
+            "converted nevertheless has to be named without a glob",
+            pattern,
+            left.total(),
+            ", ".join(f"{count} in {folder}" for folder, count in left.items()),
+        )
+    return kept
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a real path is a directory, or in it."""
+    return os.path.commonpath((path, folder)) == folder
+
+
+def _written(pattern: str, output: str) -> list[str]:
+    """Real paths of the directories that runs write, as far as a glob is not to look there."""
+    start = pattern
+    while glob.has_magic(start):
+        start = os.path.dirname(start)
+    inside = [output]
+    if is_within(os.path.realpath(start), output):
+        state = os.path.join(output, ".state")
+        stores = os.listdir(state) if os.path.isdir(state) else []
+        inside = [os.path.join(output, name) for name in (*_INSIDE, *stores)]
+    return [os.path.realpath(folder) for folder in (*inside, *_BESIDE)]
 
 
 def positions(pattern: str) -> dict[str, dict[str, int]]:

@@ -16,10 +16,11 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.files import check_kind
 from neurozarr.sources import images
 from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
 from neurozarr.sources.images import Image
-from neurozarr.sources.paths import PLACE, is_pattern, natural, positions
+from neurozarr.sources.paths import PLACE, is_pattern, natural, positions, sources
 
 #: Files that tell a directory of another family.
 _OTHERS = ("zarr.json", ".zarray", ".zgroup", "attributes.json", "DICOMDIR")
@@ -29,11 +30,11 @@ _OTHERS = ("zarr.json", ".zarray", ".zgroup", "attributes.json", "DICOMDIR")
 class StackSource(Source):
     """Images that lie on a grid, a file each.
 
-    The files of a directory (but hidden ones) or of a glob, one slice each, lie one behind the
-    other, in natural order (a2 before a10), along z or the first of ``axes``. Those of a pattern
-    lie where the numbers at its places {t}, {c}, {z}, {y} and {x} say, which may start anywhere but
-    follow each other. Colours of a slice are channels; the pages of a TIFF that does not say more
-    of them are z.
+    The files of a directory (but hidden ones, and directories) or of a glob, one slice each, lie
+    one behind the other, in natural order (a2 before a10), along z or the first of ``axes``. Those
+    of a pattern lie where the numbers at its places {t}, {c}, {z}, {y} and {x} say, which may start
+    anywhere but follow each other. Colours of a slice are channels; the pages of a TIFF that does
+    not say more of them are z.
 
     With {z}, {y} or {x} files are tiles. ``overlap`` voxels of a tile lie in the next one too: a
     tile keeps all voxels up to its end, and of the next one the first ``overlap`` are dropped. All
@@ -78,7 +79,7 @@ class StackSource(Source):
         if not os.path.isdir(path):
             return images.format_of(path) in ("PNG", "JPEG 2000")
         try:
-            names = [entry.name for entry in os.scandir(path)]
+            names = [entry.name for entry in os.scandir(path) if not entry.is_dir()]
         except PermissionError:
             return False
         others = any(name in _OTHERS or name.lower().endswith(".dcm") for name in names)
@@ -93,7 +94,7 @@ class StackSource(Source):
                 f"{path}: overlap is {layout.overlap}, but only tiles have one, whose numbers "
                 "along z, y or x are places of a pattern, such as tile_{y}_{x}.tif"
             )
-        files = _slices(path)
+        files = _slices(path, layout.output)
         tile = images.read_header(files[0])
         if not set(tile.axes) <= set("yxc"):
             raise SourceError(
@@ -262,8 +263,8 @@ def _glob(path: str) -> list[str]:
     return glob.glob(path, recursive=True)
 
 
-def _slices(path: str) -> list[str]:
-    """The images of a directory or of a glob, in natural order.
+def _slices(path: str, output: str | None) -> list[str]:
+    """The images of a directory or of a glob, in natural order; what else a run writes is none.
 
     Raises
     ------
@@ -271,10 +272,12 @@ def _slices(path: str) -> list[str]:
         There are none, or others beside them, or two have the same place in the order.
     """
     if os.path.isdir(path):
-        names = sorted(name for name in os.listdir(path) if not name.startswith("."))
-        found = [os.path.join(path, name) for name in names]
+        found = sorted(_files(path))
+    elif is_pattern(path):
+        named = _glob(path) if output is None else sources(path, output)
+        found = sorted(file for file in named if not os.path.isdir(file))
     else:
-        found = sorted(_glob(path)) if is_pattern(path) else [path]
+        found = [path]
     if not found:
         raise SourceError(f"{path}: no file is named so")
     formats = {file: images.format_of(file) for file in found}
@@ -304,6 +307,16 @@ def _slices(path: str) -> list[str]:
     if os.path.isdir(path):
         _check_gaps(path, found)
     return found
+
+
+def _files(path: str) -> Iterator[str]:
+    """The files of a directory, but hidden ones."""
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and not entry.is_dir():
+                if not entry.is_file():
+                    check_kind(entry.path)
+                yield entry.path
 
 
 def _check_gaps(path: str, files: Sequence[str]) -> None:
