@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -216,9 +217,69 @@ def test_linked_and_virtual_datasets_name_their_files(tmp_path):
         file.move("in/raw", "in/cooked")
     with pytest.raises(SourceError, match=r"/all lies in in/raw of .*0\.h5 also, which is missing"):
         open_source(path, axes="czyx")
-    parts[2].unlink()
-    with pytest.raises(SourceError, match=r"/all lies in .*2\.h5 also, which is missing"):
+    parts[0].unlink()
+    with pytest.raises(SourceError, match=r"/all lies in .*0\.h5 also, which is missing"):
         open_source(path, axes="czyx")
+
+
+@pytest.mark.parametrize("circle", ["a", "ab", "abc"])
+def test_a_virtual_dataset_that_leads_to_itself_is_refused(tmp_path, circle):
+    for name, after in zip(circle, circle[1:] + circle[:1], strict=True):
+        layout = h5py.VirtualLayout((4, 5, 6), "u1")
+        layout[:] = h5py.VirtualSource("." if name == after else f"{after}.h5", "v", (4, 5, 6))
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.create_virtual_dataset("v", layout)
+            file["link"] = h5py.ExternalLink(f"{after}.h5", "v")
+    for name in ("v", "link", None):
+        with pytest.raises(SourceError, match=r"v is a virtual dataset that leads to itself"):
+            open_source(tmp_path / "a.h5", dataset=name)
+
+
+def test_virtual_datasets_may_lie_in_each_other(tmp_path):
+    path = write(tmp_path / "a.h5", {"0": VOXELS[0, 0]})
+    shape = VOXELS[0, 0].shape
+    with h5py.File(path, "r+") as file:
+        for number in range(1, 40):
+            layout = h5py.VirtualLayout(shape, "u1")
+            layout[:4] = h5py.VirtualSource(".", f"{number - 1}", shape)[:4]
+            layout[4:] = h5py.VirtualSource("a.h5", f"{number - 1}", shape)[4:]
+            file.create_virtual_dataset(f"{number}", layout)
+    assert_holds(open_source(path, dataset="5"), VOXELS[0, 0])
+    with pytest.raises(SourceError, match="more than 32 virtual datasets lie in each other"):
+        open_source(path, dataset="39")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_links_to_what_is_no_file_are_refused(tmp_path, kind):
+    path, other = tmp_path / "a.h5", tmp_path / "p.h5"
+    match kind:
+        case "pipe":
+            os.mkfifo(other)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(other))
+        case "device":
+            other.symlink_to("/dev/zero")
+    layout = h5py.VirtualLayout((4, 5, 6), "u1")
+    layout[:] = h5py.VirtualSource("p.h5", "v", (4, 5, 6))
+    outer = h5py.VirtualLayout((4, 5, 6), "u1")
+    outer[:] = h5py.VirtualSource("b.h5", "virtual", (4, 5, 6))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_virtual_dataset("virtual", layout)
+        file["far"] = h5py.ExternalLink("p.h5", "/v")
+    with h5py.File(path, "w") as file:
+        file["g/link"] = h5py.ExternalLink("p.h5", "/v")
+        file["soft"] = h5py.SoftLink("/g/link")
+        file["over"] = h5py.ExternalLink("b.h5", "/")
+        file["round"] = h5py.SoftLink("/round")
+        file.create_virtual_dataset("virtual", outer)
+    for name in ("g/link", "soft", "over/far", "over/virtual", "virtual", None):
+        with pytest.raises(SourceError, match=r"p\.h5: a directory, a pipe or a device"):
+            open_source(path, dataset=name)
+    with pytest.raises(SourceError, match="more than 32 links, or a circle, lead to"):
+        open_source(path, dataset="round/a")
+    with pytest.raises(SourceError, match=r"p\.h5: a directory, a pipe or a device"):
+        open_source(other)
 
 
 def test_voxels_in_raw_files_are_refused(tmp_path):

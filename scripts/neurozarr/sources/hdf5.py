@@ -16,7 +16,7 @@ import numpy as np
 
 from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
-from neurozarr.files import check_file
+from neurozarr.files import check_file, check_kind
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, library
 
@@ -25,6 +25,8 @@ from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, lib
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: How many arrays an error lists.
 _LISTED = 20
+#: How many links, and how many virtual datasets, may lead from one to the other.
+_MOST_LINKS = 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,11 +59,11 @@ class Hdf5Source(Source):
             name, dataset = cls._find(path, file, layout.dataset)
             check_filters(path, dataset)
             return cls(
-                files=_files(path, dataset),
+                files=check_dataset(path, dataset),
                 file_axes=cls._axes(path, dataset, layout.axes),
                 file_shape=dataset.shape,
                 dtype=cls.numbers(dataset).newbyteorder("="),
-                file_read_shape=_read_shape(path, dataset),
+                file_read_shape=_read_shape(dataset),
                 dataset=name,
                 **_size(dataset),
             )
@@ -89,6 +91,7 @@ class Hdf5Source(Source):
     def _find(cls, path: str, file: Any, named: str | None) -> tuple[str, Any]:
         """Name and dataset: of the name that is given, or the only one that can be converted."""
         h5py = library("h5py", "hdf5", path)
+        check_links(path, file, named or "")
         try:
             found = None if named is None else file[named]
         except (KeyError, OSError):  # No such link, or to nowhere.
@@ -247,22 +250,108 @@ def _size(dataset: Any) -> dict[str, Any]:
     return {"voxel_size": tuple(sizes.tolist()), "space_unit": "micrometer"}
 
 
-def _files(path: str, dataset: Any) -> tuple[Path, ...]:
-    """The file, that of the dataset where it is linked to, and those of a virtual dataset."""
+def check_links(path: str, group: Any, name: str, most: int = _MOST_LINKS) -> None:
+    """Check the links to an object, before HDF5 follows them: it would open, and wait for, a pipe.
+
+    Parameters
+    ----------
+    path
+        The file that the group is in.
+    group, name
+        From where on, and the path of the object, which need not be there.
+    most
+        How many links may lead to it.
+
+    Raises
+    ------
+    SourceError
+        One leads to what is no file, or to no file of HDF5.
+    """
+    h5py = library("h5py", "hdf5", path)
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    group = group["/"] if name.startswith("/") else group
+    for number, part in enumerate(parts):
+        links = group.id.links if isinstance(group, h5py.Group) else None
+        if links is None or not links.exists(part.encode()):
+            return
+        kind = links.get_info(part.encode()).type
+        if kind == h5py.h5l.TYPE_HARD:
+            group = group[part]
+            continue
+        if most == 0:
+            raise SourceError(f"{path}: more than {_MOST_LINKS} links, or a circle, lead to {name}")
+        target = links.get_val(part.encode())
+        rest = "/".join(parts[number + 1 :])
+        if kind == h5py.h5l.TYPE_SOFT:
+            check_links(path, group, f"{target.decode()}/{rest}", most - 1)
+        elif kind == h5py.h5l.TYPE_EXTERNAL:
+            other, there = map(os.fsdecode, target)
+            _check_external(path, other, f"/{there}/{rest}", most - 1)
+        return
+
+
+def _check_external(path: str, other: str, name: str, most: int) -> None:
+    """Check a link to another file, which HDF5 looks for beside the first, and where it runs."""
+    for place in (os.path.join(os.path.dirname(path), other), other):
+        check_kind(place)
+        if os.path.isfile(place):
+            with opened(place) as file:
+                check_links(place, file, name, most)
+            return
+
+
+def check_dataset(path: str, dataset: Any) -> tuple[Path, ...]:
+    """The file, that of the dataset where it is linked to, and those of a virtual dataset.
+
+    Raises
+    ------
+    SourceError
+        One of them is missing or is no file; or the dataset leads to itself, which HDF5 follows
+        until it crashes.
+    """
+    return tuple(dict.fromkeys((Path(path), *_files(path, dataset, {}))))
+
+
+def _files(path: str, dataset: Any, seen: dict[tuple[str, str], bool]) -> Iterator[Path]:
+    """The file of a dataset, and, where it is virtual, those of its sources, and of theirs.
+
+    ``seen`` are datasets by the real paths of their files and their names: whether all that they
+    lead to is known.
+    """
     if dataset.external:
         raise SourceError(
             f"{path}: {dataset.name} lies in other files, such as {dataset.external[0][0]}: copy "
             "it into one by h5repack"
         )
     own = Path(dataset.file.filename)
-    files = dict.fromkeys((Path(path), own))
-    for source in dataset.virtual_sources() if dataset.is_virtual else ():
+    yield own
+    this = (os.path.realpath(own), dataset.name)
+    if this in seen or not dataset.is_virtual:
+        return
+    seen[this] = False
+    if len(seen) - sum(seen.values()) > _MOST_LINKS:
+        raise SourceError(f"{path}: more than {_MOST_LINKS} virtual datasets lie in each other")
+    sources = dataset.virtual_sources()
+    for source in dict.fromkeys((_source_file(own, part), part.dset_name) for part in sources):
+        file, name = source
+        check_kind(file)
         # HDF5 takes the voxels of a missing file for the fill value.
-        file = _source_file(own, source)
         if not file.is_file():
             raise SourceError(f"{path}: {dataset.name} lies in {file} also, which is missing")
-        files[file] = None
-    return tuple(files)
+        with opened(str(file)) as other:
+            check_links(str(file), other, name)
+            if name not in other:
+                raise SourceError(
+                    f"{path}: {dataset.name} lies in {name} of {file} also, which is missing"
+                )
+            found = other[name]
+            if seen.get((os.path.realpath(found.file.filename), found.name)) is False:
+                raise SourceError(
+                    f"{path}: {dataset.name} is a virtual dataset that leads to itself, by {name} "
+                    f"of {file}: it has no voxels"
+                )
+            yield from _files(path, found, seen)
+    seen[this] = True
 
 
 def _source_file(own: Path, source: Any) -> Path:
@@ -270,7 +359,7 @@ def _source_file(own: Path, source: Any) -> Path:
     return own if source.file_name == "." else own.parent / source.file_name
 
 
-def _read_shape(path: str, dataset: Any) -> tuple[int, ...] | None:
+def _read_shape(dataset: Any) -> tuple[int, ...] | None:
     """Shape of a chunk; of a virtual dataset, that of its first source, along its last axes."""
     if not dataset.is_virtual:
         return dataset.chunks
@@ -278,10 +367,5 @@ def _read_shape(path: str, dataset: Any) -> tuple[int, ...] | None:
     if first is None:
         return None
     with opened(str(_source_file(Path(dataset.file.filename), first))) as file:
-        if first.dset_name not in file:
-            raise SourceError(
-                f"{path}: {dataset.name} lies in {first.dset_name} of {file.filename} also, which "
-                "is missing"
-            )
         chunks = file[first.dset_name].chunks
     return None if chunks is None else ((1,) * dataset.ndim + chunks)[-dataset.ndim :]

@@ -17,7 +17,7 @@ from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source
-from neurozarr.sources.hdf5 import check_filters, open_file, opened
+from neurozarr.sources.hdf5 import check_dataset, check_filters, check_links, open_file, opened
 
 _LEVEL = "DataSet/ResolutionLevel 0"
 
@@ -42,6 +42,7 @@ class ImarisSource(Source):
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
         with opened(path) as file:
+            check_links(path, file, _data(0, 0))
             try:
                 times = _count(file[_LEVEL], "TimePoint")
                 channels = _count(file[f"{_LEVEL}/TimePoint 0"], "Channel")
@@ -57,6 +58,7 @@ class ImarisSource(Source):
                     f"shape {data.shape}"
                 )
             check_filters(path, data)
+            check_dataset(path, data)
             several = [(axis, n) for axis, n in (("t", times), ("c", channels)) if n > 1]
             return cls(
                 files=(Path(path),),
@@ -97,6 +99,7 @@ class ImarisSource(Source):
         with opened(path) as file:
             first = file[_data(0, 0)]
             for t, c in np.ndindex(self.times, self.channels):
+                check_links(path, file, _data(t, c))
                 data = file.get(_data(t, c))
                 if data is None:
                     raise SourceError(f"{path}: it has no /{_data(t, c)}")
@@ -105,6 +108,7 @@ class ImarisSource(Source):
                         f"{path}: /{_data(t, c)} has shape {data.shape} and type {data.dtype}, but "
                         f"the first one {first.shape} and {first.dtype}"
                     )
+                check_dataset(path, data)
 
 
 def _data(t: int, c: int) -> str:

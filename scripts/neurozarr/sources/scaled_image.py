@@ -27,6 +27,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source, library
+from neurozarr.sources.hdf5 import check_links
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
 from neurozarr.units import ome_unit
 
@@ -308,6 +309,7 @@ def _open_minc1(path: Path, file: Any) -> dict[str, Any]:
 def _open_minc2(path: Path) -> dict[str, Any]:
     h5py = library("h5py", "hdf5", str(path))
     file = h5py.File(path, "r")
+    check_links(str(path), file, "minc-2.0/image/0/image")
     minc = Minc2File(file)
     group = file["minc-2.0/image/0"]
     image = group["image"]
