@@ -52,8 +52,10 @@ def _key_encoding(document: Document) -> tuple[str, str]:
     """What the names of chunk files start with, and what separates their indices."""
     if document["zarr_format"] == 2:
         return "", document.get("dimension_separator", ".")
-    separator = document["chunk_key_encoding"]["configuration"]["separator"]
-    return f"c{separator}", separator
+    encoding = document["chunk_key_encoding"]
+    is_old = encoding["name"] == "v2"
+    separator = encoding.get("configuration", {}).get("separator", "." if is_old else "/")
+    return "" if is_old else f"c{separator}", separator
 
 
 def chunk_keys(document: Document, region: Region) -> Iterator[str]:

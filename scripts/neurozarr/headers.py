@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from neurozarr import anatomy, nifti, units
 from neurozarr.documents import FILES, HEADER, Document
 from neurozarr.drivers import open_array
 from neurozarr.errors import ConfigError
+from neurozarr.files import check_kind
 from neurozarr.nibabel_alone import nibabel
 
 if TYPE_CHECKING:
@@ -100,13 +100,15 @@ def read_template(path: str | Path) -> bytes:
     path = Path(path)
     try:
         if path.is_dir():
+            for file in (path / HEADER).rglob("*"):
+                if not file.is_dir():
+                    check_kind(file)
             return open_array(path / HEADER, "r")[...].tobytes()
-        if os.path.exists(path) and not path.is_file():
-            raise ValueError("a pipe or a device, not a file")
+        check_kind(path)
         return nifti.read_header(path)
     except FileNotFoundError:
         raise ConfigError(f"nifti.header {path}: there is no such file or .nii.zarr") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, RecursionError, ValueError, zlib.error) as error:
         raise ConfigError(f"nifti.header {path}: no header can be read ({error})") from None
 
 

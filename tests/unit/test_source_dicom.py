@@ -100,6 +100,17 @@ def series(directory, voxels, orientation=AXIAL, names=None, **tags):
     return directory
 
 
+@pytest.mark.parametrize("name", ["IM99", "a.dcm"])
+def test_what_is_no_file_is_refused(tmp_path, name):
+    series(tmp_path, np.zeros((3, 4, 5), "i2"))
+    (tmp_path / "results").mkdir()
+    assert open_source(tmp_path).shape == (3, 4, 5)
+    os.mkfifo(tmp_path / name)
+    for path in (tmp_path, tmp_path / name)[: 1 + name.endswith("dcm")]:
+        with pytest.raises(SourceError, match=f"{name}: a directory, a pipe or a device, not a fi"):
+            open_source(path)
+
+
 def edit(path, **tags):
     """Change the tags of a file."""
     data = pydicom.dcmread(path)

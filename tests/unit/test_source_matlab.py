@@ -224,6 +224,12 @@ def test_threads_read_the_file_once(tmp_path, monkeypatch):
     assert times == [["v"]]
 
 
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.mat")
+    with pytest.raises(SourceError, match=r"a\.mat: a directory, a pipe or a device, not a file"):
+        open_source(tmp_path / "a.mat")
+
+
 def test_a_conversion_keeps_the_voxels(tmp_path):
     path = write(tmp_path / "a.mat", {"v": VOLUME})
     store, sample = convert(path, tmp_path, {"zarr": {"chunk": 4}})

@@ -146,6 +146,21 @@ def test_a_voxel_size_that_minc_does_not_say_is_not_made_up(mri, caplog):
     assert "no voxel size is known" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("phantom_varscale.PAR", "phantom_varscale.REC"),
+        ("phantom_varscale.REC", "phantom_varscale.PAR"),
+        ("example4d+orig.HEAD", "example4d+orig.BRIK"),
+    ],
+)
+def test_a_pair_of_which_one_is_a_pipe_is_refused(mri, tmp_path, name, other):
+    shutil.copy(mri / name, tmp_path)
+    os.mkfifo(tmp_path / other)
+    with pytest.raises(SourceError, match=re.escape(f"{other}: a directory, a pipe or a device")):
+        open_source(tmp_path / name)
+
+
 def test_what_nibabel_warns_of_is_logged(mri, caplog):
     open_source(mri / "minc2_baddim.mnc")
     assert "minc2_baddim.mnc: Invalid spacing declaration" in caplog.text

@@ -1,6 +1,7 @@
 """TIFF files: any of their encodings, what they say of their axes, and what is refused."""
 
 import json
+import os
 import struct
 import sys
 import sysconfig
@@ -347,6 +348,14 @@ def test_a_set_that_lacks_files_is_refused(tmp_path):
     path = ome_set(tmp_path, ["a.ome.tif", "b.ome.tif"])
     (tmp_path / "b.ome.tif").unlink()
     with pytest.raises(SourceError, match=r"2 of its 4 planes are in no file; missing: b\.ome"):
+        open_source(path)
+
+
+def test_a_set_with_a_pipe_in_it_is_refused(tmp_path):
+    path = ome_set(tmp_path, ["a.ome.tif", "b.ome.tif"])
+    (tmp_path / "b.ome.tif").unlink()
+    os.mkfifo(tmp_path / "b.ome.tif")
+    with pytest.raises(SourceError, match=r"b\.ome\.tif: a directory, a pipe or a device, not a f"):
         open_source(path)
 
 

@@ -4,9 +4,13 @@ import contextlib
 import functools
 import http.server
 import json
+import os
+import resource
 import shutil
+import subprocess
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -23,8 +27,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from niizarr import nii2zarr
 
-from neurozarr.errors import SourceError
-from neurozarr.sources import open_source, stem
+from neurozarr.errors import ConfigError, SourceError
+from neurozarr.headers import read_template
+from neurozarr.sources import addresses, open_source, stem, zarr_nodes
 
 from .conversions import convert
 from .families import assert_holds
@@ -47,6 +52,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         path = self.path.lstrip("/")
         self.asked.append(path)
+        if path == self.status.get("silent"):
+            time.sleep(8)
+            return
         try:
             with open(self.translate_path(self.path), "rb") as file:
                 content = file.read()
@@ -619,7 +627,7 @@ def test_a_server_may_deny_what_is_not_there(tmp_path, served):
     image(tmp_path / "a", "0.4")
     served.status["missing"] = 403
     assert_holds(open_source(f"{served.address}/a"), VOXELS)
-    with pytest.raises(SourceError, match=r"/b: neither Zarr nor N5: .* is there \(PERMISSION_DEN"):
+    with pytest.raises(SourceError, match=r"/b: neither Zarr nor N5: .* is there \(403 Forb"):
         open_source(f"{served.address}/b")
 
 
@@ -655,11 +663,10 @@ def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path, served, mon
 
 
 def test_a_server_that_fails_or_is_not_there_is_named(tmp_path, served, monkeypatch):
-    from neurozarr.sources import zarr_nodes
-
     retries = {"max_retries": 1, "initial_delay": "1ms", "max_delay": "1ms"}
     context = {**zarr_nodes._CONTEXT, "http_request_retries": retries}
     monkeypatch.setattr(zarr_nodes, "_CONTEXT", context)
+    monkeypatch.setattr(addresses, "DELAYS", (0.01,))
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/a/zarr\.json: .*connect"):
         open_source("http://127.0.0.1:9/a")
     with pytest.raises(SourceError, match=f"^{served.address}/b: neither Zarr nor N5"):
@@ -677,7 +684,152 @@ def test_a_server_that_fails_or_is_not_there_is_named(tmp_path, served, monkeypa
         open_source(f"{served.address}/c")
 
 
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Answers with nothing, or with spaces without end, slowly or fast."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        kind = self.path.split("/")[1]
+        if kind == "silent":
+            self.server.ended.wait(60)
+            return
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.ended.wait(0.1 if kind == "slow" else 0):
+                self.wfile.write(b" " * (1 if kind == "slow" else 2**20))
+
+
+@pytest.fixture
+def endless():
+    with Server(("127.0.0.1", 0), Endless) as server:
+        server.ended = threading.Event()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.ended.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["silent", "slow", "fast"])
+def test_a_server_that_never_ends_is_not_waited_for(endless, monkeypatch, kind):
+    monkeypatch.setattr(addresses, "TIMEOUT", 30 if kind == "fast" else 0.5)
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    message = "more than 67108864 bytes" if kind == "fast" else "no whole answer within 0.5 s"
+    with pytest.raises(SourceError, match=rf"/{kind}/zarr\.json: .*{message}"):
+        open_source(f"{endless}/{kind}")
+    assert time.monotonic() - start < 20
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert (after - before) * 1024 < 4 * addresses.MOST_BYTES
+
+
+def test_a_server_that_sends_no_chunk_is_not_waited_for(tmp_path, served):
+    """In a process of its own: TensorStore reads its limits once."""
+    save(tmp_path / "a", compressors=None)
+    script = """if True:
+        import sys
+        from neurozarr.errors import SourceError
+        from neurozarr.sources import open_source
+        try:
+            open_source(sys.argv[1]).read((slice(0, 5),) * 3)
+        except SourceError as error:
+            print(error)
+        """
+    served.status["silent"] = "a/c/0/0/0"
+    environment = os.environ | {"TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS": "1"}
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script, f"{served.address}/a"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert "/a: the voxels cannot be read" in done.stdout, done
+    assert "Operation too slow" in done.stdout
+    assert time.monotonic() - start < 25
+
+
 # What is refused
+
+
+@pytest.mark.parametrize("kind", ["2", "3", "sharded", "n5", "zarr-python"])
+def test_a_chunk_that_is_no_file_is_refused(tmp_path, kind):
+    path = tmp_path / "a"
+    match kind:
+        case "n5":
+            save_n5(path)
+        case "sharded":
+            save(path, shards=(10, 20, 20))
+        case "zarr-python":
+            save(path, zarr_format=2, compressors=[numcodecs.LZ4()])
+        case _:
+            save(path, zarr_format=int(kind), chunk_key_encoding={"name": "v2", "separator": "/"})
+    names = {"n5": "1/2/3", "sharded": "c/1/1/0", "zarr-python": "3.2.1"}
+    chunk = path / names.get(kind, "3/2/1")
+    chunk.unlink()
+    os.mkfifo(chunk)
+    source = open_source(path)
+    source.read((slice(0, 5), slice(0, 10), slice(0, 10)))
+    with pytest.raises(SourceError, match=f"{chunk}: a directory, a pipe or a device, not a file"):
+        source.read((slice(14, 17), slice(20, 21), slice(9, 11)))
+
+
+@pytest.mark.parametrize("name", ["zarr.json", ".zarray", ".zattrs", "attributes.json"])
+def test_a_document_that_is_no_file_is_refused(tmp_path, name):
+    path = save(tmp_path / "a", zarr_format=3 if name == "zarr.json" else 2)
+    if name == "attributes.json":
+        shutil.rmtree(path)
+        save_n5(path)
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    with pytest.raises(SourceError, match=rf"a/{name}: a directory, a pipe or a device, not a fi"):
+        open_source(path)
+
+
+def test_a_header_that_is_no_file_is_refused(tmp_path, nii):
+    store, _ = convert(tmp_path / "a.nii", tmp_path / "1")
+    (chunk,) = (store / "nifti/c").rglob("*")
+    chunk.unlink()
+    os.mkfifo(chunk)
+    with pytest.raises(SourceError, match=f"{chunk}: a directory, a pipe or a device, not a file"):
+        open_source(store)
+    with pytest.raises(ConfigError, match=f"{chunk}: a directory, a pipe or a device, not a file"):
+        read_template(store)
+
+
+def test_documents_have_a_depth_and_a_size(tmp_path, monkeypatch):
+    path = save(tmp_path / "a")
+    document = path / "zarr.json"
+    document.write_text(200_000 * '{"a":' + "0" + 200_000 * "}")
+    with pytest.raises(SourceError, match=r"zarr\.json: damaged: JSON that is nested too deep$"):
+        open_source(path)
+    monkeypatch.setattr(zarr_nodes, "MOST_BYTES", 1000)
+    document.write_bytes(b" " * 1001)
+    with pytest.raises(SourceError, match=r"zarr\.json: damaged: more than 1000 bytes"):
+        open_source(path)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_group_in_itself_is_refused(tmp_path, version):
+    zarr.create_group(tmp_path / "a", zarr_format=version)
+    zarr.create_group(tmp_path / "a/b", zarr_format=version)
+    (tmp_path / "a/b/c").symlink_to(tmp_path / "a")
+    with pytest.raises(SourceError, match=r"a/b/c: a link to .*/a, in which it lies itself"):
+        open_source(tmp_path / "a")
+
+
+def test_groups_have_a_depth(tmp_path):
+    path = tmp_path / "a"
+    for _ in range(70):
+        zarr.create_group(path)
+        path /= "b"
+    with pytest.raises(SourceError, match="more than 64 groups lie in each other"):
+        open_source(tmp_path / "a")
 
 
 def test_what_is_no_store_is_refused(tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,9 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from neurozarr.chunks import Region
+from neurozarr.chunks import Region, chunk_keys
 from neurozarr.documents import Document
 from neurozarr.errors import SourceError, reason
+from neurozarr.files import check_kind
+from neurozarr.sources import addresses
+from neurozarr.sources.addresses import MOST_BYTES, RETRIES, DeniedError, fetch, limit_tensorstore
 from neurozarr.sources.base import library
 from neurozarr.sources.paths import is_address
 
@@ -25,13 +29,8 @@ from neurozarr.sources.paths import is_address
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", "attributes.json")
 
 _DRIVERS = {2: "zarr", 3: "zarr3", "n5": "n5"}
-#: Every voxel is read once; a server that does not answer is asked again for some seconds.
-_CONTEXT = {
-    "cache_pool": {"total_bytes_limit": 0},
-    "http_request_retries": {"max_retries": 5, "initial_delay": "250ms", "max_delay": "8s"},
-}
-#: What a server without a listing answers, where nothing is: as S3 does.
-_DENIED = ("PERMISSION_DENIED", "UNAUTHENTICATED")
+#: Every voxel is read once.
+_CONTEXT = {"cache_pool": {"total_bytes_limit": 0}, "http_request_retries": RETRIES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +184,14 @@ class Store:
             "kvstore": self._kvstore(f"{node.path}/" if node.path else ""),
             "context": _CONTEXT,
         }
+        limit_tensorstore()
+        timeout = addresses.TIMEOUT if self.is_address else None
         try:
-            array = tensorstore.open(spec, open=True, read=True).result()
+            array = tensorstore.open(spec, open=True, read=True).result(timeout)
+        except TimeoutError:
+            raise SourceError(
+                f"{self.address(node.path)}: the server does not answer within {timeout:g} s"
+            ) from None
         except ValueError as error:
             if node.version == "n5":
                 raise SourceError(
@@ -197,6 +202,7 @@ class Store:
         array = array.T if node.version == "n5" else array
 
         def read(region: Region) -> np.ndarray:
+            self._check_chunks(node, region)
             try:
                 return array[region].read().result()
             except ValueError as error:
@@ -212,7 +218,13 @@ class Store:
         if self.is_address:
             for name in ("fsspec", "aiohttp"):
                 library(name, "http", store)
-            store = zarr.storage.FsspecStore.from_url(store, read_only=True)
+            timeout = importlib.import_module("aiohttp").ClientTimeout(
+                total=None, sock_connect=addresses.TIMEOUT, sock_read=addresses.TIMEOUT
+            )
+            options = {"client_kwargs": {"timeout": timeout}}
+            store = zarr.storage.FsspecStore.from_url(
+                store, storage_options=options, read_only=True
+            )
         try:
             with warnings.catch_warnings():
                 # Of codecs and data types that Zarr v3 has no specification of.
@@ -223,9 +235,18 @@ class Store:
                 f"{self.address(node.path)}: the array cannot be opened by TensorStore ({why}), "
                 f"nor by zarr-python ({error})"
             ) from None
-        return Array(
-            shape=array.shape, dtype=array.dtype, chunks=array.chunks, read=array.__getitem__
-        )
+
+        def read(region: Region) -> np.ndarray:
+            self._check_chunks(node, region)
+            return np.asarray(array[region])
+
+        return Array(shape=array.shape, dtype=array.dtype, chunks=array.chunks, read=read)
+
+    def _check_chunks(self, node: Node, region: Region) -> None:
+        """Raise a SourceError where a chunk under a region is no file, before it is waited for."""
+        if not self.is_address:
+            for name in _chunk_files(node, region):
+                check_kind(self.address(join(node.path, name)))
 
     def _kvstore(self, path: str) -> Document:
         if self.is_address:
@@ -235,27 +256,22 @@ class Store:
             return {"driver": "http", "base_url": base, "path": f"{unquote(url.path)}/{path}"}
         return {"driver": "file", "path": f"{self.root.rstrip('/')}/{path}"}
 
-    @cached_property
-    def _documents(self) -> Any:
-        kvstore = importlib.import_module("tensorstore").KvStore
-        return kvstore.open(self._kvstore("") | {"context": _CONTEXT}).result()
-
     def _read(self, path: str, name: str) -> Document | None:
         """A document; None where there is none."""
         where = self.address(join(path, name))
         try:
-            found = self._documents.read(join(path, name)).result()
-        except ValueError as error:
-            if self.is_address and str(error).startswith(_DENIED):
-                self.denied = f" ({reason(error)})"
-                return None
-            raise SourceError(f"{where}: it cannot be read ({reason(error)})") from None
-        if found.state == "missing":
+            content = fetch(self.root, join(path, name)) if self.is_address else _content(where)
+        except DeniedError as error:
+            self.denied = f" ({error})"
+            return None
+        if content is None:
             return None
         try:
-            document = json.loads(found.value)
+            document = json.loads(content)
         except ValueError as error:
             raise SourceError(f"{where}: damaged: no JSON ({error})") from None
+        except RecursionError:
+            raise SourceError(f"{where}: damaged: JSON that is nested too deep") from None
         if not isinstance(document, dict):
             raise SourceError(f"{where}: damaged: no JSON object")
         return document
@@ -273,3 +289,31 @@ def is_below(path: str) -> bool:
 def join(*parts: str) -> str:
     """Parts of a path in a store, some of them "", as one."""
     return "/".join(part for part in parts if part)
+
+
+def _content(path: str) -> bytes | None:
+    """All of a file that is a document; None where there is none."""
+    check_kind(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise SourceError(f"{path}: it cannot be read ({error.strerror})") from None
+    if len(content) > MOST_BYTES:
+        raise SourceError(f"{path}: damaged: more than {MOST_BYTES} bytes, which no document has")
+    return content
+
+
+def _chunk_files(node: Node, region: Region) -> Iterator[str]:
+    """Names of the files of an array that a region, in C order, lies in, there or not."""
+    document = node.document
+    if node.version == "n5":
+        sides = [
+            range(side.start // size, -(-side.stop // size))
+            for side, size in zip(region[::-1], document["blockSize"], strict=True)
+        ]
+        yield from ("/".join(map(str, index)) for index in itertools.product(*sides))
+    elif node.version == 2 or document["chunk_grid"]["name"] == "regular":
+        yield from chunk_keys(document, region)

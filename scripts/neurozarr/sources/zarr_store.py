@@ -26,8 +26,11 @@ logger = logging.getLogger(__name__)
 #: Axes of an array that names none, by its number of dimensions.
 _AXES = {2: "yx", 3: "zyx"}
 _LETTERS = {letter: letter for letter in STORED_ORDER} | {"time": "t", "channel": "c"}
-#: How many images are listed of a group of several.
+#: How many images are listed of a group of several, and how deep groups may lie in each other.
 _MOST = 20
+_DEEPEST = 64
+#: What is raised of metadata that are not what they should be.
+_DAMAGE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 #: What grows along an axis, in the words of RFC-4: which coordinate of RAS+, and its sign.
 _WAYS = {value: ("xyz".index(axis), 1) for axis, value in ome.RAS.items()} | {
     "-to-".join(reversed(value.split("-to-"))): ("xyz".index(axis), -1)
@@ -90,10 +93,11 @@ class ZarrSource(Source):
     @classmethod
     def matches(cls, path: str) -> bool:
         path = path.rstrip("/")
+        documents = [os.path.join(path, name) for name in DOCUMENTS]
         return (
             is_address(path)
             or path.lower().endswith(cls.suffixes)
-            or any(os.path.isfile(os.path.join(path, name)) for name in DOCUMENTS)
+            or any(os.path.exists(file) and not os.path.isdir(file) for file in documents)
         )
 
     @classmethod
@@ -103,7 +107,7 @@ class ZarrSource(Source):
                 return cls._open(path, layout)
         except SourceError:
             raise
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except _DAMAGE as error:
             raise SourceError(f"{path}: its metadata are damaged ({error!r})") from error
 
     @classmethod
@@ -190,8 +194,17 @@ def _find(path: str, dataset: str | None) -> tuple[Store, Node]:
     return store, _base(store, found[0])
 
 
-def _images(store: Store, path: str) -> Iterator[str]:
-    """Paths of the arrays, and of the groups that are OME-Zarr images, in a store, from a path."""
+def _images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
+    """Paths of the arrays, and of the groups that are OME-Zarr images, in a store, from a path.
+
+    ``outer`` are the real paths of the groups that it lies in.
+    """
+    address = store.address(path)
+    real = address if store.is_address else os.path.realpath(address)
+    if real in outer:
+        raise SourceError(f"{address}: a link to {real}, in which it lies itself; remove it")
+    if len(outer) > _DEEPEST:
+        raise SourceError(f"{address}: more than {_DEEPEST} groups lie in each other")
     node = store.node(path)
     if node is None:
         return
@@ -203,7 +216,7 @@ def _images(store: Store, path: str) -> Iterator[str]:
             raise SourceError(
                 f"{store.address(path)}: damaged: it names {name!r} as an image in it"
             )
-        yield from _images(store, join(path, name))
+        yield from _images(store, join(path, name), (*outer, real))
 
 
 def _children(store: Store, group: Node) -> Iterator[str]:
