@@ -1,6 +1,5 @@
 # What the rules share: samples, the names of files, and input functions.
 
-import logging
 import os
 import shlex
 import sys
@@ -17,7 +16,7 @@ from neurozarr.documents import FILES, GROUP_FILES
 from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.samples import read_run
 
-logger = logging.getLogger("neurozarr")
+from snakemake.logging import logger
 
 try:
     RUN, SAMPLES = read_run(config, f"{workflow.basedir}/config/schemas")
@@ -36,7 +35,7 @@ onstart:
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
     try:
-        states = map(Path, expand(CLAIM, sample=claimed_samples()))
+        states = map(Path, expand(STATE, sample=claimed_samples()))
         claims.start(states, run, is_running=is_locked)
     except OSError as error:
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
@@ -51,8 +50,6 @@ onstart:
 STORE = normpath(f"{RUN.output}/{{sample}}{RUN.suffix}")
 STATE = normpath(f"{RUN.output}/.state/{{sample}}{RUN.suffix}")
 
-CLAIM = STATE
-STAGING = f"{STATE}/header"
 
 ARRAY = f"{STORE}/{{level}}/{FILES[RUN.zarr_version][0]}"
 ARRAY_RECEIPT = f"{STATE}/{{level}}/array.json"
@@ -92,9 +89,7 @@ def planned(name):
     """A sample, with its levels planned: what is wrong with its source is said here."""
     if name not in SAMPLES:
         sys.exit(f"neurozarr: there is no sample {name!r}")
-    store, state, claim = (
-        Path(expand(pattern, sample=name)[0]) for pattern in (STORE, STATE, CLAIM)
-    )
+    store, state = (Path(expand(pattern, sample=name)[0]) for pattern in (STORE, STATE))
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:
@@ -104,7 +99,7 @@ def planned(name):
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
-            claims.check(claim)
+            claims.check(state)
         except ClaimError as error:
             # Not as a failure: Snakemake would delete the job's outputs, which are the other run's.
             print(f"neurozarr: sample {name}: {error}", file=sys.stderr)
@@ -112,9 +107,15 @@ def planned(name):
     return SAMPLES[name]
 
 
+@cache
+def written():
+    """All that this run may write, for all samples."""
+    return planning.Written(RUN.written(SAMPLES))
+
+
 def check_outputs(sample, store, state):
     """Refuse to touch what is not ours, and have done again what was made from something else."""
-    planning.check_apart(sample.read_paths, RUN.written(SAMPLES))
+    written().check_apart(sample.read_paths)
     planning.check_same_image(sample, state, store, overwrite=RUN.overwrite)
     ownership.check(store, state)
     again = planning.stale(
@@ -126,7 +127,7 @@ def check_outputs(sample, store, state):
         header=RUN.nii,
     )
     for file, reason in again.items():
-        logger.info("sample %s: %s is made again: %s", sample.name, file, reason)
+        logger.info(f"sample {sample.name}: {file} is made again: {reason}")
     # What Snakemake remembers depends on the working directory, and on the times of files.
     workflow.dag.forcefiles.update(map(str, again))
 

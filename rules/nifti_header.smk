@@ -23,6 +23,5 @@ rule nifti_header:
         options=lambda wildcards: sample(wildcards).header_options,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
         state=state_directory,
-        staging=STAGING,
     script:
         "../scripts/nifti_header.py"

@@ -13,6 +13,5 @@ with logged(snakemake.log[0]):
         overrides=snakemake.params.overrides,
         options=snakemake.params.options,
         driver=snakemake.params.driver,
-        staging=Path(snakemake.params.staging),
         receipt=Path(snakemake.output.receipt),
     )

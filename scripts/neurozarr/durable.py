@@ -56,8 +56,11 @@ def sync_files(files: Iterable[Path], top: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a directory, and those above it, and have them reach the disk."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    """Make a directory, and those above it that are missing, and have them reach the disk.
+
+    The directory's own entry is synced in any case: another job may have made it a moment ago.
+    """
+    missing = [place for place in folder.parents if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for place in missing:
+    for place in (folder, *missing):
         sync(place.parent)

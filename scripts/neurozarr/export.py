@@ -12,6 +12,7 @@ import numpy as np
 from isal import igzip
 
 from neurozarr import nifti
+from neurozarr.durable import make_folder, sync
 from neurozarr.plan import BASE_MEMORY_MB, regions_in_order, whole
 from neurozarr.voxels import one_ahead
 
@@ -43,7 +44,7 @@ def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colou
     order = [axes.index(axis) for axis in file_axes]
     dtype = array.dtype.newbyteorder(nifti.byte_order(header))
     temporary = path.with_name(f"{path.name}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with (
         temporary.open("wb") as file,
         igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream,
@@ -53,7 +54,9 @@ def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colou
         slabs = regions_in_order(whole(array.shape), slab, axes, file_axes)
         for _, voxels in one_ahead(array.__getitem__, slabs):
             stream.write(np.ascontiguousarray(voxels.transpose(order), dtype).data.cast("B"))
+    sync(temporary)
     os.replace(temporary, path)
+    sync(path.parent)
 
 
 def _nifti_order(axes: str) -> str:

@@ -1,7 +1,7 @@
-"""What of a sample is to be done again, by what its receipts say that it was made from.
+"""Which files of a sample must be made again: those whose receipts differ from the plan.
 
-Receipts record what each step used, so that this holds wherever Snakemake is run from, whatever it
-remembers, and whatever the times of files are.
+A receipt records what its step used. So this depends neither on the working directory, nor on what
+Snakemake remembers, nor on the modification times of files.
 """
 
 from __future__ import annotations
@@ -20,33 +20,48 @@ from neurozarr.sources.paths import is_address
 if TYPE_CHECKING:
     from neurozarr.samples import Sample
 
-#: What a recipe says of the place of a source: another place alone is no reason to convert again.
+#: Keys of a recipe that say where the source is; one that has only moved is not converted again.
 _PLACES = ("path", "relative_path")
 
 
-def check_apart(read: Iterable[Path], written: Iterable[Path]) -> None:
-    """Raise an OwnershipError where what a run reads is, contains or lies in what it writes.
+class Written:
+    """The stores and directories that a run writes, none of which it may read.
 
     Parameters
     ----------
-    read
-        Files of sources and headers, and directories that are read whole.
-    written
-        Stores, and directories beside them.
+    paths
+        Stores, and directories beside them; they need not exist.
     """
-    targets = {os.path.realpath(path): path for path in written}
-    above = {str(parent): target for target in targets for parent in Path(target).parents}
-    for path in read:
-        real = os.path.realpath(path)
-        inside = [real, *map(str, Path(real).parents)]
-        target = next((targets[place] for place in inside if place in targets), None)
-        if target is None and real in above:
-            target = targets[above[real]]
-        if target is not None:
-            raise OwnershipError(
-                f"source {path} ({real}) would be overwritten by what this run writes, {target} "
-                f"({os.path.realpath(target)}): choose another output"
-            )
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._targets = {os.path.realpath(path): path for path in paths}
+        self._above = {
+            str(parent): target for target in self._targets for parent in Path(target).parents
+        }
+
+    def check_apart(self, read: Iterable[Path]) -> None:
+        """Check that no path that is read is, contains or lies in one that is written.
+
+        Parameters
+        ----------
+        read
+            Files of sources and headers, and directories that are read whole.
+
+        Raises
+        ------
+        OwnershipError
+            One is, by its real path; both are named.
+        """
+        for path in read:
+            real = os.path.realpath(path)
+            places = (real, *map(str, Path(real).parents))
+            target = next((place for place in places if place in self._targets), None)
+            target = target or self._above.get(real)
+            if target is not None:
+                raise OwnershipError(
+                    f"source {path} ({real}) would be overwritten by what this run writes, "
+                    f"{self._targets[target]} ({target}): choose another output"
+                )
 
 
 def check_same_image(sample: Sample, state: Path, store: Path, *, overwrite: bool) -> None:
@@ -61,10 +76,10 @@ def check_same_image(sample: Sample, state: Path, store: Path, *, overwrite: boo
     overwrite
         Whether the user says that it may be replaced.
     """
-    receipt = read_record(state / "0/array.json")
-    if overwrite or receipt is None or not store.exists():
+    receipt = read_record(state / "0/array.json") or {}
+    then, now = receipt.get("recipe", {}), recipe_of(sample, 0, store)
+    if overwrite or "path" not in then or not store.exists():
         return
-    then, now = receipt["recipe"], recipe_of(sample, 0, store)
     moved = all(then.get(name) != now[name] for name in _PLACES)
     if moved and not _is_same_source(receipt, sample, store):
         raise OwnershipError(
@@ -76,7 +91,7 @@ def check_same_image(sample: Sample, state: Path, store: Path, *, overwrite: boo
 def stale(
     sample: Sample, state: Path, store: Path, *, driver: str, verify: str, header: bool
 ) -> dict[Path, str]:
-    """Which files of a sample are to be made again, and why; missing ones are left out.
+    """Map each file of a sample that must be made again to the reason; missing files are left out.
 
     Parameters
     ----------
@@ -108,21 +123,21 @@ def stale(
                 continue
             region = [[side.start, side.stop] for side in level.region(block)]
             if nonce is not None and written.get("nonce") != nonce:
-                found[block_file] = "its array was created anew"
+                found[block_file] = "its array was created again"
             elif written.get("region") != region or written.get("driver") != driver:
-                found[block_file] = "block or driver is another one"
+                found[block_file] = "the blocks or the driver changed"
     metadata = _read(state / "ome.json", found)
     planned = {"attributes": sample.attributes, "channels": sample.channels}
     if metadata is not None and {k: metadata.get(k) for k in planned} != _plain(planned):
-        found[state / "ome.json"] = "the metadata are other ones"
+        found[state / "ome.json"] = "the metadata changed"
     if header:
         known = _read(state / "header.json", found)
         if known is not None and known.get("header") != sample.planned["header_checksum"]:
-            found[state / "header.json"] = "the NIfTI header is another one"
+            found[state / "header.json"] = "the NIfTI header changed"
     if verify != "none":
         verified = _read(state / "verify.json", found)
         if verified is not None and verified.get("verify") != verify:
-            found[state / "verify.json"] = "it was verified in another way"
+            found[state / "verify.json"] = f"verify is {verify}, and was {verified.get('verify')}"
     return found
 
 
@@ -131,19 +146,19 @@ def _stale_array(
 ) -> dict[Path, str]:
     recipe = recipe_of(sample, number, store)
     if receipt.get("document") != _plain(sample.levels[number].document):
-        return {receipt_file: "the array is another one"}
+        return {receipt_file: "its shape, data type, chunks or codec changed"}
     if number == 0 and not _is_same_source(receipt, sample, store):
-        return {receipt_file: "the source is another one"}
+        return {receipt_file: "the source changed"}
     made_from = receipt.get("recipe", {})
     if any(made_from.get(name) != recipe[name] for name in recipe if name not in _PLACES):
-        return {receipt_file: "the options are other ones"}
+        return {receipt_file: "the options or the kernel changed"}
     return {}
 
 
 def recipe_of(sample: Sample, level: int, store: Path) -> Document:
-    """What decides about the voxels of a level, beside its document and the level above.
+    """What decides the voxels of a level, beside its document and its parent level or source files.
 
-    Of level 0, with the place of the source, on this machine and as seen from the output.
+    That of level 0 also says where the source is: its real path, and that relative to the output.
     """
     if level:
         return {"mode": sample.mode, "kernel": pyramid.KERNEL_VERSIONS[sample.mode]}
@@ -162,8 +177,9 @@ def recipe_of(sample: Sample, level: int, store: Path) -> Document:
 def _is_same_source(receipt: Document, sample: Sample, store: Path) -> bool:
     files: Sequence[Path] = sample.source.files
     if not files:  # An address: its content cannot be told.
-        return bool(receipt["recipe"]["path"] == recipe_of(sample, 0, store)["path"])
-    return fingerprints.are_same(receipt["source"], files)
+        then = receipt.get("recipe", {}).get("path")
+        return bool(then == recipe_of(sample, 0, store)["path"])
+    return fingerprints.are_same(receipt.get("source", []), files)
 
 
 def _read(file: Path, found: dict[Path, str]) -> Document | None:

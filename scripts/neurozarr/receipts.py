@@ -21,7 +21,7 @@ import xxhash
 import neurozarr
 from neurozarr.chunks import Region, chunk_index, chunk_keys, file_grid
 from neurozarr.documents import Document, read_json, write_json
-from neurozarr.durable import sync_files
+from neurozarr.durable import sync, sync_files
 from neurozarr.errors import ReceiptError
 
 if TYPE_CHECKING:
@@ -249,6 +249,15 @@ def _problem(file: Path, size: int) -> str | None:
     except FileNotFoundError:
         return "missing"
     return None if found == size else f"{found} bytes, but {size} were written"
+
+
+def delete(folder: Path) -> None:
+    """Delete the receipts of a level, so that a power cut does not bring them back."""
+    for pattern in ("array.json", "block-*.json"):
+        for receipt in folder.glob(pattern):
+            receipt.unlink()
+    if folder.exists():
+        sync(folder)
 
 
 def delete_block(array_file: Path, region: Region) -> None:

@@ -72,7 +72,6 @@ def convert(source, directory, config=None):
             overrides=sample.overrides,
             options=sample.header_options,
             driver=DRIVER,
-            staging=directory / ".state/header",
             receipt=directory / ".state/header.json",
         )
     return store, sample

@@ -128,7 +128,7 @@ def test_what_is_read_is_apart_from_what_is_written(tmp_path, monkeypatch, read,
     (tmp_path / "link").symlink_to("out/a.nii.zarr")
     written = [Path("out/a.nii.zarr"), Path("out/.state"), Path("out/nifti")]
     if apart:
-        planning.check_apart([Path(read)], written)
+        planning.Written(written).check_apart([Path(read)])
     else:
         with pytest.raises(OwnershipError, match="choose another output"):
-            planning.check_apart([Path(read)], written)
+            planning.Written(written).check_apart([Path(read)])

@@ -81,7 +81,6 @@ class Steps:
             overrides=self.sample.overrides,
             options=self.sample.header_options,
             driver=DRIVER,
-            staging=self.state / "header",
             receipt=self.state / "header.json",
         )
 
@@ -165,7 +164,7 @@ def test_publishing_deletes_levels_that_are_no_part_of_the_image(steps):
     shutil.copytree(steps.array(2), steps.array(3))
     ownership.record(steps.state, "3", [steps.sample.levels[2].document])
     steps.publish()
-    assert not (steps.state / "3").exists()
+    assert [path.name for path in (steps.state / "3").iterdir()] == ["owned.json"]
     assert {path.name for path in steps.store.iterdir()} == {"0", "1", "2", "nifti", "zarr.json"}
 
 

@@ -31,7 +31,6 @@ def publish_header(
     overrides: dict[str, Any],
     options: dict[str, Any],
     driver: str,
-    staging: Path,
     receipt: Path,
 ) -> None:
     """Write the NIfTI header of an image, whole, into its store, and publish the image.
@@ -52,10 +51,8 @@ def publish_header(
         What `neurozarr.headers.header_of` is told beside that: template, orientation and center.
     driver
         Library that writes it.
-    staging
-        Directory on the same file system, to make it in.
     receipt
-        File to write last.
+        File to write before the image is published.
 
     Raises
     ------
@@ -74,6 +71,8 @@ def publish_header(
         unit=overrides.get("unit"),
         **options,
     )
+    # Made beside the receipts, and installed whole by one rename.
+    staging = state / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     documents = read_json(ome_receipt)["documents"]
     zarr_version: Literal[2, 3] = 3 if "zarr.json" in documents else 2
@@ -94,6 +93,6 @@ def publish_header(
     (staging / HEADER).rename(store / HEADER)
     sync(store)
     shutil.rmtree(staging)
-    publish_documents(store, documents, state=state)
     receipts.write_header_receipt(receipt, store / HEADER, checksum)
+    publish_documents(store, documents, state=state)
     logger.info("%s: NIfTI header of %d bytes", store, len(header))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,8 +61,8 @@ def make_metadata(
     kept = {array_file.parent.name for array_file, *_ in levels}
     for surplus in store.iterdir():
         if surplus.name.isdigit() and surplus.name not in kept:
+            receipts.delete(state / surplus.name)
             ownership.remove(store, state, surplus.name)
-            shutil.rmtree(state / surplus.name, ignore_errors=True)
     zarr_version = read_json(levels[0][0])["zarr_format"]
     made_from = {"attributes": attributes, "channels": list(channels)}
     attributes = ome.with_version(attributes, [read_json(level[1])["version"] for level in levels])
