@@ -183,7 +183,8 @@ def neurozarr(sources, codec, folder, *, synced=True):
     if synced:
         return run(command, folder)
     (folder / "sitecustomize.py").write_text("import os\nos.fsync = lambda descriptor: None\n")
-    return run(command, folder, os.environ | {"PYTHONPATH": str(folder)})
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    return run(command, folder, os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
 
 
 def peer(tool, sources, codec, folder):

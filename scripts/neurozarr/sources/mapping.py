@@ -5,19 +5,23 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 #: Has the pages of a map read, and fails where to look at them would be a crash (Linux 5.14).
 _POPULATE_READ = 22
-#: What is read together although parts of it are not asked for: by size in bytes, or by how much
-#: more it is.
-_TOGETHER = 2**16
-_MORE = 4
+#: How much more than what is asked for is read together: what lies between rows is asked for soon.
+_MORE = 16
+#: Parts of a view that are looked at one by one. More would take longer than to read and encode
+#: them, as in the wide rows of a huge volume: there, an error of the disk ends the process.
+_MOST_PARTS = 2**10
+#: How much is read at once in the usual way, in bytes.
 _PIECE = 2**20
 _MADVISE = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
+if _MADVISE is not None:
+    _MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 def fetched(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
@@ -36,31 +40,42 @@ def fetched(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray
         The file cannot be read there.
     """
     first = np.frombuffer(mapped, np.uint8).ctypes.data
-    for low, high in _spans(view):
+    axes = sorted(zip(view.strides, view.shape, strict=True), reverse=True)
+    for low, length in _spans(view.ctypes.data, axes, view.nbytes, view.itemsize):
         start = (low - first) // mmap.PAGESIZE * mmap.PAGESIZE
-        length = high - first - start
+        length += low - first - start
         if not _is_populated(first + start, length):
             _read(file, start, length)
     return view
 
 
-def _spans(view: np.ndarray) -> Iterator[tuple[int, int]]:
-    """The addresses between which the voxels of a view lie, without large gaps."""
-    low, high = np.lib.array_utils.byte_bounds(view)
-    if high - low <= max(_TOGETHER, _MORE * view.nbytes):
-        yield low, high
-        return
-    for part in np.moveaxis(view, int(np.argmax(np.abs(view.strides))), 0):
-        yield from _spans(part)
+def _spans(
+    low: int, axes: Sequence[tuple[int, int]], size: int, itemsize: int
+) -> Iterator[tuple[int, int]]:
+    """The addresses and lengths of parts, without large gaps, of an array at an address.
+
+    Its axes are given by their strides, which are positive, and lengths, the widest stride first.
+    """
+    parts = 1
+    starts = [low]
+    for number, (stride, count) in enumerate(axes):
+        length = itemsize + sum(step * (many - 1) for step, many in axes[number:])
+        if length <= _MORE * size // parts:
+            yield from ((start, length) for start in starts)
+            return
+        parts *= count
+        if parts > _MOST_PARTS:
+            return
+        starts = [start + index * stride for start in starts for index in range(count)]
+    yield from ((start, itemsize) for start in starts)
 
 
 def _is_populated(address: int, length: int) -> bool:
     """Whether pages are in memory; False also where the system cannot say."""
     if _MADVISE is None:
         return False
-    pages = ctypes.c_void_p(address), ctypes.c_size_t(length)
     while True:
-        if _MADVISE(*pages, _POPULATE_READ) == 0:
+        if _MADVISE(address, length, _POPULATE_READ) == 0:
             return True
         if ctypes.get_errno() not in (errno.EINTR, errno.EAGAIN):
             return False
