@@ -56,6 +56,7 @@ ARRAY_RECEIPT = f"{STATE}/{{level}}/array.json"
 BLOCK_RECEIPT = f"{STATE}/{{level}}/block-{{block}}.json"
 GROUP = [f"{STORE}/{name}" for name in GROUP_FILES[RUN.zarr_version]]
 EXPORT = normpath(f"{RUN.output}/nifti/{{sample}}_level-{{level}}.nii.gz")
+EXPORT_RECEIPT = f"{STATE}/export-{{level}}.json"
 HEADER = [f"{STORE}/nifti/{name}" for name in FILES[RUN.zarr_version]]
 
 
@@ -228,6 +229,16 @@ def blocks_of_level(wildcards):
     return expand(
         BLOCK_RECEIPT, sample=wildcards.sample, level=wildcards.level, block=blocks
     )
+
+
+def blocks_to_export(wildcards):
+    """The same, where what they are exported to is no other file."""
+    receipt, export = (expand(pattern, **wildcards)[0] for pattern in (EXPORT_RECEIPT, EXPORT))
+    try:
+        ownership.check_file(Path(receipt), Path(export))
+    except NeurozarrError as error:
+        sys.exit(f"neurozarr: sample {wildcards.sample}: {error}")
+    return blocks_of_level(wildcards)
 
 
 def all_verified(wildcards):

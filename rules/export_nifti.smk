@@ -2,7 +2,7 @@ rule export_nifti:
     input:
         header=HEADER,
         array=ARRAY,
-        blocks=blocks_of_level,
+        blocks=blocks_to_export,
     output:
         EXPORT,
     log:
@@ -16,6 +16,7 @@ rule export_nifti:
         mem_mb=lambda wildcards, attempt: attempt * sample(wildcards).export_memory_mb,
         runtime=lambda wildcards, attempt: attempt * level(wildcards).export_minutes,
     params:
+        receipt=EXPORT_RECEIPT,
         driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/export_nifti.py"

@@ -8,6 +8,7 @@ with logged(snakemake.log[0]):
         Path(snakemake.input.header[0]).parent.parent,
         int(snakemake.wildcards.level),
         Path(snakemake.output[0]),
+        receipt=Path(snakemake.params.receipt),
         driver=snakemake.params.driver,
         threads=snakemake.threads,
     )

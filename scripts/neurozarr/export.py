@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from isal import igzip
 
-from neurozarr import nifti
+from neurozarr import nifti, ownership
 from neurozarr.durable import make_folder, sync
 from neurozarr.plan import BASE_MEMORY_MB, regions_in_order, whole
 from neurozarr.voxels import one_ahead
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 SLAB_BYTES = 2**27
 
 
-def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colours: bool) -> None:
+def write_nifti(
+    array: ZarrArray, axes: str, header: bytes, path: Path, *, receipt: Path, colours: bool
+) -> None:
     """Write a level as a compressed NIfTI file.
 
     A few planes are decoded while the last ones are compressed: memory depends on the size of a
@@ -37,6 +39,8 @@ def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colou
         All bytes that come before the voxels (see `neurozarr.headers.file_header`).
     path
         The file; it appears when it is whole.
+    receipt
+        Where the file is recorded as this workflow's, before it appears.
     colours
         Whether the channels are the colours of a voxel, which lie side by side.
     """
@@ -55,6 +59,7 @@ def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colou
         for _, voxels in one_ahead(array.__getitem__, slabs):
             stream.write(np.ascontiguousarray(voxels.transpose(order), dtype).data.cast("B"))
     sync(temporary)
+    ownership.record_file(receipt, temporary)
     os.replace(temporary, path)
     sync(path.parent)
 

@@ -21,6 +21,8 @@ from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
 
 _RECORD = "owned.json"
+#: A gzip file ends with the CRC-32 and the size of its content (RFC 1952, section 2.3.1).
+_GZIP_END = 8
 _DOCUMENTS = {name for names in (*FILES.values(), *GROUP_FILES.values()) for name in names}
 #: What a writer that was killed leaves: how this package, TensorStore and zarr-python name a file
 #: until it is whole.
@@ -120,6 +122,28 @@ def check(store: Path, state: Path) -> None:
         _refuse(store, store)
     if store.is_dir():
         _refuse(store, next(_foreign(store, state), None))
+
+
+def record_file(receipt: Path, file: Path) -> None:
+    """Record a gzip file beside the stores as this workflow's, before it has its name."""
+    write_json(receipt, _told_by(file))
+
+
+def check_file(receipt: Path, file: Path) -> None:
+    """Raise an OwnershipError where there is a gzip file that is not the one that was recorded."""
+    if os.path.lexists(file) and (not file.is_file() or _told_by(file) != read_record(receipt)):
+        raise OwnershipError(
+            f"{file} was not written by this workflow, or was changed since, and would be "
+            "overwritten. Move it away, or choose another output"
+        )
+
+
+def _told_by(file: Path) -> Document:
+    """What tells a gzip file from others at no cost: its size, and its end, which is a checksum."""
+    with file.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _GZIP_END))
+        return {"bytes": size, "end": stream.read().hex()}
 
 
 def _refuse(store: Path, foreign: Path | None) -> None:

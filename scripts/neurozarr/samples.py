@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
 from neurozarr.options import Schema, suggest
 from neurozarr.sources import Source, open_source, stem
-from neurozarr.sources.paths import PLACE, find, is_address, is_glob, sources
+from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
 from neurozarr.sources.zarr_store import ZarrSource
 
 #: Endings, in lower case, of files of voxels, and of their headers, which stand for both.
@@ -44,6 +43,9 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
 }
 #: Columns of a sample sheet beside the options.
 COLUMNS = ("sample", "source", *LAYOUT, "voxel_size", "unit")
+#: The longest ending of a file named after a sample, and the length of the longest path in a store.
+_LONGEST_ENDING = "_level-10.nii.gz.tmp"
+_LONGEST_PATH = 128
 #: Options that hold for the whole run: they decide the names of the files in a store.
 RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
 #: What NIfTI-Zarr 1.0.rc1 asks of arrays on Zarr v2 (sections 2.1 and 2.2).
@@ -353,7 +355,7 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
     schema = Schema(Path(schemas) / "config.schema.yaml")
     rows = Schema(Path(schemas) / "samples.schema.yaml")
     try:
-        options = schema.with_defaults(config)
+        options = _expanded(schema.with_defaults(config))
     except ConfigError as error:
         raise ConfigError(f"config: {error}") from None
     if options["samples"] and options["source"]:
@@ -378,17 +380,13 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
             _ = sample.zarr
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
-        if {"{", "}"} & set(re.sub(PLACE, "", sample.path)):
-            raise ConfigError(
-                f"{where}: source {sample.path} has curly brackets, which the workflow cannot have "
-                "in a path: rename it, or give a link to it"
-            )
         found = find(sample.path)
         if not found:
             raise ConfigError(f"{where}: source {sample.path} does not exist")
         if not (is_address(sample.path) or os.access(found[0], os.R_OK)):
             raise ConfigError(f"{where}: source {found[0]} cannot be read: permission denied")
         samples[sample.name] = sample
+    _check_lengths(options["output"], samples)
     run = Run(
         output=options["output"],
         zarr_version=options["zarr"]["zarr_version"],
@@ -397,6 +395,51 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
         overwrite=options["overwrite"],
     )
     return run, samples
+
+
+def _expanded(options: Document) -> Document:
+    """Options with all that stands for something else in their paths replaced."""
+    expanded = copy.deepcopy(options)
+    expanded["output"] = normal(_expand("output", options["output"]))
+    if {"{", "}"} & set(expanded["output"]):
+        raise ConfigError(
+            f"output is {expanded['output']!r}, and the workflow cannot have curly brackets in it"
+        )
+    if sheet := options["samples"]:
+        expanded["samples"] = _expand("samples", sheet)
+    if isinstance(options["source"], str):
+        expanded["source"] = _expand("source", options["source"])
+    elif options["source"]:
+        expanded["source"] = [_expand("source", path) for path in options["source"]]
+    if header := options["nifti"]["header"]:
+        expanded["nifti"]["header"] = _expand("nifti.header", header)
+    return expanded
+
+
+def _expand(option: str, path: str) -> str:
+    try:
+        return expand(path, addresses=option == "source")
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from None
+
+
+def _check_lengths(output: str, samples: Iterable[str]) -> None:
+    """Raise a ConfigError where the names of files to be written are longer than the disk takes."""
+    real = there = os.path.realpath(output)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    longest = max(samples, key=len)
+    names = [*real.split("/"), longest + _LONGEST_ENDING]
+    for what, size, limit in (
+        ("a name in them", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
+        ("one of them", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
+    ):
+        most = os.pathconf(there, limit)
+        if size > most:
+            raise ConfigError(
+                f"config: output, and the paths in it, are too long: for sample {longest}, {what} "
+                f"has {size} bytes, and the disk of {there} takes {most}; choose shorter names"
+            )
 
 
 def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample]]:
@@ -456,6 +499,9 @@ def _read_sheet(
         row = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
         try:
             rows.check({name: row[name] for name in row if name in COLUMNS})
+            row |= {
+                name: _expand(name, row[name]) for name in ("source", "nifti.header") if name in row
+            }
             changed = copy.deepcopy(options)
             for name in (name for name in row if name not in COLUMNS):
                 group, option = name.split(".")

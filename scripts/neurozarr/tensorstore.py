@@ -9,6 +9,7 @@ import numpy as np
 import tensorstore
 from numpy.typing import ArrayLike
 
+from neurozarr.files import tensorstore_file
 from neurozarr.local import LocalArray, LocalGroup
 
 _DRIVERS = {2: "zarr", 3: "zarr3"}
@@ -27,7 +28,7 @@ class TensorStoreArray(LocalArray):
         threads = {pool: {"limit": self._threads} for pool in _POOLS if self._threads}
         spec = {
             "driver": _DRIVERS[self.zarr_version],
-            "kvstore": {"driver": "file", "path": f"{self._path}/"},
+            "kvstore": tensorstore_file(self._path),
             # What is missing can then be told from what is empty.
             "store_data_equal_to_fill_value": True,
             "context": _CONTEXT | threads,

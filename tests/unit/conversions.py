@@ -80,7 +80,8 @@ def convert(source, directory, config=None):
 def exported(store, level=0):
     """The bytes of a level as a NIfTI file."""
     path = store.parent / f"level-{level}.nii.gz"
-    export_nifti(store, level, path, driver=DRIVER, threads=1)
+    receipt = store.parent / f".state/export-{level}.json"
+    export_nifti(store, level, path, receipt=receipt, driver=DRIVER, threads=1)
     return gzip.decompress(path.read_bytes())
 
 

@@ -49,7 +49,12 @@ for work in (
     lambda: voxels.write_base(source, base, slab=json.loads(sys.argv[4]), threads=2),
     lambda: voxels.write_level(base, child, threads=2),
     lambda: export.write_nifti(
-        base, "zyx", header, Path(sys.argv[2], "a.nii.gz"), colours=False
+        base,
+        "zyx",
+        header,
+        Path(sys.argv[2], "a.nii.gz"),
+        receipt=Path(sys.argv[2], "export.json"),
+        colours=False,
     ),
 ):
     peak = 0

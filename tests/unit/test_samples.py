@@ -1,5 +1,6 @@
 """Configurations and sample sheets: what they become, and how they are refused."""
 
+import contextlib
 import os
 import shutil
 
@@ -158,10 +159,18 @@ def test_text_from_a_command_line_is_read_as_yaml(read):
         ({"source": "c.nii"}, "config: source c.nii does not exist"),
         ({"source": "c*.nii"}, "config: source 'c*.nii' matches no file"),
         (
-            {"source": "{a}/b.nii"},
-            "config: source {a}/b.nii has curly brackets, which the workflow",
+            {"source": "a.nii", "output": "{x}"},
+            "config: output is '{x}', and the workflow cannot have curly",
         ),
-        ({"source": "a.nii", "output": "{x}"}, "config: output is '{x}'; allowed: directory"),
+        ({"source": "a.nii", "output": "s3://b/x"}, "config: output s3://b/x: s3:// is not suppor"),
+        ({"source": "a.nii", "output": "http://b/x"}, "http:// is not supported; give a path"),
+        ({"source": "gs://b/x.zarr"}, "source gs://b/x.zarr: gs:// is not supported; give a path,"),
+        ({"samples": "file:///a.tsv"}, "samples file:///a.tsv: file:// is not supported; give a p"),
+        ({"source": "a.nii", "nifti": {"header": "az://a"}}, "nifti.header az://a: az:// is not"),
+        ({"source": "a.nii", "output": "$NONE/x"}, "there is no variable NONE in the environment"),
+        ({"source": "a.nii", "output": "~nobody-9/x"}, "output ~nobody-9/x: there is no user nobo"),
+        ({"source": "a.nii", "output": "x" * 300}, "has 300 bytes, and the disk of /"),
+        ({"source": "a.nii", "output": "x/" * 2000}, "bytes, and the disk of /"),
         ({"samples": "none.tsv"}, "config: samples none.tsv cannot be read: No such file"),
         ({"source": ["a.nii", "./a.nii"]}, "sample 'a' is there twice, for a.nii and ./a.nii"),
     ],
@@ -172,6 +181,62 @@ def test_a_wrong_configuration_is_one_line_that_names_what(read, config, message
         read(config)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("written", ["~/{}", "$DATA/{}", "${{DATA}}/sub/../{}", "$HOME/./{}"])
+def test_home_and_variables_are_expanded_in_every_path(read, directory, monkeypatch, written):
+    monkeypatch.setenv("HOME", str(directory))
+    monkeypatch.setenv("DATA", str(directory))
+    os.mkdir("sub")
+    with open("sheet.tsv", "w") as file:
+        cells = map(written.format, ("b.nii", "a.nii"))
+        file.write("\t".join(("sample\tsource\tnifti.header\nx", *cells)))
+    config = {
+        "samples": written.format("sheet.tsv"),
+        "output": written.format("out"),
+        "nifti": {"header": written.format("b.nii")},
+    }
+    run, samples = read(config)
+    assert run.output == str(directory / "out")
+    assert os.path.samefile(samples["x"].path, "b.nii")
+    assert os.path.samefile(samples["x"].options["nifti"]["header"], "a.nii")
+    config |= {"samples": None, "source": [written.format("[a]*.nii")]}
+    (sample,) = read(config)[1].values()
+    assert os.path.samefile(sample.path, "a.nii")
+    assert os.path.samefile(sample.options["nifti"]["header"], "b.nii")
+
+
+@pytest.mark.parametrize(
+    "name", ["$NONE.nii", "~a.nii", "${NONE}x.nii", "$.nii", "{z}.nii", "[1].nii"]
+)
+def test_a_file_whose_name_looks_like_something_else_is_that_file(read, name):
+    os.rename("a.nii", name)
+    with contextlib.suppress(ConfigError):  # Samples have plain names.
+        read({"source": name})
+    with open("sheet.tsv", "w") as file:
+        file.write(f"sample\tsource\nx\t{name}\n")
+    (sample,) = read({"samples": "sheet.tsv"})[1].values()
+    assert os.path.samefile(sample.path, name)
+    assert sample.source.shape == (25, 41, 33)
+
+
+@pytest.mark.parametrize(
+    ("output", "normal"),
+    [
+        ("../o", "../o"),
+        ("./o/.//p/", "o/p"),
+        ("a/../o", "o"),
+        ("link/../o", "{}/else/o"),
+        ("//{}/o", "{}/o"),
+        (".", "."),
+        ("a\\b c", "a\\b c"),
+    ],
+)
+def test_an_output_is_where_the_shell_would_have_it(read, directory, output, normal):
+    (directory / "else/deep").mkdir(parents=True)
+    (directory / "link").symlink_to("else/deep")
+    run, _ = read({"source": "a.nii", "output": output.format(directory)})
+    assert run.output == normal.format(directory)
 
 
 @pytest.mark.parametrize(
@@ -190,8 +255,12 @@ def test_a_wrong_configuration_is_one_line_that_names_what(read, config, message
         (["sample|source", "../a|a.nii"], "line 2: sample is '../a'; allowed: a name of letters"),
         (["sample|source", "a/b|a.nii"], "line 2: sample is 'a/b'; allowed: a name of letters"),
         (["sample|source", ".a|a.nii"], "line 2: sample is '.a'"),
+        (["sample|source", f"a{'0' * 20}|a.nii"], "and not the same twenty times at its end"),
         (["sample|source", "a b|a.nii"], "line 2: sample is 'a b'"),
         (["sample|source", "a|c.nii"], "line 2: source c.nii does not exist"),
+        (["sample|source", "a|s3://c.nii"], "line 2: source s3://c.nii: s3:// is not supported"),
+        (["sample|source", "a|$NONE/c.nii"], "line 2: source $NONE/c.nii: there is no variable N"),
+        (["sample|source|nifti.header", "a|a.nii|~nobody-9"], "line 2: nifti.header ~nobody-9: th"),
         (["sample|source|voxel_size", "a|a.nii|big"], "line 2: voxel_size is 'big'; allowed"),
         (["sample|source|axes", "a|a.nii|abc"], "line 2: axes is 'abc'; allowed: names of"),
         (["sample|source|pyramid.mode", "a|a.nii|max"], "line 2: pyramid.mode is 'max'; allowed"),

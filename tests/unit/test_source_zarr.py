@@ -615,6 +615,28 @@ def test_names_may_have_any_letters(tmp_path, served, compressor):
     assert_holds(open_source(save(tmp_path / "q?#")), VOXELS)
 
 
+@pytest.mark.parametrize("kind", ["v3", "v2", "n5", "zarr-python"])
+@pytest.mark.parametrize(
+    "spelling", ["./a.n5", "../{}/a.n5", "x/../a.n5", "x//..//./a.n5/", "link/../a.n5", "b\\c.n5"]
+)
+def test_a_path_is_what_the_shell_takes_it_for(tmp_path, monkeypatch, kind, spelling):
+    (tmp_path / "elsewhere/deep").mkdir(parents=True)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere/deep")
+    monkeypatch.chdir(tmp_path)
+    path = spelling.format(tmp_path.name)
+    place = os.path.realpath(path)
+    if kind == "n5":
+        written = save_n5(tmp_path / "written", VOXELS)
+    else:
+        options = {"v3": {}, "v2": {"zarr_format": 2}}
+        lz4 = {"zarr_format": 2, "compressors": [numcodecs.LZ4()]}
+        written = save(tmp_path / "written", **options.get(kind, lz4))
+    os.rename(written, place)
+    (tmp_path / "b/c.n5").mkdir(parents=True)  # Not to be taken for the one with a backslash.
+    assert_holds(open_source(path), VOXELS)
+
+
 def test_no_more_chunks_are_read_than_a_region_needs(tmp_path, served):
     save(tmp_path / "a")
     source = open_source(f"{served.address}/a")

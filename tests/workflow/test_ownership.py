@@ -164,3 +164,26 @@ def test_the_document_of_the_group_is_the_last_file_of_an_image(workflow):
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
     assert newest == workflow.store() / "zarr.json"
     assert "multiscales" in json.loads(newest.read_text())["attributes"]["ome"]
+
+
+def test_an_export_takes_no_other_files_place(converted):
+    path = converted.directory / "results/nifti/anatomical_level-1.nii.gz"
+    path.parent.mkdir()
+    path.write_bytes(b"segmented by hand")
+    converted.config["export"] = {"levels": [0, 1]}
+    assert f"{path.relative_to(converted.directory)} was not written by" in refusal(
+        converted("export", check=False)
+    )
+    assert path.read_bytes() == b"segmented by hand"
+    path.unlink()
+    converted("export")
+    whole = tree(path.parent)
+    (converted.state / "anatomical.nii.zarr/0/block-0.json").unlink()
+    converted("export")
+    assert tree(path.parent) == whole
+    edited = nibabel.load(path)
+    edited.header["descrip"] = b"mine"
+    nibabel.Nifti1Image(edited.dataobj.get_unscaled(), None, edited.header).to_filename(path)
+    whole = tree(path.parent)
+    assert "was changed since" in refusal(converted("export", check=False))
+    assert tree(path.parent) == whole

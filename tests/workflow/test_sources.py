@@ -1,5 +1,6 @@
 """Sources of many families, converted by whole runs."""
 
+import itertools
 import shutil
 
 import h5py
@@ -89,6 +90,10 @@ FAMILIES = {
 }
 
 
+#: Ways to write where a source is.
+SPELLINGS = ("./{}", "other/../{}", "../{here}/{}", "other/inner//..///../{}", "$HERE/{}", "{}")
+
+
 @pytest.fixture(scope="module")
 def many(make_workflow):
     """A run on a sheet with a source of every family that can hold these voxels."""
@@ -96,8 +101,11 @@ def many(make_workflow):
     workflow.config["nifti"] = {"nii": False}
     columns = ["axes", "dataset", "shape", "dtype", "offset", "overlap"]
     lines = ["\t".join(["sample", "source", "voxel_size", *columns])]
-    for name, write in FAMILIES.items():
+    (workflow.directory / "other/inner").mkdir(parents=True)
+    workflow.environment["HERE"] = str(workflow.directory)
+    for (name, write), spelling in zip(FAMILIES.items(), itertools.cycle(SPELLINGS)):
         path, said = write(workflow.directory)
+        path = spelling.format(path, here=workflow.directory.name)
         lines.append("\t".join([name, path, "3,2,1", *(said.get(c, "") for c in columns)]))
     (workflow.directory / "sheet.tsv").write_text("\n".join(lines))
     workflow()

@@ -8,10 +8,14 @@ import os
 import re
 from collections import Counter
 
+from neurozarr.errors import ConfigError
+
 logger = logging.getLogger(__name__)
 
 #: The place of an axis in the names of files: {z} stands for the numbers along z.
 PLACE = r"\{([tczyx])\}"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
 #: Where a run writes in the working directory, and in its output.
 _BESIDE = ("logs", "benchmarks", ".snakemake")
 _INSIDE = ("nifti", "verify", ".state")
@@ -22,14 +26,65 @@ def is_address(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
+def expand(path: str, *, addresses: bool = False) -> str:
+    """A path as a user writes it, with ``~``, ``~user``, ``$NAME`` and ``${NAME}`` replaced.
+
+    Parameters
+    ----------
+    path
+        A path, a pattern or an address, which is left as it is.
+    addresses
+        Whether addresses on the web can be read there.
+
+    Raises
+    ------
+    ConfigError
+        It is an address of another kind; there is no such user, or no such variable, nor a file of
+        that very name.
+    """
+    if addresses and is_address(path):
+        return path
+    if match := _SCHEME.match(path):
+        can = "a path, http:// or https://" if addresses else "a path"
+        raise ConfigError(f"{path}: {match[0]} is not supported; give {can}")
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name not in os.environ and not os.path.lexists(path):
+            raise ConfigError(f"{path}: there is no variable {name} in the environment")
+        return os.environ.get(name, match[0])
+
+    known = _VARIABLE.sub(value, path)
+    home = os.path.expanduser(known)
+    if not home.startswith("~"):
+        return home
+    if not os.path.lexists(home):
+        raise ConfigError(f"{path}: there is no user {home[1:].partition('/')[0]}, nor such a file")
+    return os.path.abspath(home)  # For libraries that would expand it again.
+
+
+def normal(path: str) -> str:
+    """A path that leads to the same place without ``.``, and without ``..`` but at its start.
+
+    It stays relative, unless a link is in the way of a ``..``.
+    """
+    short = re.sub("^//+", "/", os.path.normpath(path))
+    return short if os.path.realpath(short) == os.path.realpath(path) else os.path.realpath(path)
+
+
 def is_pattern(path: str) -> bool:
     """Whether a path names many files: a glob, or a pattern with axes."""
-    return re.search(PLACE, path) is not None or is_glob(path)
+    return has_places(path) or is_glob(path)
+
+
+def has_places(path: str) -> bool:
+    """Whether a path has places of axes, and is no file of that name."""
+    return re.search(PLACE, path) is not None and not os.path.exists(path)
 
 
 def is_glob(path: str) -> bool:
     """Whether a path has the wildcards of a glob, and is no file of that name."""
-    if is_address(path) or re.search(PLACE, path):
+    if is_address(path) or has_places(path):
         return False
     return glob.has_magic(path) and not os.path.exists(path)
 
@@ -40,7 +95,7 @@ def find(path: str) -> list[str]:
         return [path]
     if not is_pattern(path):
         return [path] if os.path.exists(path) else []
-    if not re.search(PLACE, path):
+    if not has_places(path):
         return sorted(glob.glob(path, recursive=True), key=natural)
     return sorted(positions(path), key=natural)
 

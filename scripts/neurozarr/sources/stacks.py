@@ -20,7 +20,7 @@ from neurozarr.files import check_kind
 from neurozarr.sources import images
 from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
 from neurozarr.sources.images import Image
-from neurozarr.sources.paths import PLACE, is_pattern, natural, positions, sources
+from neurozarr.sources.paths import PLACE, has_places, is_pattern, natural, positions, sources
 
 #: Files that tell a directory of another family.
 _OTHERS = ("zarr.json", ".zarray", ".zgroup", "attributes.json", "DICOMDIR")
@@ -72,7 +72,7 @@ class StackSource(Source):
 
         A single TIFF file may be more than a slice, and is not of this family.
         """
-        if re.search(PLACE, path):
+        if has_places(path):
             return images.format_of(path) != ""
         if is_pattern(path):
             return images.format_of(path) != "" or any(map(images.format_of, _glob(path)))
@@ -87,7 +87,7 @@ class StackSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        if re.search(PLACE, path):
+        if has_places(path):
             return cls._open_pattern(path, layout)
         if layout.overlap is not None:
             raise SourceError(

@@ -19,7 +19,7 @@ import numpy as np
 from neurozarr.chunks import Region, chunk_keys
 from neurozarr.documents import Document
 from neurozarr.errors import SourceError, reason
-from neurozarr.files import check_kind
+from neurozarr.files import check_kind, tensorstore_file
 from neurozarr.sources import addresses
 from neurozarr.sources.addresses import MOST_BYTES, RETRIES, DeniedError, fetch, limit_tensorstore
 from neurozarr.sources.base import library
@@ -181,7 +181,7 @@ class Store:
         tensorstore = importlib.import_module("tensorstore")
         spec = {
             "driver": _DRIVERS[node.version],
-            "kvstore": self._kvstore(f"{node.path}/" if node.path else ""),
+            "kvstore": self._kvstore(node.path),
             "context": _CONTEXT,
         }
         limit_tensorstore()
@@ -252,9 +252,10 @@ class Store:
         if self.is_address:
             url = urlsplit(self.root)
             base = f"{url.scheme}://{url.netloc}"
+            below = f"{path}/" if path else ""
             # TensorStore quotes the path.
-            return {"driver": "http", "base_url": base, "path": f"{unquote(url.path)}/{path}"}
-        return {"driver": "file", "path": f"{self.root.rstrip('/')}/{path}"}
+            return {"driver": "http", "base_url": base, "path": f"{unquote(url.path)}/{below}"}
+        return tensorstore_file(self.address(path))
 
     def _read(self, path: str, name: str) -> Document | None:
         """A document; None where there is none."""

@@ -13,7 +13,9 @@ from neurozarr.drivers import open_array, open_group
 logger = logging.getLogger(__name__)
 
 
-def export_nifti(store: Path, level: int, path: Path, *, driver: str, threads: int) -> None:
+def export_nifti(
+    store: Path, level: int, path: Path, *, receipt: Path, driver: str, threads: int
+) -> None:
     """Write a level of an image as a NIfTI file, by what its store says.
 
     Parameters
@@ -24,6 +26,8 @@ def export_nifti(store: Path, level: int, path: Path, *, driver: str, threads: i
         Which level.
     path
         The .nii.gz to write.
+    receipt
+        Where it is recorded as this workflow's.
     driver, threads
         Library that reads the voxels, and how many chunks it decodes at once.
     """
@@ -41,6 +45,7 @@ def export_nifti(store: Path, level: int, path: Path, *, driver: str, threads: i
         shift=shift,
         colours=colours,
     )
-    export.write_nifti(array, axes, headers.file_header(header), path, colours=colours is not None)
+    whole = headers.file_header(header)
+    export.write_nifti(array, axes, whole, path, receipt=receipt, colours=colours is not None)
     size = math.prod(array.shape) * array.dtype.itemsize
     logger.info("%s: level %d, %.1f MB", path, level, size / 1e6)
