@@ -79,10 +79,16 @@ def write_json(path: str | os.PathLike[str], document: Document) -> None:
         os.replace(temporary, path)
         sync(path.parent)
     except OSError as error:
-        raise StoreError(
-            f"{path}: it cannot be written ({error.strerror or error}). Run again when this is "
-            "mended"
-        ) from error
+        raise cannot_be_written(path, error) from error
+
+
+def cannot_be_written(path: Path, error: OSError) -> StoreError:
+    """What to raise for a file that the system does not let be written."""
+    if isinstance(error, StoreError):
+        return error
+    return StoreError(
+        f"{path}: it cannot be written ({error.strerror or error}). Run again when this is mended"
+    )
 
 
 def group_documents(zarr_version: int, attributes: Document) -> dict[str, Document]:

@@ -12,6 +12,7 @@ import numpy as np
 from isal import igzip
 
 from neurozarr import nifti, ownership
+from neurozarr.documents import cannot_be_written
 from neurozarr.durable import make_folder, sync
 from neurozarr.plan import BASE_MEMORY_MB, regions_in_order, whole
 from neurozarr.voxels import one_ahead
@@ -43,25 +44,33 @@ def write_nifti(
         Where the file is recorded as this workflow's, before it appears.
     colours
         Whether the channels are the colours of a voxel, which lie side by side.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written: for want of room or of permission, say.
     """
     file_axes = f"{axes.replace('c', '')}c" if colours else _nifti_order(axes)
     order = [axes.index(axis) for axis in file_axes]
     dtype = array.dtype.newbyteorder(nifti.byte_order(header))
     temporary = path.with_name(f"{path.name}.tmp")
-    make_folder(path.parent)
-    with (
-        temporary.open("wb") as file,
-        igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream,
-    ):
-        stream.write(header)
-        slab = _slab(array.shape, array.chunks, axes, array.dtype.itemsize, colours=colours)
-        slabs = regions_in_order(whole(array.shape), slab, axes, file_axes)
-        for _, voxels in one_ahead(array.__getitem__, slabs):
-            stream.write(np.ascontiguousarray(voxels.transpose(order), dtype).data.cast("B"))
-    sync(temporary)
-    ownership.record_file(receipt, temporary)
-    os.replace(temporary, path)
-    sync(path.parent)
+    slab = _slab(array.shape, array.chunks, axes, array.dtype.itemsize, colours=colours)
+    slabs = regions_in_order(whole(array.shape), slab, axes, file_axes)
+    try:
+        make_folder(path.parent)
+        with (
+            temporary.open("wb") as file,
+            igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream,
+        ):
+            stream.write(header)
+            for _, voxels in one_ahead(array.__getitem__, slabs):
+                stream.write(np.ascontiguousarray(voxels.transpose(order), dtype).data.cast("B"))
+        sync(temporary)
+        ownership.record_file(receipt, temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    except OSError as error:
+        raise cannot_be_written(path, error) from error
 
 
 def _nifti_order(axes: str) -> str:

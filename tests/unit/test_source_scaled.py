@@ -161,6 +161,31 @@ def test_a_pair_of_which_one_is_a_pipe_is_refused(mri, tmp_path, name, other):
         open_source(tmp_path / name)
 
 
+def test_voxels_of_minc_2_may_be_virtual_and_lead_to_files_that_are_checked(mri, tmp_path):
+    path = tmp_path / "minc2_1_scale.mnc"
+    shutil.copy(mri / path.name, path)
+    expected = open_source(mri / path.name)
+    voxels = expected.read(whole(expected.shape))
+    with h5py.File(path, "r+") as file:
+        image = file["minc-2.0/image/0/image"]
+        attributes, shape, dtype = dict(image.attrs), image.shape, image.dtype
+        with h5py.File(tmp_path / "b.h5", "w") as other:
+            other["v"] = image[...]
+        del file["minc-2.0/image/0/image"]
+        layout = h5py.VirtualLayout(shape, dtype)
+        layout[:] = h5py.VirtualSource("b.h5", "v", shape)
+        file.create_virtual_dataset("minc-2.0/image/0/image", layout).attrs.update(attributes)
+    source = open_source(path)
+    assert source.files == (path, tmp_path / "b.h5")
+    np.testing.assert_array_equal(source.read(whole(source.shape)), voxels)
+    (tmp_path / "b.h5").unlink()
+    with pytest.raises(SourceError, match=r"lies in .*b\.h5 also, which is missing"):
+        open_source(path)
+    os.mkfifo(tmp_path / "b.h5")
+    with pytest.raises(SourceError, match=r"b\.h5: a directory, a pipe or a device"):
+        open_source(path)
+
+
 def test_what_nibabel_warns_of_is_logged(mri, caplog):
     open_source(mri / "minc2_baddim.mnc")
     assert "minc2_baddim.mnc: Invalid spacing declaration" in caplog.text

@@ -359,6 +359,22 @@ def test_a_set_with_a_pipe_in_it_is_refused(tmp_path):
         open_source(path)
 
 
+def test_a_set_of_micromanager_with_a_pipe_in_it_is_refused(tmp_path):
+    path = tmp_path / "a_NDTiffStack.tif"
+    tifffile.imwrite(path, VOXELS[0], metadata=None, extratags=[(51123, "s", 0, '{"a": 1}', True)])
+    with tifffile.TiffFile(path) as file:
+        assert file.pages.first.offset == 8
+        size = 2 + 12 * len(file.pages.first.tags) + 4
+    content = bytearray(path.read_bytes())
+    content += content[8 : 8 + size]  # The directory; NDTiff has a header of its own where it was.
+    header = struct.pack("<6I", len(content) - size, 483729, 2, 2355492, 2, 0x7D7B)
+    content[4 : 4 + len(header)] = header
+    path.write_bytes(content)
+    os.mkfifo(tmp_path / "NDTiff.index")
+    with pytest.raises(SourceError, match=r"NDTiff\.index: a directory, a pipe or a device, not"):
+        open_source(path)
+
+
 def test_files_of_a_set_that_differ_are_refused(tmp_path):
     path = ome_set(tmp_path, ["a.ome.tif", "b.ome.tif"], broken=1)
     with pytest.raises(SourceError, match=r"b\.ome\.tif: its pages are 43 x 37 uint32, .*uint16"):

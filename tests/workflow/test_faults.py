@@ -52,11 +52,11 @@ def test_a_disk_that_fills_up_is_named_and_with_more_room_the_rest_is_done(
 def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk, fresh):
     # The voxels have room, the receipts lie on a disk of their own.
     disk("size=256k")
-    workflow.config |= {"output": "results", "nifti": {"nii": False}}
+    workflow.config["output"] = "results"
     workflow.output.mkdir()
     workflow.state.symlink_to(workflow.directory / "disk")
     with workflow.started() as process:
-        wait_until((workflow.state / "anatomical.ome.zarr/0/array.json").exists, process)
+        wait_until((workflow.state / "anatomical.nii.zarr/0/array.json").exists, process)
         fill = workflow.state / "fill"
         with suppress(OSError), fill.open("wb", buffering=0) as stream:
             while True:
@@ -64,7 +64,7 @@ def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk
         output = process.communicate()[0]
     assert process.returncode == 1
     found = re.search(
-        r"^StoreError: results/\.state/anatomical\.ome\.zarr/(\S+): (.*)$", output, re.M
+        r"^StoreError: results/\.state/anatomical\.nii\.zarr/(\S+): (.*)$", output, re.M
     )
     assert found, output
     assert found[2].startswith(

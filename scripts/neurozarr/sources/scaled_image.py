@@ -27,7 +27,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import Layout, Source, library
-from neurozarr.sources.hdf5 import check_links
+from neurozarr.sources.hdf5 import check_dataset, check_links
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
 from neurozarr.units import ome_unit
 
@@ -309,7 +309,11 @@ def _open_minc1(path: Path, file: Any) -> dict[str, Any]:
 def _open_minc2(path: Path) -> dict[str, Any]:
     h5py = library("h5py", "hdf5", str(path))
     file = h5py.File(path, "r")
-    check_links(str(path), file, "minc-2.0/image/0/image")
+    files: tuple[Path, ...] = (path,)
+    for name in ("image", *_EXTREMES):
+        check_links(str(path), file, f"minc-2.0/image/0/{name}")
+        if (found := file.get(f"minc-2.0/image/0/{name}")) is not None:
+            files += check_dataset(str(path), found)
     minc = Minc2File(file)
     group = file["minc-2.0/image/0"]
     image = group["image"]
@@ -317,7 +321,7 @@ def _open_minc2(path: Path) -> dict[str, Any]:
     axes = _axes_of(path, names, image.shape)
     dimensions = [dict(file["minc-2.0/dimensions"][name].attrs) for name in names]
     return {
-        "files": (path,),
+        "files": tuple(dict.fromkeys(files)),
         "file_axes": axes,
         "file_shape": image.shape,
         "file_read_shape": image.chunks,

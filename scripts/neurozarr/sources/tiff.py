@@ -68,6 +68,8 @@ class TiffSource(Source):
     @classmethod
     def _open(cls, path: str, file: Any, layout: Layout) -> Self:
         root = _ome_root(path, file)
+        if file.is_micromanager:
+            _check_neighbours(path)
         series = _series(path, file)
         number = _chosen(path, series, layout.dataset)
         image = series[number].levels[0]
@@ -146,6 +148,14 @@ def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
     for other in tiff_metadata.files_of_set(root):
         check_kind(os.path.join(folder, other))
     return root
+
+
+def _check_neighbours(path: str) -> None:
+    """Check what may be of one set with a file of Micro-Manager, which is found by its names."""
+    with os.scandir(os.path.dirname(os.path.realpath(path))) as entries:
+        for entry in entries:
+            if not entry.is_dir() and entry.name.endswith((".tif", ".index")):
+                check_kind(entry.path)
 
 
 def _series(path: str, file: Any) -> list[Any]:

@@ -12,7 +12,7 @@ import xxhash
 from neurozarr import fingerprints, headers, ownership, receipts
 from neurozarr.documents import FILES, HEADER, read_json
 from neurozarr.drivers import open_group
-from neurozarr.durable import sync, sync_files
+from neurozarr.durable import sync_files
 from neurozarr.errors import StoreError
 from neurozarr.rereading import header_problem
 from neurozarr.sources import open_source
@@ -71,7 +71,7 @@ def publish_header(
         unit=overrides.get("unit"),
         **options,
     )
-    # Made beside the receipts, and installed whole by one rename.
+    # Made beside the receipts; nothing in the store shows before the documents of its group do.
     staging = state / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     documents = read_json(ome_receipt)["documents"]
@@ -89,9 +89,8 @@ def publish_header(
     ownership.unpublish(store, state)
     written = [read_json(staging / HEADER / name) for name in FILES[zarr_version]]
     ownership.record(state, HEADER, written, only=True)
-    sync_files((path for path in staging.rglob("*") if path.is_file()), staging)
-    (staging / HEADER).rename(store / HEADER)
-    sync(store)
+    shutil.move(staging / HEADER, store / HEADER)
+    sync_files((path for path in (store / HEADER).rglob("*") if path.is_file()), store)
     shutil.rmtree(staging)
     receipts.write_header_receipt(receipt, store / HEADER, checksum)
     publish_documents(store, documents, state=state)
