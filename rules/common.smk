@@ -233,7 +233,9 @@ def blocks_of_level(wildcards):
 
 def blocks_to_export(wildcards):
     """The same, where what they are exported to is no other file."""
-    receipt, export = (expand(pattern, **wildcards)[0] for pattern in (EXPORT_RECEIPT, EXPORT))
+    receipt, export = (
+        expand(pattern, **wildcards)[0] for pattern in (EXPORT_RECEIPT, EXPORT)
+    )
     try:
         ownership.check_file(Path(receipt), Path(export))
     except NeurozarrError as error:
