@@ -11,10 +11,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
-from neurozarr import claims, ownership, plan, planning
-from neurozarr.documents import FILES, GROUP_FILES
+from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
-from neurozarr.samples import read_run
+from neurozarr.run import claims, ownership
+from neurozarr.samples import rerun
+from neurozarr.samples.sheet import read_run
+from neurozarr.zarr.documents import FILES, GROUP_FILES
 
 from snakemake.logging import logger
 
@@ -111,15 +113,15 @@ def planned(name):
 @cache
 def written():
     """All that this run may write, for all samples."""
-    return planning.Written(RUN.written(SAMPLES))
+    return rerun.Written(RUN.written(SAMPLES))
 
 
 def check_outputs(sample, store, state):
     """Refuse to touch what is not ours, and have done again what was made from something else."""
     written().check_apart(sample.read_paths)
-    planning.check_same_image(sample, state, store, overwrite=RUN.overwrite)
+    rerun.check_same_image(sample, state, store, overwrite=RUN.overwrite)
     ownership.check(store, state)
-    again = planning.stale(
+    again = rerun.stale(
         sample,
         state,
         store,
@@ -149,7 +151,7 @@ def state_directory(wildcards):
 def recipe(wildcards):
     """What a level is made from, for its receipt."""
     store = Path(expand(STORE, sample=wildcards.sample)[0])
-    return planning.recipe_of(sample(wildcards), int(wildcards.level), store)
+    return rerun.recipe_of(sample(wildcards), int(wildcards.level), store)
 
 
 def source_of_level(wildcards):

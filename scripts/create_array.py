@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 from neurozarr.steps.create_array import create_array
 
 with logged(snakemake.log[0]):

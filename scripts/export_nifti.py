@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 from neurozarr.steps.export_nifti import export_nifti
 
 with logged(snakemake.log[0]):

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 from neurozarr.steps.nifti_header import publish_header
 
 with logged(snakemake.log[0]):

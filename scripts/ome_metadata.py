@@ -1,7 +1,7 @@
 from itertools import islice
 from pathlib import Path
 
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 from neurozarr.steps.ome_metadata import make_metadata
 
 block_receipts = (Path(receipt) for receipt in snakemake.input.block_receipts)

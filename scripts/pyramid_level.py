@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 from neurozarr.steps.pyramid_level import write_level
 
 with logged(snakemake.log[0]):

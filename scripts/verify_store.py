@@ -1,9 +1,9 @@
 from itertools import islice
 from pathlib import Path
 
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 from neurozarr.steps.verify_store import verify_store
-from neurozarr.verification import Planned
+from neurozarr.verify.metadata import Planned
 
 block_receipts = (Path(receipt) for receipt in snakemake.input.block_receipts)
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 from neurozarr.steps.write_base import write_base
 
 with logged(snakemake.log[0]):

@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neurozarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
-    from neurozarr.config import ZarrConfig
     from neurozarr.drivers import from_config, open_array, open_group
+    from neurozarr.zarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
+    from neurozarr.zarr.config import ZarrConfig
 
 __version__: str
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from neurozarr import ome
-from neurozarr.abc import ZarrGroup
 from neurozarr.drivers import open_group
+from neurozarr.zarr.abc import ZarrGroup
 
 
 def describe(path: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from neurozarr import units
-from neurozarr.documents import Document
+from neurozarr.zarr.documents import Document
 
 #: Versions that are written, with the version of Zarr that each asks for.
 VERSIONS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3, "0.6": 3}

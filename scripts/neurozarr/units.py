@@ -93,3 +93,7 @@ def nifti_unit(unit: str) -> str:
     kind = "space" if unit in NAMES["space"].values() else "time"
     named = [name for name in NIFTI_CODES if name in NAMES[kind].values()]
     return min(named, key=lambda name: abs(math.log(factor(unit, name))))
+
+
+#: Lengths from which, and below whose inverse, a header is damaged: no product of two overflows.
+ABSURD = 1e30

@@ -3,7 +3,7 @@ import pytest
 
 import neurozarr
 from neurozarr import ZarrConfig
-from neurozarr.config import DRIVERS
+from neurozarr.zarr.config import DRIVERS
 
 from .stores import SHAPE
 

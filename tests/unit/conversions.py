@@ -7,8 +7,8 @@ import nibabel
 import numpy as np
 from hypothesis import strategies as st
 
-from neurozarr import planning
-from neurozarr.samples import read_run
+from neurozarr.samples import rerun
+from neurozarr.samples.sheet import read_run
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.export_nifti import export_nifti
 from neurozarr.steps.nifti_header import publish_header
@@ -36,7 +36,7 @@ def convert(source, directory, config=None):
             level.document,
             state=state.parent,
             receipt=state / "array.json",
-            recipe=planning.recipe_of(sample, number, store),
+            recipe=rerun.recipe_of(sample, number, store),
             source=files,
         )
         options = {"driver": DRIVER, "threads": 1, "region": level.region(0)}

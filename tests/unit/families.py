@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from neurozarr.plan import whole
+from neurozarr.regions import whole
 
 
 @st.composite

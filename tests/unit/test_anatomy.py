@@ -13,7 +13,9 @@ import yaozarrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import anatomy, nifti, ome, plan
+from neurozarr import nifti, ome
+from neurozarr.nifti import anatomy
+from neurozarr.zarr.layout import pyramid_shapes
 
 SCHEMAS = Path(__file__).parents[3] / "shared/schemas/ngff-0.6"
 SHAPE = (20, 30, 40)
@@ -110,7 +112,7 @@ def test_the_sform_goes_before_the_qform():
 
 def attributes(raw, axes="zyx", version="0.6", voxel_size=(3.0, 2.0, 1.0), time_scale=2.5):
     batch = (2,) * (len(axes) - 3)
-    shapes = [(*batch, *s) for s in plan.pyramid_shapes(SHAPE[::-1], (16,) * 3)]
+    shapes = [(*batch, *s) for s in pyramid_shapes(SHAPE[::-1], (16,) * 3)]
     return ome.attributes(
         axes=axes,
         shapes=shapes,

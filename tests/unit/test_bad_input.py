@@ -25,7 +25,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from neurozarr import nifti, ome
 from neurozarr.drivers import open_array
 from neurozarr.errors import ConfigError, NeurozarrError, SourceError
-from neurozarr.samples import read_run
+from neurozarr.samples.sheet import read_run
 from neurozarr.sources import open_source, stem
 
 from .conversions import SCHEMAS, convert

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from neurozarr import claims
-from neurozarr.claims import Run
 from neurozarr.errors import ClaimError
+from neurozarr.run import claims
+from neurozarr.run.claims import Run
 
 # Claims a sample again and again, each time in the same instant as another process, and
 # prints what it was told: "" where it won.

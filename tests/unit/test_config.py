@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from neurozarr import ZarrConfig
-from neurozarr.config import COMPRESSORS
+from neurozarr.zarr.config import COMPRESSORS
 
 
 @pytest.mark.parametrize(

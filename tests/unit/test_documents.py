@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import yaml
 
-from neurozarr.options import Schema
+from neurozarr.samples.schema import Schema
 
 
 @pytest.fixture(scope="module")

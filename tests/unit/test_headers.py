@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import neurozarr
-from neurozarr import headers, nifti
+from neurozarr import nifti
 from neurozarr.errors import ConfigError
+from neurozarr.nifti.fit import colours_were, file_header, fit_header, level_header, stored_dtype
+from neurozarr.samples import headers
 
 from .volumes import volume
 
@@ -26,7 +28,7 @@ def header(kind=nibabel.Nifti1Header, shape=(4, 5, 6), **values):
 
 
 def fit(raw, **changes):
-    return headers.fit_header(raw, **{"axes": "zyx", "shape": (6, 5, 4), "dtype": FLOAT} | changes)
+    return fit_header(raw, **{"axes": "zyx", "shape": (6, 5, 4), "dtype": FLOAT} | changes)
 
 
 def load(raw):
@@ -99,20 +101,20 @@ def test_colours_become_channels_with_an_intent_and_can_be_restored(code, intent
     assert (fields["datatype"], fields["bitpix"], fields["intent_code"]) == (2, 8, intent)
     assert fields["dim"].tolist() == [5, 4, 5, 6, 1, count, 1, 1]
     assert nifti.header_json(found)["Intent"] == {3: "rgb", 4: "rgba"}[count]
-    restored = headers.level_header(
+    restored = level_header(
         found,
         axes="czyx",
         shape=(count, 6, 5, 4),
         scale=[1, 1, 1],
         shift=[0, 0, 0],
-        colours=headers.colours_were(made, found),
+        colours=colours_were(made, found),
     )
     expected = nifti.fields(made)
     expected["pixdim"][4:6] = 1
     assert restored == expected.tobytes()
-    assert headers.colours_were(header(), header()) is None
+    assert colours_were(header(), header()) is None
     absurd = header(datatype=code, bitpix=8 * count, intent_p1=np.nan, intent_p2=np.inf)
-    json.dumps(headers.colours_were(absurd, found), allow_nan=False)
+    json.dumps(colours_were(absurd, found), allow_nan=False)
 
 
 # A header that is a template's
@@ -275,9 +277,9 @@ def test_what_is_no_orientation_is_refused(orientation):
 
 
 def test_dtypes_that_nifti_lacks_are_widened():
-    assert headers.stored_dtype(np.dtype(bool)) == np.uint8
-    assert headers.stored_dtype(np.dtype("f2")) == np.float32
-    assert headers.stored_dtype(np.dtype("i2")) == np.int16
+    assert stored_dtype(np.dtype(bool)) == np.uint8
+    assert stored_dtype(np.dtype("f2")) == np.float32
+    assert stored_dtype(np.dtype("i2")) == np.int16
 
 
 # Headers of levels
@@ -292,7 +294,7 @@ def test_a_level_lies_where_its_voxels_do(kind, endianness):
     made.set_sform(OBLIQUE, 2)
     for name in ("slice_end", "slice_code", "slice_duration"):
         made[name] = 1
-    raw = headers.level_header(
+    raw = level_header(
         made.binaryblock,
         axes="zyx",
         shape=(30, 12, 10),
@@ -309,9 +311,7 @@ def test_a_level_lies_where_its_voxels_do(kind, endianness):
 
 def test_level_0_keeps_every_field():
     made = header(slice_code=3, slice_end=5, descrip=b"x")
-    found = headers.level_header(
-        made, axes="zyx", shape=(6, 5, 4), scale=[1, 1, 1], shift=[0, 0, 0]
-    )
+    found = level_header(made, axes="zyx", shape=(6, 5, 4), scale=[1, 1, 1], shift=[0, 0, 0])
     assert found == made
 
 
@@ -329,7 +329,7 @@ def test_level_0_keeps_every_field():
     ],
 )
 def test_the_voxels_of_a_file_begin_where_its_header_says(values, rest, length):
-    found = headers.file_header(header(**values) + rest)
+    found = file_header(header(**values) + rest)
     fields = nifti.fields(found)
     assert len(found) == length == fields["vox_offset"]
     assert fields["magic"].item() == b"n+1"

@@ -15,8 +15,9 @@ from nibabel.openers import ImageOpener
 
 import neurozarr
 from neurozarr import ZarrConfig
-from neurozarr.config import DRIVERS
-from neurozarr.pyramid import downsample, factors
+from neurozarr.regions import factors
+from neurozarr.voxels.kernels import downsample
+from neurozarr.zarr.config import DRIVERS
 
 from .stores import SHAPE, document, read_tensorstore
 

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from neurozarr import ZarrConfig, export, from_config, ownership, plan, receipts
+from neurozarr import ZarrConfig, from_config, plan
+from neurozarr.regions import whole
+from neurozarr.run import ownership, receipts
 from neurozarr.sources import open_source
-from neurozarr.voxels import Summary
+from neurozarr.voxels import export
+from neurozarr.voxels.summary import Summary
 
 # Writes two levels of a volume, and the first of them as a NIfTI file, and prints the largest size
 # of its memory (that of mapped files aside) in MB.
@@ -161,7 +164,7 @@ def test_an_image_of_one_large_level_is_published_within_the_memory_of_the_plan(
     receipts.write_block_receipt(
         state / "block.json",
         store / "0/zarr.json",
-        plan.whole(shape),
+        whole(shape),
         Summary(checksum=0, minimum=9, maximum=393, total=1, count=1),
         nonce=json.loads((state / "array.json").read_text())["nonce"],
         driver=driver,

@@ -10,8 +10,9 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import ZarrConfig, chunks, documents, metadata
-from neurozarr.config import BLOSC_CODECS, BLOSC_SHUFFLES
+from neurozarr import ZarrConfig
+from neurozarr.zarr import chunks, documents, metadata
+from neurozarr.zarr.config import BLOSC_CODECS, BLOSC_SHUFFLES
 
 DTYPES = ["bool", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"]
 LEVELS = {"level": st.integers(0, 9)}

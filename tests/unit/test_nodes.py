@@ -6,7 +6,7 @@ import zarr
 
 import neurozarr
 from neurozarr import ZarrArray, ZarrConfig, ZarrGroup, ZarrNode
-from neurozarr.config import DRIVERS
+from neurozarr.zarr.config import DRIVERS
 
 from .stores import SHAPE, read_tensorstore
 

@@ -7,7 +7,8 @@ import yaozarrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import ome, plan
+from neurozarr import ome
+from neurozarr.zarr.layout import pyramid_shapes
 
 
 def multiscale(**arguments):
@@ -128,7 +129,7 @@ def test_all_of_it_validates(axes, spatial, aligns, unit, name):
     ndim = 2 if axes == "yx" else 3
     shapes = [
         (*(3,) * (len(axes) - ndim), *shape)
-        for shape in plan.pyramid_shapes(spatial[:ndim], (64,) * ndim)
+        for shape in pyramid_shapes(spatial[:ndim], (64,) * ndim)
     ]
     for version in ("0.4", "0.5"):
         attributes = ome.attributes(

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import ownership, planning
-from neurozarr.config import ZarrConfig
 from neurozarr.drivers import open_array
 from neurozarr.errors import OwnershipError
-from neurozarr.metadata import array_document
+from neurozarr.run import ownership
+from neurozarr.samples import rerun
+from neurozarr.zarr.config import ZarrConfig
+from neurozarr.zarr.metadata import array_document
 
 
 @st.composite
@@ -128,7 +129,7 @@ def test_what_is_read_is_apart_from_what_is_written(tmp_path, monkeypatch, read,
     (tmp_path / "link").symlink_to("out/a.nii.zarr")
     written = [Path("out/a.nii.zarr"), Path("out/.state"), Path("out/nifti")]
     if apart:
-        planning.Written(written).check_apart([Path(read)])
+        rerun.Written(written).check_apart([Path(read)])
     else:
         with pytest.raises(OwnershipError, match="choose another output"):
-            planning.Written(written).check_apart([Path(read)])
+            rerun.Written(written).check_apart([Path(read)])

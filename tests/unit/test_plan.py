@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import ZarrConfig, plan, pyramid
+from neurozarr import ZarrConfig, plan
+from neurozarr.regions import factors, regions, regions_in_order, whole
+from neurozarr.zarr.layout import array_layout, pyramid_shapes
 
 UINT16 = np.dtype("uint16")
 
@@ -25,7 +27,7 @@ boxes = st.integers(1, 4).flatmap(
 def test_regions_tile_an_array_exactly(case):
     shape, unit = case
     count = np.zeros(shape, int)
-    for region in plan.regions(plan.whole(shape), unit):
+    for region in regions(whole(shape), unit):
         count[region] += 1
         for side, size, length in zip(region, unit, shape, strict=True):
             assert side.start % size == 0
@@ -39,7 +41,7 @@ def test_regions_tile_an_array_exactly(case):
     st.sampled_from([None, 0, 1, 2]),
 )
 def test_each_level_is_half_of_the_last_until_one_chunk_holds_it(shape, chunks, skipped):
-    shapes = plan.pyramid_shapes(shape, chunks, no_pyramid_axis=skipped)
+    shapes = pyramid_shapes(shape, chunks, no_pyramid_axis=skipped)
     assert shapes[0] == tuple(shape)
     for parent, child in itertools.pairwise(shapes):
         for axis in range(3):
@@ -53,7 +55,7 @@ def test_each_level_is_half_of_the_last_until_one_chunk_holds_it(shape, chunks, 
 
 
 def test_levels_that_are_asked_for_go_below_one_chunk_but_not_below_one_voxel():
-    assert plan.pyramid_shapes((5, 2, 1), (64,) * 3, levels=3) == [
+    assert pyramid_shapes((5, 2, 1), (64,) * 3, levels=3) == [
         (5, 2, 1),
         (2, 1, 1),
         (1, 1, 1),
@@ -75,18 +77,18 @@ def test_levels_that_are_asked_for_go_below_one_chunk_but_not_below_one_voxel():
     ],
 )
 def test_chunks_cover_the_last_axes_and_are_no_larger_than_the_volume(shape, chunk, expected):
-    assert plan.array_layout(shape, UINT16, ZarrConfig(chunk=chunk)) == (expected, None)
+    assert array_layout(shape, UINT16, ZarrConfig(chunk=chunk)) == (expected, None)
 
 
 @pytest.mark.parametrize("chunk", [(64, 64), (1, 1, 64, 64, 64)])
 def test_a_chunk_of_too_few_or_too_many_sizes_is_refused(chunk):
     with pytest.raises(ValueError, match="allowed for 4 axes: one number, or 3 to 4 of them"):
-        plan.array_layout((9, 300, 300, 300), UINT16, ZarrConfig(chunk=chunk))
+        array_layout((9, 300, 300, 300), UINT16, ZarrConfig(chunk=chunk))
 
 
 def test_a_shard_is_a_multiple_of_the_chunk():
     def layout(shape, chunk, shard):
-        return plan.array_layout(shape, UINT16, ZarrConfig(chunk=chunk, shard=shard))
+        return array_layout(shape, UINT16, ZarrConfig(chunk=chunk, shard=shard))
 
     assert layout((300, 300, 300), 64, 128) == ((64,) * 3, (128,) * 3)
     assert layout((40, 300, 300), 64, 128) == ((40, 64, 64), (40, 128, 128))
@@ -100,9 +102,7 @@ def test_a_shard_is_a_multiple_of_the_chunk():
     st.sampled_from(["u1", "f4", "c16"]),
 )
 def test_an_automatic_shard_is_whole_chunks_up_to_a_gibibyte(shape, chunk, dtype):
-    chunks, shards = plan.array_layout(
-        shape, np.dtype(dtype), ZarrConfig(chunk=chunk, shard="auto")
-    )
+    chunks, shards = array_layout(shape, np.dtype(dtype), ZarrConfig(chunk=chunk, shard="auto"))
     assert all(s % c == 0 for s, c in zip(shards, chunks, strict=True))
     size = math.prod(shards) * np.dtype(dtype).itemsize
     assert size <= 2**30
@@ -165,7 +165,7 @@ def test_blocks_tile_each_level_exactly_and_share_no_file(levels):
 @given(planned())
 def test_the_parents_of_a_block_cover_it(levels):
     for parent, child in itertools.pairwise(levels):
-        steps = pyramid.factors(parent.shape, child.shape)
+        steps = factors(parent.shape, child.shape)
         for block in range(child.blocks):
             window = tuple(
                 slice(side.start * step, side.stop * step)
@@ -266,10 +266,7 @@ def test_a_source_in_order_is_read_from_its_start_to_its_end(file_axes):
     row = plan.row_of_units(shape, unit, axes, file_axes)
     places = np.arange(np.prod(shape)).reshape([lengths[axis] for axis in file_axes])
     stored = places.transpose([file_axes.index(axis) for axis in axes])
-    read = [
-        stored[part].ravel()
-        for part in plan.regions_in_order(plan.whole(shape), row, axes, file_axes)
-    ]
+    read = [stored[part].ravel() for part in regions_in_order(whole(shape), row, axes, file_axes)]
     assert len(read) > 1
     ends = np.cumsum([part.size for part in read])
     assert [part.min() for part in read] == [0, *ends[:-1]]

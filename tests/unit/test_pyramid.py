@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neurozarr.pyramid import check_mode, downsample, factors
+from neurozarr.regions import factors
+from neurozarr.voxels.kernels import check_mode, downsample
 
 INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
 FLOATS = ["f2", "f4", "f8"]

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neurozarr
-from neurozarr import export, nifti, sources
+from neurozarr import nifti, sources
+from neurozarr.voxels import export
 
 from .conversions import KINDS, convert, exported, headers, nifti_file
 from .volumes import Volume, volume

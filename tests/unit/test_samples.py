@@ -10,7 +10,7 @@ import pytest
 
 from neurozarr import nifti
 from neurozarr.errors import ConfigError
-from neurozarr.samples import read_run
+from neurozarr.samples.sheet import read_run
 
 
 @pytest.fixture(autouse=True)

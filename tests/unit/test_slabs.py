@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr import ZarrConfig, from_config, plan, voxels
-from neurozarr.chunks import grid
 from neurozarr.errors import SourceError
+from neurozarr.regions import grid, regions_of_grid, whole
 
 from .volumes import Volume, volume
 
@@ -138,7 +138,7 @@ def test_a_slab_is_whole_units_and_no_larger_than_a_block(shape, chunk, read_sha
 def test_boxes_of_a_grid_tile_a_region_and_cross_no_line(box, sides):
     region = tuple(slice(start, start + length) for start, length in sides)
     count = np.zeros([side.stop for side in region], int)
-    for part in plan.regions_of_grid(region, box):
+    for part in regions_of_grid(region, box):
         count[part] += 1
         for side, size in zip(part, box, strict=True):
             assert side.start // size == (side.stop - 1) // size
@@ -161,4 +161,4 @@ def test_whatever_a_library_raises_is_an_error_that_names_the_file():
 
     source = volume(np.zeros((2, 2, 2), "u2"), kind=Broken)
     with pytest.raises(SourceError, match=r"volume\.npy: the voxels cannot be read \(page 7 is"):
-        source.read(plan.whole(source.shape))
+        source.read(whole(source.shape))

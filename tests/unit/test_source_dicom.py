@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from neurozarr.errors import SourceError
-from neurozarr.plan import whole
+from neurozarr.regions import whole
 from neurozarr.sources import dicom, open_source
 
 from .conversions import convert

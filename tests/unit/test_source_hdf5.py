@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
-from neurozarr.plan import regions, whole
+from neurozarr.regions import regions, whole
 from neurozarr.sources import open_source
 
 from .conversions import convert

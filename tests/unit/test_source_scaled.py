@@ -18,8 +18,8 @@ from nibabel.externals.netcdf import netcdf_file
 from nibabel.parrec import PARRECImage, parse_PAR_header
 
 from neurozarr.errors import SourceError
-from neurozarr.plan import regions as tiles
-from neurozarr.plan import whole
+from neurozarr.regions import regions as tiles
+from neurozarr.regions import whole
 from neurozarr.sources import open_source, stem
 from neurozarr.sources.scaled_image import _Netcdf
 

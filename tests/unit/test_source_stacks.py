@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
-from neurozarr.plan import whole
+from neurozarr.regions import whole
 from neurozarr.sources import images, open_source, stem
 from neurozarr.sources.stacks import StackSource
 

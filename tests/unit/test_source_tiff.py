@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
-from neurozarr.plan import whole
+from neurozarr.regions import whole
 from neurozarr.sources import open_source, stem
 from neurozarr.sources.tiff_pages import Pages
 

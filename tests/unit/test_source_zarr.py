@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from niizarr import nii2zarr
 
 from neurozarr.errors import ConfigError, SourceError
-from neurozarr.headers import read_template
+from neurozarr.samples.headers import read_template
 from neurozarr.sources import addresses, open_source, stem, zarr_nodes
 
 from .conversions import convert

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from neurozarr import ownership, planning
 from neurozarr.errors import ReceiptError
-from neurozarr.samples import read_run
+from neurozarr.run import ownership
+from neurozarr.samples import rerun
+from neurozarr.samples.sheet import read_run
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.nifti_header import publish_header
 from neurozarr.steps.ome_metadata import make_metadata
@@ -40,7 +41,7 @@ class Steps:
             document,
             state=self.state,
             receipt=self.receipts(level)[0],
-            recipe=planning.recipe_of(self.sample, level, self.store),
+            recipe=rerun.recipe_of(self.sample, level, self.store),
             source=files,
         )
 

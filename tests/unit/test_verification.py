@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import zarr
 
-from neurozarr import claims
 from neurozarr.errors import DamageError
-from neurozarr.receipts import file_checksums
-from neurozarr.rereading import header_problem
+from neurozarr.run import claims
+from neurozarr.run.receipts import file_checksums
 from neurozarr.steps.verify_store import summarize, verify_store
-from neurozarr.verification import Planned
+from neurozarr.verify.contents import header_problem
+from neurozarr.verify.metadata import Planned
 
 from .conversions import DRIVER, convert
 

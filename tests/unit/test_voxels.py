@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neurozarr.voxels import checksum, for_each, merge, one_ahead, summarize
+from neurozarr.voxels.summary import checksum, merge, summarize
+from neurozarr.voxels.threads import for_each, one_ahead
 
 
 def test_every_item_is_handled_once_by_several_threads():

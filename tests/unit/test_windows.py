@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozarr import ome, windows
-from neurozarr.windows import PERCENTILES
+from neurozarr import ome
+from neurozarr.voxels import windows
+from neurozarr.voxels.windows import PERCENTILES
 
 
 def stored(group, values, **options):

@@ -17,7 +17,7 @@ from nibabel.openers import ImageOpener
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
-from neurozarr.pyramid import downsample
+from neurozarr.voxels.kernels import downsample
 
 T1, SERIES, NIFTI2 = "anatomical", "example4d", "example_nifti2"
 SOURCES = {T1: "anatomical.nii", SERIES: "example4d.nii.gz", NIFTI2: "example_nifti2.nii.gz"}

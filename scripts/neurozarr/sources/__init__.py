@@ -15,8 +15,6 @@ from typing import Any
 
 from neurozarr import units
 from neurozarr.errors import SourceError
-from neurozarr.metadata import check_dtype
-from neurozarr.nifti import ABSURD
 from neurozarr.sources.base import STORED_ORDER, Layout, Source
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
@@ -28,6 +26,8 @@ from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.stacks import StackSource
 from neurozarr.sources.tiff import TiffSource
 from neurozarr.sources.zarr_store import ZarrSource
+from neurozarr.units import ABSURD
+from neurozarr.zarr.metadata import check_dtype
 
 __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 

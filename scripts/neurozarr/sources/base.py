@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
+from neurozarr.regions import Region
 
 #: The axes that can be stored, in the order in which they are.
 STORED_ORDER = "tczyx"

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
+from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, library
 from neurozarr.sources.paths import natural
 

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
+from neurozarr.regions import Region
 from neurozarr.sources.base import library
 from neurozarr.sources.mapping import fetched
 from neurozarr.sources.tiff_metadata import is_default

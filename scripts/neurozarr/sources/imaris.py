@@ -13,11 +13,11 @@ from typing import Any, Self
 import numpy as np
 
 from neurozarr import units
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
-from neurozarr.nifti import ABSURD
+from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.hdf5 import check_dataset, check_filters, check_links, open_file, opened
+from neurozarr.units import ABSURD
 
 _LEVEL = "DataSet/ResolutionLevel 0"
 

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
+from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.mapping import fetched
 

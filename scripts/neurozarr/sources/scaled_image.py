@@ -22,14 +22,13 @@ from nibabel.minc1 import Minc1File
 from nibabel.minc2 import Minc2File
 from nibabel.parrec import PARRECError, PARRECHeader, parse_PAR_header
 
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
-from neurozarr.nifti import ABSURD
+from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, library
 from neurozarr.sources.hdf5 import check_dataset, check_links
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
-from neurozarr.units import ome_unit
+from neurozarr.units import ABSURD, ome_unit
 
 logger = logging.getLogger(__name__)
 

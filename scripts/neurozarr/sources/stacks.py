@@ -14,9 +14,9 @@ from typing import Self
 
 import numpy as np
 
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
+from neurozarr.regions import Region
 from neurozarr.sources import images
 from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
 from neurozarr.sources.images import Image

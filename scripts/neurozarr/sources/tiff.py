@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from neurozarr.chunks import Region
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
+from neurozarr.regions import Region
 from neurozarr.sources import tiff_metadata, tiff_pages
 from neurozarr.sources.base import Layout, Source, check_axes, library
 from neurozarr.sources.paths import is_pattern

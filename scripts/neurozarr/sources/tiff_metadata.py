@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from neurozarr import units
-from neurozarr.nifti import ABSURD
+from neurozarr.units import ABSURD
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from neurozarr.chunks import Region, grid
 from neurozarr.errors import SourceError
+from neurozarr.regions import Region, grid
 from neurozarr.sources.mapping import fetched
 
 #: The tags (TIFF 6.0, part 1, section 8, and part 2) by which pages are stored alike, with what

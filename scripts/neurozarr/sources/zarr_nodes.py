@@ -16,14 +16,15 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from neurozarr.chunks import Region, chunk_keys
-from neurozarr.documents import Document
 from neurozarr.errors import SourceError, reason
 from neurozarr.files import check_kind, tensorstore_file
+from neurozarr.regions import Region
 from neurozarr.sources import addresses
 from neurozarr.sources.addresses import MOST_BYTES, RETRIES, DeniedError, fetch, limit_tensorstore
 from neurozarr.sources.base import library
 from neurozarr.sources.paths import is_address
+from neurozarr.zarr.chunks import chunk_keys
+from neurozarr.zarr.documents import Document
 
 #: Names of the files that make a directory an array or a group.
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", "attributes.json")

@@ -13,13 +13,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from neurozarr import headers, nifti, ome, units
-from neurozarr.chunks import Region
-from neurozarr.documents import HEADER, Document
+from neurozarr import nifti, ome, units
 from neurozarr.errors import SourceError
+from neurozarr.nifti.fit import COLOURS, level_header
+from neurozarr.regions import Region
 from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr_nodes import DOCUMENTS, Array, Node, Store, is_below, join
+from neurozarr.units import ABSURD
+from neurozarr.zarr.documents import HEADER, Document
 
 logger = logging.getLogger(__name__)
 
@@ -473,14 +475,14 @@ def _describe(address: str, axes: str, grid: Grid) -> dict[str, Any]:
     if grid.scale is None:
         return found
     scale = dict(zip(axes, grid.scale, strict=True))
-    if 1 / nifti.ABSURD < scale.get("t", 1.0) < nifti.ABSURD:
+    if 1 / ABSURD < scale.get("t", 1.0) < ABSURD:
         found["time_step"] = scale.get("t", 1.0)
     ratio = {
         axis: units.factor(_unit(named.get(axis, ""), "space"), found["space_unit"])
         for axis in SPATIAL
     }
     sizes = {axis: scale.get(axis, 1.0) * ratio[axis] for axis in SPATIAL}
-    if not all(1 / nifti.ABSURD < size < nifti.ABSURD for size in sizes.values()):
+    if not all(1 / ABSURD < size < ABSURD for size in sizes.values()):
         logger.warning("%s: its voxel size is %s: it is not taken", address, list(sizes.values()))
         return found
     found["voxel_size"] = tuple(sizes[axis] for axis in SPATIAL)
@@ -519,7 +521,7 @@ def _affine(
 
 def _sane(affine: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     """An affine, if it is finite and has an inverse."""
-    is_sane = (np.abs(affine) < nifti.ABSURD).all() and nifti.has_inverse(affine)
+    is_sane = (np.abs(affine) < ABSURD).all() and nifti.has_inverse(affine)
     return affine if is_sane else None
 
 
@@ -567,13 +569,13 @@ def _from_header(
             at = known[axis]
             steps[number] = scale[at] / size[at]
             first[number] = (shift[at] - start[at]) / size[at]
-    raw = headers.level_header(
+    raw = level_header(
         raw,
         axes="".join(stored),
         shape=[shape[known[axis]] if axis in known else 1 for axis in stored],
         scale=steps,
         shift=first,
-        colours=node.attributes.get(headers.COLOURS),
+        colours=node.attributes.get(COLOURS),
     )
     kind = nifti.header_type(raw)
     header = kind(

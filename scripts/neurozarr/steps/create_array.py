@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neurozarr import ownership, receipts
-from neurozarr.documents import FILES, Document, write_json
 from neurozarr.durable import sync
-from neurozarr.fingerprints import fingerprints
+from neurozarr.run import ownership, receipts
+from neurozarr.run.fingerprints import fingerprints
+from neurozarr.zarr.documents import FILES, Document, write_json
 
 logger = logging.getLogger(__name__)
 

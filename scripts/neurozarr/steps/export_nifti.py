@@ -6,9 +6,11 @@ import logging
 import math
 from pathlib import Path
 
-from neurozarr import export, headers, ome
-from neurozarr.documents import HEADER
+from neurozarr import ome
 from neurozarr.drivers import open_array, open_group
+from neurozarr.nifti.fit import COLOURS, file_header, level_header
+from neurozarr.voxels import export
+from neurozarr.zarr.documents import HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +38,8 @@ def export_nifti(
     axes, scale, shift = ome.placement(image, level)
     array = open_array(store / str(level), "r", driver=driver, threads=threads)
     stored = group.array(HEADER)
-    colours = stored.attrs.get(headers.COLOURS)
-    header = headers.level_header(
+    colours = stored.attrs.get(COLOURS)
+    header = level_header(
         stored[...].tobytes(),
         axes=axes,
         shape=array.shape,
@@ -45,7 +47,7 @@ def export_nifti(
         shift=shift,
         colours=colours,
     )
-    whole = headers.file_header(header)
+    whole = file_header(header)
     export.write_nifti(array, axes, whole, path, receipt=receipt, colours=colours is not None)
     size = math.prod(array.shape) * array.dtype.itemsize
     logger.info("%s: level %d, %.1f MB", path, level, size / 1e6)

@@ -9,14 +9,16 @@ from typing import Any, Literal
 
 import xxhash
 
-from neurozarr import fingerprints, headers, ownership, receipts
-from neurozarr.documents import FILES, HEADER, read_json
 from neurozarr.drivers import open_group
 from neurozarr.durable import sync_files
 from neurozarr.errors import StoreError
-from neurozarr.rereading import header_problem
+from neurozarr.nifti.fit import COLOURS, colours_were, stored_dtype
+from neurozarr.run import fingerprints, ownership, receipts
+from neurozarr.samples import headers
 from neurozarr.sources import open_source
 from neurozarr.steps.ome_metadata import publish_documents
+from neurozarr.verify.contents import header_problem
+from neurozarr.zarr.documents import FILES, HEADER, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ def publish_header(
     fingerprints.check(known, volume.files, volume.header_files)
     header = headers.header_of(
         volume,
-        dtype=headers.stored_dtype(volume.dtype),
+        dtype=stored_dtype(volume.dtype),
         voxel_size=overrides.get("voxel_size"),
         unit=overrides.get("unit"),
         **options,
@@ -78,8 +80,8 @@ def publish_header(
     zarr_version: Literal[2, 3] = 3 if "zarr.json" in documents else 2
     group = open_group(staging, "w", zarr_version, driver)
     group.write_nifti_header(header)
-    if colours := headers.colours_were(volume.nifti_header or header, header):
-        group.array(HEADER).attrs[headers.COLOURS] = colours
+    if colours := colours_were(volume.nifti_header or header, header):
+        group.array(HEADER).attrs[COLOURS] = colours
     checksum = xxhash.xxh3_64_intdigest(header)
     problem = header_problem(
         staging / HEADER, store / "0", checksum=checksum, axes=volume.axes, driver=driver

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurozarr import ome, ownership, receipts
-from neurozarr.documents import Document, group_documents, read_json, write_json
+from neurozarr import ome
 from neurozarr.drivers import open_array
-from neurozarr.windows import windows
+from neurozarr.run import ownership, receipts
+from neurozarr.voxels.windows import windows
+from neurozarr.zarr.documents import Document, group_documents, read_json, write_json
 
 logger = logging.getLogger(__name__)
 

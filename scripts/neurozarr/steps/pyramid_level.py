@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurozarr import ownership, receipts, voxels
-from neurozarr.chunks import Region
-from neurozarr.documents import read_json
+from neurozarr import voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
-from neurozarr.pyramid import Mode
+from neurozarr.regions import Region
+from neurozarr.run import ownership, receipts
+from neurozarr.voxels.kernels import Mode
+from neurozarr.zarr.documents import read_json
 
 
 def write_level(

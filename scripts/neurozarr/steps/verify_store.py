@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from neurozarr import claims, receipts, verification
-from neurozarr.documents import Document, read_json, write_json
 from neurozarr.errors import DamageError
-from neurozarr.receipts import NAMED, Damage
-from neurozarr.verification import Planned
+from neurozarr.run import claims, receipts
+from neurozarr.run.receipts import NAMED, Damage
+from neurozarr.verify import metadata
+from neurozarr.verify.metadata import Planned
+from neurozarr.zarr.documents import Document, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,11 @@ def verify_store(
     damages = [
         damage
         for level, document in zip(levels, planned.documents, strict=True)
-        for damage in verification.check_document(level[0], document) or receipts.check(*level)
+        for damage in metadata.check_document(level[0], document) or receipts.check(*level)
     ]
-    damages += verification.check_image(store, planned)
+    damages += metadata.check_image(store, planned)
     if header_receipt is not None:
-        damages += verification.check_header(store, planned, header_receipt)
+        damages += metadata.check_header(store, planned, header_receipt)
     if verify == "full":
         damages += _check_contents(
             store, levels, planned, damages, source=source, driver=driver, threads=threads
@@ -133,14 +134,14 @@ def _check_contents(
     """Compare all bytes, and all voxels, of levels whose metadata and receipts are sound."""
     # What reads voxels takes longer to load than a quick check takes.
     from neurozarr.drivers import open_array
-    from neurozarr.rereading import (
+    from neurozarr.sources import open_source
+    from neurozarr.verify.contents import (
         StoredLevel,
         check_bytes,
         check_header,
         check_source,
         check_voxels,
     )
-    from neurozarr.sources import open_source
 
     lost = {damage.level for damage in known if damage.chunk is None}
     damaged = {damage.path for damage in known}

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neurozarr import fingerprints, ownership, receipts, voxels
-from neurozarr.chunks import Region
-from neurozarr.documents import read_json
+from neurozarr import voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
+from neurozarr.regions import Region
+from neurozarr.run import fingerprints, ownership, receipts
 from neurozarr.sources import open_source
+from neurozarr.zarr.documents import read_json
 
 
 def write_base(

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 import neurozarr
-from neurozarr.chunks import Region, chunk_index, chunk_keys, file_grid
-from neurozarr.documents import Document, read_json, write_json
 from neurozarr.durable import sync, sync_files
 from neurozarr.errors import ReceiptError
+from neurozarr.regions import Region
+from neurozarr.zarr.chunks import chunk_index, chunk_keys, file_grid
+from neurozarr.zarr.documents import Document, read_json, write_json
 
 if TYPE_CHECKING:
-    from neurozarr.fingerprints import Fingerprint
-    from neurozarr.voxels import Summary
+    from neurozarr.run.fingerprints import Fingerprint
+    from neurozarr.voxels.summary import Summary
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurozarr.chunks import Region
-from neurozarr.plan import piece, regions
+from neurozarr.plan.slabs import piece
+from neurozarr.regions import Region, regions
 
 if TYPE_CHECKING:
-    from neurozarr.abc import ZarrArray
+    from neurozarr.zarr.abc import ZarrArray
 
 Window = tuple[float, float, float, float]
 

@@ -2,123 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xxhash
 
-from neurozarr import pyramid
-from neurozarr.chunks import Region, grid
 from neurozarr.errors import StoreError, reason
-from neurozarr.plan import (
-    piece,
+from neurozarr.plan.slabs import piece, sub_block, sub_block_below
+from neurozarr.regions import (
+    Region,
+    factors,
     regions,
     regions_in_order,
     regions_of_grid,
-    sub_block,
-    sub_block_below,
+    shifted,
     whole,
+    window,
 )
+from neurozarr.voxels import kernels
+from neurozarr.voxels.summary import Summary, checksum, merge, summarize
+from neurozarr.voxels.threads import for_each, one_ahead
 
 if TYPE_CHECKING:
-    from neurozarr.abc import ZarrArray
     from neurozarr.sources import Source
+    from neurozarr.zarr.abc import ZarrArray
 
 #: A number that changes when, and only when, level 0 of a source gets other voxels than before.
 COPY_VERSION = 1
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What is known of voxels after they were written.
-
-    Attributes
-    ----------
-    checksum
-        Of all voxels: see `checksum`.
-    minimum, maximum, total, count
-        Of the finite voxels; all but the count are None where there are none, and for complex
-        numbers, and the total where it is too large for a float.
-    """
-
-    checksum: int
-    minimum: float | None
-    maximum: float | None
-    total: float | None
-    count: int
-
-
-def checksum(voxels: np.ndarray, part: Region, unit: Sequence[int], shape: Sequence[int]) -> int:
-    """The checksum of voxels of an array, however they are divided into parts and summed up.
-
-    That of every file's voxels, in C order, is their XXH3, seeded with the number of the file in
-    the array; they are added up, modulo 2**64.
-
-    Parameters
-    ----------
-    voxels
-        Voxels in whole files, contiguous in C order.
-    part
-        Where in the array they are.
-    unit, shape
-        Shapes of what is one file, and of the array.
-    """
-    counts = grid(shape, unit)
-    total = 0
-    for inner in regions(whole(voxels.shape), unit):
-        index = [
-            (side.start + place.start) // size
-            for side, place, size in zip(inner, part, unit, strict=True)
-        ]
-        number = int(np.ravel_multi_index(index, counts))
-        total += xxhash.xxh3_64_intdigest(np.ascontiguousarray(voxels[inner]).data, seed=number)
-    return total % 2**64
-
-
-def summarize(voxels: np.ndarray, checksum: int) -> Summary:
-    """The summary of some voxels, contiguous in C order, of a known checksum."""
-    if voxels.dtype.kind in "fc":
-        with np.errstate(all="ignore"):
-            if not np.isfinite(voxels.sum(dtype=np.result_type(voxels, np.float64))):
-                voxels = voxels[np.isfinite(voxels)]
-    if voxels.dtype.kind == "c" or voxels.size == 0:
-        return Summary(checksum, None, None, None, voxels.size)
-    return Summary(checksum, voxels.min().item(), voxels.max().item(), _total(voxels), voxels.size)
-
-
-def _total(voxels: np.ndarray) -> float:
-    """The sum of finite voxels; exact for integers."""
-    kind, itemsize = voxels.dtype.kind, voxels.dtype.itemsize
-    if kind == "f":
-        with np.errstate(over="ignore"):
-            return float(voxels.sum(dtype=np.float64))
-    if itemsize < 8:
-        return int(voxels.sum(dtype=np.int64))
-    low = int((voxels & 0xFFFFFFFF).sum(dtype=np.uint64))
-    return (int((voxels >> 32).sum(dtype=voxels.dtype)) << 32) + low
-
-
-def merge(summaries: Iterable[Summary]) -> Summary:
-    """The summary of all sub-blocks together, in whatever order they come."""
-    parts = list(summaries)
-    totals = [part.total for part in parts if part.total is not None]
-    exact = all(isinstance(total, int) for total in totals)
-    total = sum(totals) if exact else float(np.sum(sorted(totals)))
-    return Summary(
-        checksum=sum(part.checksum for part in parts) % 2**64,
-        minimum=min((part.minimum for part in parts if part.minimum is not None), default=None),
-        maximum=max((part.maximum for part in parts if part.maximum is not None), default=None),
-        total=total if totals and math.isfinite(total) else None,
-        count=sum(part.count for part in parts),
-    )
 
 
 def write_base(
@@ -189,7 +100,7 @@ def _each_part(
         slabs = regions_in_order(region, slab, source.axes, source.file_axes)
         for outer, voxels in one_ahead(partial(read_slab, source, threads=threads), slabs):
             for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
-                yield _shift(part, outer), voxels[part]
+                yield shifted(part, outer), voxels[part]
 
     def summary_of(item: tuple[Region, np.ndarray | None]) -> Summary:
         part, voxels = item
@@ -226,7 +137,7 @@ def write_level(
     child: ZarrArray,
     *,
     region: Region | None = None,
-    mode: pyramid.Mode = "mean",
+    mode: kernels.Mode = "mean",
     threads: int = 1,
 ) -> Summary:
     """Write voxels of a level from those of the last one.
@@ -247,7 +158,7 @@ def write_level(
     Summary
         Of what was written.
     """
-    pyramid.check_mode(mode, parent.dtype)
+    kernels.check_mode(mode, parent.dtype)
     unit = child.shards or child.chunks
 
     def write(part: Region) -> Summary:
@@ -276,52 +187,13 @@ def _store(array: ZarrArray, part: Region, voxels: np.ndarray) -> None:
         ) from error
 
 
-def reduced(parent: ZarrArray, child: ZarrArray, part: Region, mode: pyramid.Mode) -> np.ndarray:
+def reduced(parent: ZarrArray, child: ZarrArray, part: Region, mode: kernels.Mode) -> np.ndarray:
     """What the voxels of a part of a level are, by those of the last one."""
-    steps = pyramid.factors(parent.shape, child.shape)
+    steps = factors(parent.shape, child.shape)
     voxels = np.empty([side.stop - side.start for side in part], child.dtype)
     # What is read at once is as small as it can be, so that memory is used again at once.
     piece = sub_block_below(parent.chunks, steps, parent.dtype)
     for inner in regions(whole(voxels.shape), piece):
-        above = parent[pyramid.window(_shift(inner, part), steps)]
-        voxels[inner] = pyramid.downsample(above, steps, mode)
+        above = parent[window(shifted(inner, part), steps)]
+        voxels[inner] = kernels.downsample(above, steps, mode)
     return voxels
-
-
-def _shift(inner: Region, outer: Region) -> Region:
-    """A region that is given from the start of another one, from the start of the array."""
-    return tuple(
-        slice(side.start + part.start, side.start + part.stop)
-        for side, part in zip(outer, inner, strict=True)
-    )
-
-
-def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-    """Each item with what a function returns for it, worked out while the last one is in use."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead: list[tuple[T, Future[R]]] = []
-        for item in items:
-            ahead.append((item, pool.submit(function, item)))
-            if len(ahead) > 1:
-                last, future = ahead.pop(0)
-                yield last, future.result()
-        for last, future in ahead:
-            yield last, future.result()
-
-
-def for_each(function: Callable[[T], R], items: Iterable[T], *, threads: int) -> list[R]:
-    """Call a function on every item, in several threads, and return what it returned.
-
-    Items are drawn in this thread, in order, and no more than one is drawn ahead of the threads.
-    The first error stops the drawing and is raised. Results come in no order.
-    """
-    results: list[R] = []
-    with ThreadPoolExecutor(threads) as pool:
-        running: set[Future[R]] = set()
-        for item in items:
-            running.add(pool.submit(function, item))
-            if len(running) > threads:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                results += [future.result() for future in done]
-        results += [future.result() for future in running]
-    return results

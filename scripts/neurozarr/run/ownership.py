@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from neurozarr.chunks import chunk_index
-from neurozarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
 from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
+from neurozarr.zarr.chunks import chunk_index
+from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
 
 _RECORD = "owned.json"
 #: A gzip file ends with the CRC-32 and the size of its content (RFC 1952, section 2.3.1).

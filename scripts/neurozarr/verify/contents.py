@@ -9,17 +9,22 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from neurozarr import headers, nifti, receipts
-from neurozarr.abc import ZarrArray
-from neurozarr.chunks import Region, chunk_index, chunk_keys
-from neurozarr.documents import FILES, HEADER, Document, read_json
+from neurozarr import nifti
 from neurozarr.drivers import open_array
-from neurozarr.plan import regions, sub_block
-from neurozarr.pyramid import Mode, factors, window
-from neurozarr.receipts import Damage, region_of
+from neurozarr.nifti.fit import COLOURS, fit_header
+from neurozarr.plan.slabs import sub_block
+from neurozarr.regions import Region, factors, regions, window
+from neurozarr.run import receipts
+from neurozarr.run.receipts import Damage, region_of
 from neurozarr.sources import Source
-from neurozarr.verification import Planned
-from neurozarr.voxels import checksum, for_each, read_base, reduced
+from neurozarr.verify.metadata import Planned
+from neurozarr.voxels.copy import read_base, reduced
+from neurozarr.voxels.kernels import Mode
+from neurozarr.voxels.summary import checksum
+from neurozarr.voxels.threads import for_each
+from neurozarr.zarr.abc import ZarrArray
+from neurozarr.zarr.chunks import chunk_index, chunk_keys
+from neurozarr.zarr.documents import FILES, HEADER, Document, read_json
 
 
 def header_problem(
@@ -48,9 +53,9 @@ def header_problem(
         return f"the NIfTI header cannot be read ({error})"
     if xxhash.xxh3_64_intdigest(raw) != checksum:
         return "the NIfTI header is not the one that was planned"
-    if headers.fit_header(raw, axes=axes, shape=level.shape, dtype=level.dtype) != raw:
+    if fit_header(raw, axes=axes, shape=level.shape, dtype=level.dtype) != raw:
         return "the NIfTI header does not say what the array of level 0 is"
-    stated = {name: value for name, value in array.attrs.items() if name != headers.COLOURS}
+    stated = {name: value for name, value in array.attrs.items() if name != COLOURS}
     if stated != nifti.header_json(raw):
         return "the JSON form of the NIfTI header is not that of its bytes"
     return None

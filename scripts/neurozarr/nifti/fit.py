@@ -1,36 +1,38 @@
-"""NIfTI headers that say what the stored array is: kept, taken from a template, or made."""
+"""NIfTI headers that say what an array is: of the stored image, of one level, of a file."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from neurozarr import anatomy, nifti, units
-from neurozarr.documents import FILES, HEADER, Document
-from neurozarr.drivers import open_array
-from neurozarr.errors import ConfigError
-from neurozarr.files import check_kind
-from neurozarr.nibabel_alone import nibabel
-
-if TYPE_CHECKING:
-    from neurozarr.sources import Source
+from neurozarr import units
+from neurozarr.nifti import header
+from neurozarr.nifti.nibabel_without_pydicom import nibabel
+from neurozarr.zarr.documents import Document
 
 #: Codes of dtypes whose voxels are colours, with the intent of an axis of such channels.
 _COLOURS = {128: 2003, 2304: 2004}
+
+
 #: Attribute of the header's array that says what its fields were when channels were colours.
 COLOURS = "neurozarr:colours"
+
+
 #: Fields that describe an image of colours and change when these become channels.
 _COLOUR_FIELDS = ("dim", "datatype", "bitpix", "intent_code", "intent_p1", "intent_p2", "intent_p3")
+
+
 _LENGTHS = ("srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z")
+
+
 #: dtypes that NIfTI lacks, with the narrowest that it has which holds their values.
 _WIDER: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(bool): np.dtype(np.uint8),
     np.dtype(np.float16): np.dtype(np.float32),
 }
+
 
 _MOST_IN_NIFTI_1 = np.iinfo(np.int16).max
 
@@ -38,85 +40,6 @@ _MOST_IN_NIFTI_1 = np.iinfo(np.int16).max
 def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Data type of the voxels of a store with a NIfTI header: wider, where NIfTI lacks theirs."""
     return _WIDER.get(dtype, dtype)
-
-
-def header_of(
-    source: Source,
-    *,
-    dtype: np.dtype[Any],
-    voxel_size: Sequence[float] | None = None,
-    unit: str | None = None,
-    template: str | Path | None = None,
-    orientation: str | None = None,
-    center: bool = True,
-) -> bytes:
-    """The NIfTI header of an image as it is stored.
-
-    It is a template's, if one is given; or the source's own; or made.
-
-    Parameters
-    ----------
-    source
-        What `neurozarr.sources.open_source` opened.
-    dtype
-        Data type of the stored voxels, one that NIfTI has (see `stored_dtype`).
-    voxel_size, unit
-        What `open_source` was told beside what the source says; None where nothing.
-    template
-        What `read_template` takes.
-    orientation, center
-        Of a header that is made: see `make_header`.
-
-    Raises
-    ------
-    ConfigError
-        The template cannot be read, or there is no such orientation.
-    """
-    if template is not None:
-        return adopt_header(read_template(template), source, dtype)
-    if source.nifti_header is None:
-        try:
-            return make_header(source, dtype, orientation=orientation, center=center)
-        except ValueError as error:
-            raise ConfigError(f"nifti.{error}") from None
-    return fit_header(
-        source.nifti_header,
-        axes=source.axes,
-        shape=source.shape,
-        dtype=dtype,
-        voxel_size=source.voxel_size if voxel_size else None,
-        space_unit=source.space_unit if unit else None,
-    )
-
-
-def read_template(path: str | Path) -> bytes:
-    """The header of a NIfTI file (or of a file that is a header alone), or of a .nii.zarr.
-
-    Raises
-    ------
-    ConfigError
-        There is none.
-    """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            for file in (path / HEADER).rglob("*"):
-                if not file.is_dir():
-                    check_kind(file)
-            return open_array(path / HEADER, "r")[...].tobytes()
-        check_kind(path)
-        return nifti.read_header(path)
-    except FileNotFoundError:
-        raise ConfigError(f"nifti.header {path}: there is no such file or .nii.zarr") from None
-    except (OSError, EOFError, RecursionError, ValueError, zlib.error) as error:
-        raise ConfigError(f"nifti.header {path}: no header can be read ({error})") from None
-
-
-def template_file(path: str | Path) -> Path:
-    """The file that a template is read from, or, of a .nii.zarr, the one that describes it."""
-    path = Path(path)
-    documents = (path / HEADER / name for names in FILES.values() for name in names[:1])
-    return next((document for document in documents if document.exists()), path)
 
 
 def fit_header(
@@ -154,7 +77,7 @@ def fit_header(
     """
     if max(shape) > _MOST_IN_NIFTI_1:
         raw = _as_nifti_2(raw)
-    record = nifti.fields(raw)
+    record = header.fields(raw)
     _set_array(record, axes, shape, dtype)
     for column, size in enumerate(reversed(voxel_size or ())):
         was = abs(float(record["pixdim"][column + 1]))
@@ -168,110 +91,14 @@ def fit_header(
     return record.tobytes() + raw[record.dtype.itemsize :]
 
 
-def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes:
-    """Take all from a template that it can say of an image, and the rest from the image itself.
-
-    That rest is shape, dtype, voxel size, time step, units and the scale of the values. Lengths of
-    the template are converted to the source's unit of space where both are known, and the columns
-    of its sform scaled to the source's voxel size; the first voxel stays where it was.
-
-    Parameters
-    ----------
-    template
-        A header's bytes; its extensions are kept. Where a dimension is too long for NIfTI-1, its
-        fields are taken into a NIfTI-2 header.
-    source
-        The image.
-    dtype
-        Data type of the stored voxels.
-    """
-    if max(source.shape) > _MOST_IN_NIFTI_1:
-        template = _as_nifti_2(template)
-    record = nifti.fields(template)
-    _set_array(record, source.axes, source.shape, dtype)
-    space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
-    was_unit = units.NIFTI_NAMES.get(int(record["xyzt_units"]) & 0x07, "")
-    _scale_lengths(record, units.factor(was_unit, space_unit))
-    ratio = units.factor(source.space_unit, space_unit)
-    sform = np.array([record[f"srow_{row}"] for row in "xyz"], np.float64)
-    for column, size in enumerate(reversed(source.voxel_size)):
-        record["pixdim"][column + 1] = size * ratio
-        if was := np.linalg.norm(sform[:, column]):
-            sform[:, column] *= size * ratio / was
-    for row, values in zip("xyz", sform, strict=True):
-        record[f"srow_{row}"] = values
-    if "t" in source.axes:
-        record["pixdim"][4] = source.time_step * units.factor(source.time_unit, time_unit)
-    _set_units(record, space_unit, time_unit)
-    record["scl_slope"], record["scl_inter"] = source.slope, source.inter
-    return record.tobytes() + template[record.dtype.itemsize :]
-
-
-def make_header(
-    source: Source, dtype: np.dtype[Any], *, orientation: str | None = None, center: bool = True
-) -> bytes:
-    """Make the header of a volume that has none.
-
-    Parameters
-    ----------
-    source
-        The volume.
-    dtype
-        Data type of the stored voxels, one that NIfTI has.
-    orientation
-        Where the axes x, y, z grow to (see `neurozarr.anatomy.letters`), where it is not what the
-        volume's affine says, or there is none; None for its affine, or RAS.
-    center
-        Whether the centre of the volume has coordinates 0, 0, 0, where the affine is not its own;
-        or else the first voxel.
-
-    Returns
-    -------
-    bytes
-        348 bytes, or 540 where a dimension is too long for NIfTI-1, little-endian. Lengths and
-        times are in the volume's units, or the nearest that NIfTI has.
-
-    Raises
-    ------
-    ValueError
-        The orientation is none.
-    """
-    dim = nifti_dim(source.axes, source.shape)
-    kind: Any = nibabel.Nifti1Header if max(dim) <= _MOST_IN_NIFTI_1 else nibabel.Nifti2Header
-    space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
-    ratio = units.factor(source.space_unit, space_unit)
-    sizes = [size * ratio for size in reversed(source.voxel_size)]
-    affine = source.affine
-    if orientation is None and affine is not None:
-        affine = np.diag([ratio, ratio, ratio, 1.0]) @ affine
-    else:
-        wanted = "RAS" if orientation is None else orientation
-        affine = anatomy.oriented_affine(wanted, sizes, dim[:3], center=center)
-    step = source.time_step * units.factor(source.time_unit, time_unit)
-    zooms = [*sizes, step if "t" in source.axes else 1, 1]
-    header = kind(endianness="<")
-    header.set_data_dtype(dtype)
-    header.set_data_shape(dim)
-    header.set_zooms(zooms[: len(dim)])
-    header.set_sform(affine, "aligned")
-    header.set_qform(affine, "unknown")
-    header["pixdim"][1:4] = sizes
-    header.set_slope_inter(source.slope, source.inter)
-    header["magic"] = header.single_magic
-    header["vox_offset"] = header.single_vox_offset
-    record = nifti.fields(header.binaryblock)
-    _set_units(record, space_unit, time_unit)
-    return record.tobytes()
-
-
 def colours_were(raw: bytes, fitted: bytes) -> Document | None:
     """What `fit_header` changed in a header whose voxels were colours: fields, by their names.
 
     None where they were not. With it, `level_header` restores the header, but for parameters of the
     intent that are not finite.
     """
-    record = nifti.fields(raw)
-    if int(record["datatype"]) not in _COLOURS or nifti.fields(fitted)["datatype"] != 2:
+    record = header.fields(raw)
+    if int(record["datatype"]) not in _COLOURS or header.fields(fitted)["datatype"] != 2:
         return None
     return {
         name: record[name].tolist() for name in _COLOUR_FIELDS if np.isfinite(record[name]).all()
@@ -302,9 +129,9 @@ def level_header(
     colours
         What `colours_were` returned when the image was stored; None where it was nothing.
     """
-    record = nifti.fields(raw)
+    record = header.fields(raw)
     if list(scale) != [1] * len(scale):
-        forms = {form: nifti.affine(raw, form) for form in ("sform", "qform")}
+        forms = {form: header.affine(raw, form) for form in ("sform", "qform")}
         steps, start = np.array(scale[::-1]), np.array([*shift[::-1], 1.0])
         record["dim"][1:4] = shape[::-1][:3]
         record["pixdim"][1:4] *= steps
@@ -332,12 +159,12 @@ def file_header(raw: bytes) -> bytes:
     The extender and extensions, and padding up to the offset of the voxels; a header of a pair of
     files becomes that of a single one.
     """
-    record = nifti.fields(raw)
+    record = header.fields(raw)
     size = record.dtype.itemsize
-    rest = raw[size:].ljust(nifti.EXTENDER_SIZE, b"\0")
+    rest = raw[size:].ljust(header.EXTENDER_SIZE, b"\0")
     record["magic"] = record["magic"].item().replace(b"ni", b"n+")
     least = size + len(rest)
-    if not least <= record["vox_offset"] <= nifti.LARGEST:
+    if not least <= record["vox_offset"] <= header.LARGEST:
         record["vox_offset"] = -(-least // 16) * 16
     return (record.tobytes() + rest).ljust(int(record["vox_offset"]), b"\0")
 
@@ -386,14 +213,14 @@ def _scale_lengths(record: np.ndarray[Any, Any], ratio: float) -> None:
 
 def _as_nifti_2(raw: bytes) -> bytes:
     """The same header, with its extensions, as NIfTI-2."""
-    if nifti.header_type(raw) is nibabel.Nifti2Header:
+    if header.header_type(raw) is nibabel.Nifti2Header:
         return raw
-    old = nifti.fields(raw)
+    old = header.fields(raw)
     new = np.zeros((), nibabel.Nifti2Header.template_dtype.newbyteorder(old["dim"].dtype.byteorder))
     for name in set(old.dtype.names or ()) & set(new.dtype.names or ()):
         new[name] = old[name]
     new["sizeof_hdr"] = new.dtype.itemsize
     new["magic"], new["eol_check"] = b"n+2", (13, 10, 26, 10)
     rest = raw[old.dtype.itemsize :]
-    new["vox_offset"] = new.dtype.itemsize + max(len(rest), nifti.EXTENDER_SIZE)
+    new["vox_offset"] = new.dtype.itemsize + max(len(rest), header.EXTENDER_SIZE)
     return new.tobytes() + rest

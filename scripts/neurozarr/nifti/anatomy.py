@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurozarr import nifti
+from neurozarr.nifti import header
 from neurozarr.ome import RAS, Space
 from neurozarr.units import NIFTI_NAMES
 
@@ -88,11 +88,11 @@ def spaces(raw: bytes) -> list[Space]:
     raw
         The header's bytes.
     """
-    record = nifti.fields(raw)
+    record = header.fields(raw)
     unit = NIFTI_NAMES.get(int(record["xyzt_units"]) & 0x07, "")
     found: list[Space] = []
     matrices: list[np.ndarray[Any, Any]] = []
-    for code, affine in nifti.affines(raw):
+    for code, affine in header.affines(raw):
         if code not in _SPACES:
             continue
         name = _SPACES[code]
@@ -120,7 +120,7 @@ def directions(raw: bytes) -> dict[str, str]:
     dict
         By the axis: x, y or z.
     """
-    forms = nifti.affines(raw)
+    forms = header.affines(raw)
     if not forms:
         return {}
     columns = forms[0][1][:3, :3]

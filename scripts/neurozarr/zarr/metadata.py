@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neurozarr.config import BLOSC_SHUFFLES, COMPRESSORS, ZarrConfig
-from neurozarr.documents import Document
+from neurozarr.zarr.config import BLOSC_SHUFFLES, COMPRESSORS, ZarrConfig
+from neurozarr.zarr.documents import Document
 
 #: Kinds of dtype that Zarr v2 and v3 both have: bool, integers, floats, complex numbers.
 KINDS = "biufc"

@@ -9,8 +9,8 @@ import numpy as np
 import tensorstore
 from numpy.typing import ArrayLike
 
+from neurozarr.drivers.local import LocalArray, LocalGroup
 from neurozarr.files import tensorstore_file
-from neurozarr.local import LocalArray, LocalGroup
 
 _DRIVERS = {2: "zarr", 3: "zarr3"}
 

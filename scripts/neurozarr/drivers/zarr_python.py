@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import ArrayLike
 
-from neurozarr.local import LocalArray, LocalGroup
+from neurozarr.drivers.local import LocalArray, LocalGroup
 
 # Blosc's own threads make the bytes of a chunk vary from run to run.
 numcodecs.blosc.use_threads = False

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozarr import ome, receipts
-from neurozarr.documents import FILES, GROUP_FILES, HEADER, Document, group_documents, read_json
-from neurozarr.receipts import Damage
+from neurozarr import ome
+from neurozarr.run import receipts
+from neurozarr.run.receipts import Damage
+from neurozarr.zarr.documents import (
+    FILES,
+    GROUP_FILES,
+    HEADER,
+    Document,
+    group_documents,
+    read_json,
+)
 
 if TYPE_CHECKING:
-    from neurozarr.pyramid import Mode
+    from neurozarr.voxels.kernels import Mode
 
 
 @dataclass(frozen=True, kw_only=True)

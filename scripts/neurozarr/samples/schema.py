@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import yaml
 
-from neurozarr.documents import Document
 from neurozarr.errors import ConfigError
+from neurozarr.zarr.documents import Document
 
 #: More than any options have: how deep values lie in each other, how many there are, and how long a
 #: text is that means something in YAML. YAML can say a lot in a few words.

@@ -6,8 +6,8 @@ from importlib import import_module
 from os import PathLike
 from typing import Literal
 
-from neurozarr.config import ZarrConfig
-from neurozarr.local import LocalArray, LocalGroup, check_version
+from neurozarr.drivers.local import LocalArray, LocalGroup, check_version
+from neurozarr.zarr.config import ZarrConfig
 
 #: Module and name of each driver's type of group. A driver is imported when it is first used.
 _GROUP_TYPES = {

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from neurozarr import ome, plan, voxels
+from neurozarr import ome, voxels
+from neurozarr.zarr.layout import pyramid_shapes
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
 
-    from neurozarr.config import ZarrConfig
+    from neurozarr.zarr.config import ZarrConfig
 
 
 class ZarrArrayConfig(TypedDict, total=False):
@@ -237,7 +238,7 @@ class ZarrGroup(ZarrNode):
         """
         base = self.array("0")
         batch = base.shape[: base.ndim - ndim]
-        shapes = plan.pyramid_shapes(
+        shapes = pyramid_shapes(
             base.shape[base.ndim - ndim :],
             base.chunks[base.ndim - ndim :],
             levels=levels,

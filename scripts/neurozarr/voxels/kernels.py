@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from neurozarr.chunks import Region
-
 Kernel = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 #: The name of a kernel, or a function that reduces the axes it is given: ``f(array, axis=tuple)``.
 Mode = str | Callable[..., Any]
@@ -39,29 +37,6 @@ def check_mode(mode: Mode, dtype: np.dtype[Any]) -> None:
         raise ValueError(
             f"mode is {mode!r}, which is not defined for dtype {dtype}; allowed: {', '.join(able)}"
         )
-
-
-def factors(parent: Sequence[int], child: Sequence[int]) -> tuple[int, ...]:
-    """2 for every axis that is halved from one shape to the next, 1 for the others.
-
-    Raises
-    ------
-    ValueError
-        The shapes are not those of two successive levels.
-    """
-    steps = tuple(1 if c == p else 2 for p, c in zip(parent, child, strict=True))
-    if any(c != p // step for p, c, step in zip(parent, child, steps, strict=True)):
-        raise ValueError(
-            f"a level of shape {tuple(child)} is not half of one of shape {tuple(parent)}"
-        )
-    return steps
-
-
-def window(region: Region, steps: Sequence[int]) -> Region:
-    """The region of the last level that a region of a level is made from."""
-    return tuple(
-        slice(side.start * step, side.stop * step) for side, step in zip(region, steps, strict=True)
-    )
 
 
 def downsample(block: np.ndarray, steps: Sequence[int], mode: Mode = "mean") -> np.ndarray:

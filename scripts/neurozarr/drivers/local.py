@@ -17,10 +17,11 @@ from typing import Any, ClassVar, Literal, Self, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from neurozarr import documents, metadata, plan
-from neurozarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
-from neurozarr.config import ZarrConfig
-from neurozarr.documents import Document, read_json, write_json
+from neurozarr.zarr import documents, metadata
+from neurozarr.zarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
+from neurozarr.zarr.config import ZarrConfig
+from neurozarr.zarr.documents import Document, read_json, write_json
+from neurozarr.zarr.layout import array_layout
 
 ARRAY, GROUP = "array", "group"
 
@@ -266,7 +267,7 @@ class LocalGroup(LocalNode, ZarrGroup):
             )
         if name in self and not config.overwrite:
             raise FileExistsError(f"{self._child(name)} exists already; overwrite it, or delete it")
-        chunks, shards = plan.array_layout(shape, np.dtype(dtype), config)
+        chunks, shards = array_layout(shape, np.dtype(dtype), config)
         document = metadata.array_document(
             shape, np.dtype(dtype), chunks=chunks, shards=shards, config=config
         )
@@ -298,7 +299,7 @@ class LocalGroup(LocalNode, ZarrGroup):
             options["compressor_options"] = {}
         config = configure(ZarrConfig(**options), kwargs)
         dtype = metadata.dtype_of(document)
-        chunks, shards = plan.array_layout(document["shape"], dtype, config)
+        chunks, shards = array_layout(document["shape"], dtype, config)
         return metadata.array_document(
             document["shape"],
             dtype,

@@ -5,14 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from neurozarr.documents import Document
-
-Region = tuple[slice, ...]
-
-
-def grid(shape: Sequence[int], box: Sequence[int]) -> tuple[int, ...]:
-    """How many boxes there are along each axis."""
-    return tuple(-(-length // size) for length, size in zip(shape, box, strict=True))
+from neurozarr.regions import Region, grid
+from neurozarr.zarr.documents import Document
 
 
 def file_shape(document: Document) -> tuple[int, ...]:

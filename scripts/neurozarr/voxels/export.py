@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from isal import igzip
 
-from neurozarr import nifti, ownership
-from neurozarr.documents import cannot_be_written
+from neurozarr import nifti
 from neurozarr.durable import make_folder, sync
-from neurozarr.plan import BASE_MEMORY_MB, regions_in_order, whole
-from neurozarr.voxels import one_ahead
+from neurozarr.plan.levels import BASE_MEMORY_MB
+from neurozarr.regions import regions_in_order, whole
+from neurozarr.run import ownership
+from neurozarr.voxels.threads import one_ahead
+from neurozarr.zarr.documents import cannot_be_written
 
 if TYPE_CHECKING:
-    from neurozarr.abc import ZarrArray
+    from neurozarr.zarr.abc import ZarrArray
 
 #: Most voxels that are read at once, in bytes, unless one plane is more.
 SLAB_BYTES = 2**27

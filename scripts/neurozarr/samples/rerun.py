@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozarr import fingerprints, pyramid, voxels
-from neurozarr.documents import FILES, Document, read_record
+from neurozarr import voxels
 from neurozarr.errors import OwnershipError
+from neurozarr.run import fingerprints
 from neurozarr.sources.paths import is_address
+from neurozarr.voxels import kernels
+from neurozarr.zarr.documents import FILES, Document, read_record
 
 if TYPE_CHECKING:
-    from neurozarr.samples import Sample
+    from neurozarr.samples.sample import Sample
 
 #: Keys of a recipe that say where the source is; one that has only moved is not converted again.
 _PLACES = ("path", "relative_path")
@@ -161,7 +163,7 @@ def recipe_of(sample: Sample, level: int, store: Path) -> Document:
     That of level 0 also says where the source is: its real path, and that relative to the output.
     """
     if level:
-        return {"mode": sample.mode, "kernel": pyramid.KERNEL_VERSIONS[sample.mode]}
+        return {"mode": sample.mode, "kernel": kernels.KERNEL_VERSIONS[sample.mode]}
     path = sample.path if is_address(sample.path) else os.path.realpath(sample.path)
     relative = path if is_address(path) else os.path.relpath(path, os.path.realpath(store.parent))
     return _plain(

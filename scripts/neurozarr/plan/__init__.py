@@ -1,0 +1,21 @@
+"""The plan of a conversion: its levels, the blocks that jobs write, their memory and time."""
+
+from neurozarr.plan.levels import (
+    BASE_MEMORY_MB,
+    MAX_THREADS,
+    MIN_MINUTES,
+    Level,
+    base_memory_mb,
+    plan_levels,
+    verify_minutes,
+)
+
+__all__ = [
+    "BASE_MEMORY_MB",
+    "MAX_THREADS",
+    "MIN_MINUTES",
+    "Level",
+    "base_memory_mb",
+    "plan_levels",
+    "verify_minutes",
+]

@@ -1,0 +1,1 @@
+"""What runs leave beside the stores: claims, receipts, fingerprints, records of ownership, logs."""

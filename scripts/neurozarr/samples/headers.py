@@ -1,0 +1,205 @@
+"""NIfTI headers that say what the stored array is: kept, taken from a template, or made."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurozarr import nifti, units
+from neurozarr.drivers import open_array
+from neurozarr.errors import ConfigError
+from neurozarr.files import check_kind
+from neurozarr.nifti import anatomy
+from neurozarr.nifti.fit import (
+    _MOST_IN_NIFTI_1,
+    _as_nifti_2,
+    _scale_lengths,
+    _set_array,
+    _set_units,
+    fit_header,
+    nifti_dim,
+)
+from neurozarr.nifti.nibabel_without_pydicom import nibabel
+from neurozarr.zarr.documents import FILES, HEADER
+
+if TYPE_CHECKING:
+    from neurozarr.sources import Source
+
+
+def header_of(
+    source: Source,
+    *,
+    dtype: np.dtype[Any],
+    voxel_size: Sequence[float] | None = None,
+    unit: str | None = None,
+    template: str | Path | None = None,
+    orientation: str | None = None,
+    center: bool = True,
+) -> bytes:
+    """The NIfTI header of an image as it is stored.
+
+    It is a template's, if one is given; or the source's own; or made.
+
+    Parameters
+    ----------
+    source
+        What `neurozarr.sources.open_source` opened.
+    dtype
+        Data type of the stored voxels, one that NIfTI has (see `stored_dtype`).
+    voxel_size, unit
+        What `open_source` was told beside what the source says; None where nothing.
+    template
+        What `read_template` takes.
+    orientation, center
+        Of a header that is made: see `make_header`.
+
+    Raises
+    ------
+    ConfigError
+        The template cannot be read, or there is no such orientation.
+    """
+    if template is not None:
+        return adopt_header(read_template(template), source, dtype)
+    if source.nifti_header is None:
+        try:
+            return make_header(source, dtype, orientation=orientation, center=center)
+        except ValueError as error:
+            raise ConfigError(f"nifti.{error}") from None
+    return fit_header(
+        source.nifti_header,
+        axes=source.axes,
+        shape=source.shape,
+        dtype=dtype,
+        voxel_size=source.voxel_size if voxel_size else None,
+        space_unit=source.space_unit if unit else None,
+    )
+
+
+def read_template(path: str | Path) -> bytes:
+    """The header of a NIfTI file (or of a file that is a header alone), or of a .nii.zarr.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            for file in (path / HEADER).rglob("*"):
+                if not file.is_dir():
+                    check_kind(file)
+            return open_array(path / HEADER, "r")[...].tobytes()
+        check_kind(path)
+        return nifti.read_header(path)
+    except FileNotFoundError:
+        raise ConfigError(f"nifti.header {path}: there is no such file or .nii.zarr") from None
+    except (OSError, EOFError, RecursionError, ValueError, zlib.error) as error:
+        raise ConfigError(f"nifti.header {path}: no header can be read ({error})") from None
+
+
+def template_file(path: str | Path) -> Path:
+    """The file that a template is read from, or, of a .nii.zarr, the one that describes it."""
+    path = Path(path)
+    documents = (path / HEADER / name for names in FILES.values() for name in names[:1])
+    return next((document for document in documents if document.exists()), path)
+
+
+def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes:
+    """Take all from a template that it can say of an image, and the rest from the image itself.
+
+    That rest is shape, dtype, voxel size, time step, units and the scale of the values. Lengths of
+    the template are converted to the source's unit of space where both are known, and the columns
+    of its sform scaled to the source's voxel size; the first voxel stays where it was.
+
+    Parameters
+    ----------
+    template
+        A header's bytes; its extensions are kept. Where a dimension is too long for NIfTI-1, its
+        fields are taken into a NIfTI-2 header.
+    source
+        The image.
+    dtype
+        Data type of the stored voxels.
+    """
+    if max(source.shape) > _MOST_IN_NIFTI_1:
+        template = _as_nifti_2(template)
+    record = nifti.fields(template)
+    _set_array(record, source.axes, source.shape, dtype)
+    space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
+    was_unit = units.NIFTI_NAMES.get(int(record["xyzt_units"]) & 0x07, "")
+    _scale_lengths(record, units.factor(was_unit, space_unit))
+    ratio = units.factor(source.space_unit, space_unit)
+    sform = np.array([record[f"srow_{row}"] for row in "xyz"], np.float64)
+    for column, size in enumerate(reversed(source.voxel_size)):
+        record["pixdim"][column + 1] = size * ratio
+        if was := np.linalg.norm(sform[:, column]):
+            sform[:, column] *= size * ratio / was
+    for row, values in zip("xyz", sform, strict=True):
+        record[f"srow_{row}"] = values
+    if "t" in source.axes:
+        record["pixdim"][4] = source.time_step * units.factor(source.time_unit, time_unit)
+    _set_units(record, space_unit, time_unit)
+    record["scl_slope"], record["scl_inter"] = source.slope, source.inter
+    return record.tobytes() + template[record.dtype.itemsize :]
+
+
+def make_header(
+    source: Source, dtype: np.dtype[Any], *, orientation: str | None = None, center: bool = True
+) -> bytes:
+    """Make the header of a volume that has none.
+
+    Parameters
+    ----------
+    source
+        The volume.
+    dtype
+        Data type of the stored voxels, one that NIfTI has.
+    orientation
+        Where the axes x, y, z grow to (see `neurozarr.anatomy.letters`), where it is not what the
+        volume's affine says, or there is none; None for its affine, or RAS.
+    center
+        Whether the centre of the volume has coordinates 0, 0, 0, where the affine is not its own;
+        or else the first voxel.
+
+    Returns
+    -------
+    bytes
+        348 bytes, or 540 where a dimension is too long for NIfTI-1, little-endian. Lengths and
+        times are in the volume's units, or the nearest that NIfTI has.
+
+    Raises
+    ------
+    ValueError
+        The orientation is none.
+    """
+    dim = nifti_dim(source.axes, source.shape)
+    kind: Any = nibabel.Nifti1Header if max(dim) <= _MOST_IN_NIFTI_1 else nibabel.Nifti2Header
+    space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
+    ratio = units.factor(source.space_unit, space_unit)
+    sizes = [size * ratio for size in reversed(source.voxel_size)]
+    affine = source.affine
+    if orientation is None and affine is not None:
+        affine = np.diag([ratio, ratio, ratio, 1.0]) @ affine
+    else:
+        wanted = "RAS" if orientation is None else orientation
+        affine = anatomy.oriented_affine(wanted, sizes, dim[:3], center=center)
+    step = source.time_step * units.factor(source.time_unit, time_unit)
+    zooms = [*sizes, step if "t" in source.axes else 1, 1]
+    header = kind(endianness="<")
+    header.set_data_dtype(dtype)
+    header.set_data_shape(dim)
+    header.set_zooms(zooms[: len(dim)])
+    header.set_sform(affine, "aligned")
+    header.set_qform(affine, "unknown")
+    header["pixdim"][1:4] = sizes
+    header.set_slope_inter(source.slope, source.inter)
+    header["magic"] = header.single_magic
+    header["vox_offset"] = header.single_vox_offset
+    record = nifti.fields(header.binaryblock)
+    _set_units(record, space_unit, time_unit)
+    return record.tobytes()

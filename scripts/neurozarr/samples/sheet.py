@@ -1,0 +1,269 @@
+"""From a configuration and a sample sheet to samples: checked, with every default filled in."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from neurozarr.errors import ConfigError
+from neurozarr.samples.sample import Run, Sample
+from neurozarr.samples.schema import Schema, suggest
+from neurozarr.sources import stem
+from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
+from neurozarr.zarr.documents import Document
+
+#: Endings, in lower case, of files of voxels, and of their headers, which stand for both.
+_PAIRS = {
+    ".img": ".hdr",
+    ".img.gz": ".hdr.gz",
+    ".rec": ".par",
+    ".brik": ".head",
+    ".brik.gz": ".head",
+}
+
+
+#: Columns of a sample sheet that say what files do not say of their array, and what they hold.
+LAYOUT: dict[str, Callable[[str], Any]] = {
+    "axes": str,
+    "dataset": str,
+    "shape": lambda cell: tuple(map(int, cell.split(","))),
+    "dtype": str,
+    "order": str,
+    "offset": int,
+    "overlap": lambda cell: tuple(map(int, cell.split(","))),
+}
+
+
+#: Columns of a sample sheet beside the options.
+COLUMNS = ("sample", "source", *LAYOUT, "voxel_size", "unit")
+
+
+#: The longest ending of a file named after a sample, and the length of the longest path in a store.
+_LONGEST_ENDING = "_level-10.nii.gz.tmp"
+
+
+_LONGEST_PATH = 128
+
+
+#: Options that hold for the whole run: they decide the names of the files in a store.
+RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
+
+
+def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Sample]]:
+    """Read and check a configuration and, if it names one, its sample sheet.
+
+    Parameters
+    ----------
+    config
+        What the user's file says; defaults come from the schema.
+    schemas
+        Directory of ``config.schema.yaml`` and ``samples.schema.yaml``.
+
+    Returns
+    -------
+    Run, dict[str, Sample]
+        What holds for all samples; and the samples by name, in the order of the sheet or of the
+        files.
+
+    Raises
+    ------
+    ConfigError
+        Something is wrong; nothing but the existence of the sources has been looked at.
+    """
+    schema = Schema(Path(schemas) / "config.schema.yaml")
+    rows = Schema(Path(schemas) / "samples.schema.yaml")
+    try:
+        options = _expanded(schema.with_defaults(config))
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
+    if options["samples"] and options["source"]:
+        raise ConfigError("config: samples and source are both given; give one of them")
+    if options["samples"]:
+        read = _read_sheet(Path(options["samples"]), options, schema, rows)
+    elif options["source"]:
+        read = _find_sources(options, rows)
+    else:
+        raise ConfigError(
+            "config: nothing to convert; give source (a file, a list of files, or a glob) or "
+            "samples (a tab-separated sheet), such as --config source=scan.nii.gz"
+        )
+    samples: dict[str, Sample] = {}
+    for where, sample in read:
+        if sample.name in samples:
+            raise ConfigError(
+                f"{where}: sample {sample.name!r} is there twice, for {samples[sample.name].path} "
+                f"and {sample.path}; a sample sheet can name them apart"
+            )
+        try:
+            _ = sample.zarr
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        found = find(sample.path)
+        if not found:
+            raise ConfigError(f"{where}: source {sample.path} does not exist")
+        if not (is_address(sample.path) or os.access(found[0], os.R_OK)):
+            raise ConfigError(f"{where}: source {found[0]} cannot be read: permission denied")
+        samples[sample.name] = sample
+    _check_lengths(options["output"], samples)
+    run = Run(
+        output=options["output"],
+        zarr_version=options["zarr"]["zarr_version"],
+        nii=options["nifti"]["nii"],
+        verify=options["verify"],
+        overwrite=options["overwrite"],
+    )
+    return run, samples
+
+
+def _expanded(options: Document) -> Document:
+    """Options with all that stands for something else in their paths replaced."""
+    expanded = copy.deepcopy(options)
+    expanded["output"] = normal(_expand("output", options["output"]))
+    if {"{", "}"} & set(expanded["output"]):
+        raise ConfigError(
+            f"output is {expanded['output']!r}, and the workflow cannot have curly brackets in it"
+        )
+    if sheet := options["samples"]:
+        expanded["samples"] = _expand("samples", sheet)
+    if isinstance(options["source"], str):
+        expanded["source"] = _expand("source", options["source"])
+    elif options["source"]:
+        expanded["source"] = [_expand("source", path) for path in options["source"]]
+    if header := options["nifti"]["header"]:
+        expanded["nifti"]["header"] = _expand("nifti.header", header)
+    return expanded
+
+
+def _expand(option: str, path: str) -> str:
+    try:
+        return expand(path, addresses=option == "source")
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from None
+
+
+def _check_lengths(output: str, samples: Iterable[str]) -> None:
+    """Raise a ConfigError where the names of files to be written are longer than the disk takes."""
+    real = there = os.path.realpath(output)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    longest = max(samples, key=len)
+    names = [*real.split("/"), longest + _LONGEST_ENDING]
+    for what, size, limit in (
+        ("a name in them", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
+        ("one of them", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
+    ):
+        most = os.pathconf(there, limit)
+        if size > most:
+            raise ConfigError(
+                f"config: output, and the paths in it, are too long: for sample {longest}, {what} "
+                f"has {size} bytes, and the disk of {there} takes {most}; choose shorter names"
+            )
+
+
+def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample]]:
+    """One sample for each file that ``source`` names."""
+    patterns = options["source"]
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        paths = [pattern]
+        if is_glob(pattern):
+            paths = sources(pattern, options["output"])
+        if not paths:
+            raise ConfigError(f"config: source {pattern!r} matches no file")
+        second = _second_files(paths)
+        for path in (path for path in paths if path not in second):
+            row = {"sample": stem(path), "source": path}
+            try:
+                rows.check(row)
+            except ConfigError as error:
+                raise ConfigError(f"config: source {path}: {error}") from None
+            yield "config", _sample(row, options)
+
+
+def _second_files(paths: list[str]) -> set[str]:
+    """Those files that hold the voxels of a pair whose header is there as well."""
+    there = {path.lower() for path in paths}
+    return {
+        path
+        for path in paths
+        for voxels, header in _PAIRS.items()
+        if path.lower().endswith(voxels) and path.lower().removesuffix(voxels) + header in there
+    }
+
+
+def _read_sheet(
+    path: Path, options: Document, schema: Schema, rows: Schema
+) -> Iterator[tuple[str, Sample]]:
+    """One sample for each row of a sheet."""
+    if os.path.exists(path) and not path.is_file():
+        raise ConfigError(f"config: samples {path} is a directory, a pipe or a device, not a file")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            columns = reader.fieldnames or []
+            lines = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ConfigError(f"config: samples {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"config: samples {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"config: samples {path} is not UTF-8 text ({error.reason})") from None
+    _check_columns(path, columns, schema)
+    if not lines:
+        raise ConfigError(f"{path}: the sheet has no samples")
+    for number, cells in lines:
+        where = f"{path}, line {number}"
+        if None in cells:
+            raise ConfigError(f"{where}: more cells than there are columns ({len(columns)})")
+        row = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
+        try:
+            rows.check({name: row[name] for name in row if name in COLUMNS})
+            row |= {
+                name: _expand(name, row[name]) for name in ("source", "nifti.header") if name in row
+            }
+            changed = copy.deepcopy(options)
+            for name in (name for name in row if name not in COLUMNS):
+                group, option = name.split(".")
+                changed[group][option] = schema.parse(name, row[name])
+            schema.check(changed)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        yield where, _sample(row, changed)
+
+
+def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
+    allowed = [name for name in schema.options() if "." in name and name not in RUN_OPTIONS]
+    for name in columns:
+        if name in RUN_OPTIONS:
+            raise ConfigError(f"{path}: column {name!r} holds for the whole run: put it in config")
+        if name not in (*COLUMNS, *allowed):
+            raise ConfigError(
+                f"{path}: unknown column {name!r}{suggest(name, allowed + list(COLUMNS))}"
+            )
+    for name in ("sample", "source"):
+        if name not in columns:
+            raise ConfigError(f"{path}: column {name!r} is missing (columns are separated by tabs)")
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise ConfigError(f"{path}: column {twice!r} is there twice")
+
+
+def _sample(row: dict[str, str], options: Document) -> Sample:
+    sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
+    layout = {name: read(row[name]) for name, read in LAYOUT.items() if name in row}
+    if is_glob(row["source"]):
+        layout["output"] = options["output"]
+    return Sample(
+        name=row["sample"],
+        path=row["source"],
+        layout=layout,
+        voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
+        unit=row.get("unit"),
+        options={
+            group: options[group]
+            for group in ("zarr", "pyramid", "ome", "resources", "nifti", "export")
+        },
+    )
