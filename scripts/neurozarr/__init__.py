@@ -23,8 +23,8 @@ __all__ = [
 
 #: Modules of the names above, imported when a name is first used: a job without voxels needs none.
 _MODULES = {
-    "abc": ("ZarrArray", "ZarrArrayConfig", "ZarrGroup", "ZarrNode"),
-    "config": ("ZarrConfig",),
+    "zarr.abc": ("ZarrArray", "ZarrArrayConfig", "ZarrGroup", "ZarrNode"),
+    "zarr.config": ("ZarrConfig",),
     "drivers": ("from_config", "open_array", "open_group"),
 }
 

@@ -123,7 +123,7 @@ def attributes(raw, axes="zyx", version="0.6", voxel_size=(3.0, 2.0, 1.0), time_
         spaces=anatomy.spaces(raw),
         name="brain",
         multiscales_type="mean",
-        metadata={"method": "neurozarr.pyramid.downsample"},
+        metadata={"method": "neurozarr.voxels.kernels.downsample"},
         ome_version=version,
     )
 

@@ -11,8 +11,8 @@ from neurozarr.zarr.config import ZarrConfig
 
 #: Module and name of each driver's type of group. A driver is imported when it is first used.
 _GROUP_TYPES = {
-    "tensorstore": ("neurozarr.tensorstore", "TensorStoreGroup"),
-    "zarr-python": ("neurozarr.zarr_python", "ZarrPythonGroup"),
+    "tensorstore": ("neurozarr.drivers.tensorstore", "TensorStoreGroup"),
+    "zarr-python": ("neurozarr.drivers.zarr_python", "ZarrPythonGroup"),
 }
 
 DEFAULT_DRIVER = ZarrConfig.driver

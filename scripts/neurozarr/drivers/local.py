@@ -17,8 +17,9 @@ from typing import Any, ClassVar, Literal, Self, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from neurozarr.drivers.image import ImageGroup
 from neurozarr.zarr import documents, metadata
-from neurozarr.zarr.abc import ZarrArray, ZarrArrayConfig, ZarrGroup, ZarrNode
+from neurozarr.zarr.abc import ZarrArray, ZarrArrayConfig, ZarrNode
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document, read_json, write_json
 from neurozarr.zarr.layout import array_layout
@@ -169,7 +170,7 @@ class LocalArray(LocalNode, ZarrArray):
             write_json(self._path / "zarr.json", document)
 
 
-class LocalGroup(LocalNode, ZarrGroup):
+class LocalGroup(LocalNode, ImageGroup):
     """A group in a directory; a driver names the type of its arrays."""
 
     _kind = GROUP

@@ -1,4 +1,4 @@
-"""NIfTI headers: their fields, their JSON form, where they place voxels, and how they are fitted."""
+"""NIfTI headers: their fields, JSON form and affines, and how they are fitted to an array."""
 
 from neurozarr.nifti.fit import (
     COLOURS,

@@ -160,8 +160,8 @@ def make_header(
     dtype
         Data type of the stored voxels, one that NIfTI has.
     orientation
-        Where the axes x, y, z grow to (see `neurozarr.anatomy.letters`), where it is not what the
-        volume's affine says, or there is none; None for its affine, or RAS.
+        Axis codes of x, y and z (see `neurozarr.nifti.anatomy.letters`), to be used in place of the
+        volume's affine; None for its affine or, without one, RAS.
     center
         Whether the centre of the volume has coordinates 0, 0, 0, where the affine is not its own;
         or else the first voxel.

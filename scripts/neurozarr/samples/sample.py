@@ -126,7 +126,7 @@ class Sample:
 
     @property
     def header_options(self) -> dict[str, Any]:
-        """What `neurozarr.headers.header_of` is told beside the overrides."""
+        """What `neurozarr.samples.headers.header_of` is told beside the overrides."""
         options = self.options["nifti"]
         return {
             "template": options["header"],
@@ -259,7 +259,7 @@ class Sample:
             no_pool=self.zarr.no_pyramid_axis,
             multiscales_type=self.mode,
             metadata={
-                "method": "neurozarr.pyramid.downsample",
+                "method": "neurozarr.voxels.kernels.downsample",
                 "kwargs": {"mode": self.mode, "no_pyramid_axis": self.zarr.no_pyramid_axis},
             },
             orientation=anatomy.directions(self.header),

@@ -50,7 +50,7 @@ def publish_header(
     ome_receipt
         Receipt of the image's metadata, with the documents of its group.
     options
-        What `neurozarr.headers.header_of` is told beside that: template, orientation and center.
+        Options of `neurozarr.samples.headers.header_of`: template, orientation and center.
     driver
         Library that writes it.
     receipt

@@ -149,7 +149,7 @@ def write_level(
     region
         What to write of the child, in whole shards (chunks where there are none); None for all.
     mode
-        How a window of voxels becomes one (see `neurozarr.pyramid.downsample`).
+        How a window of voxels becomes one (see `neurozarr.voxels.kernels.downsample`).
     threads
         How many sub-blocks are made at once; one more waits for its file, or to be encoded.
 

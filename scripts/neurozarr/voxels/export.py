@@ -39,7 +39,7 @@ def write_nifti(
     array, axes
         The level, and the names of its axes: some of t, c, z, y, x, in this order.
     header
-        All bytes that come before the voxels (see `neurozarr.headers.file_header`).
+        All bytes that come before the voxels (see `neurozarr.nifti.file_header`).
     path
         The file; it appears when it is whole.
     receipt

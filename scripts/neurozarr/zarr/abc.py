@@ -1,13 +1,12 @@
 """The interface of arrays and groups in a Zarr store, whichever library carries the voxels.
 
-The names and signatures are those of ``linc_convert.utils.io.zarr.abc``. A driver implements
-the abstract members; the pyramid, the OME metadata and the NIfTI header are written once,
-here, on top of them.
+The names and signatures are those of ``linc_convert.utils.io.zarr.abc``. The pyramid, the OME
+metadata and the NIfTI header are written by `neurozarr.drivers.image`, once for all drivers, on top
+of the other members.
 """
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from os import PathLike
@@ -15,9 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-
-from neurozarr import ome, voxels
-from neurozarr.zarr.layout import pyramid_shapes
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
@@ -206,6 +202,7 @@ class ZarrGroup(ZarrNode):
             raise KeyError(f"{name!r} in {self.store_path} is a group, not an array")
         return node
 
+    @abstractmethod
     def generate_pyramid(
         self,
         levels: int = -1,
@@ -236,23 +233,8 @@ class ZarrGroup(ZarrNode):
         list[list[int]]
             Spatial shape of every level, finest first.
         """
-        base = self.array("0")
-        batch = base.shape[: base.ndim - ndim]
-        shapes = pyramid_shapes(
-            base.shape[base.ndim - ndim :],
-            base.chunks[base.ndim - ndim :],
-            levels=levels,
-            no_pyramid_axis=no_pyramid_axis,
-        )
-        for name in [key for key in self.keys() if key.isdigit() and int(key) >= len(shapes)]:
-            del self[name]
-        parent = base
-        for level, spatial in enumerate(shapes[1:], start=1):
-            child = self.create_array_from_base(str(level), (*batch, *spatial))
-            voxels.write_level(parent, child, mode=mode)
-            parent = child
-        return [list(shape) for shape in shapes]
 
+    @abstractmethod
     def write_ome_metadata(
         self,
         axes: Sequence[str],
@@ -295,43 +277,8 @@ class ZarrGroup(ZarrNode):
             Version of OME-Zarr: 0.4 is meant for Zarr v2, 0.5 and 0.6 for Zarr v3. A warning is
             given where they do not match.
         """
-        if ome.zarr_version(ome_version) != self.zarr_version:
-            warnings.warn(
-                f"OME-Zarr {ome_version} is written into a Zarr v{self.zarr_version} group, but "
-                f"its specification asks for Zarr v{ome.zarr_version(ome_version)}",
-                stacklevel=2,
-            )
-        arrays = list(self._levels(levels))
-        attributes = ome.attributes(
-            axes=axes,
-            shapes=[array.shape for array in arrays],
-            space_scale=space_scale,
-            time_scale=time_scale,
-            space_unit=space_unit,
-            time_unit=time_unit,
-            name=name,
-            pyramid_aligns=pyramid_aligns,
-            no_pool=no_pool,
-            multiscales_type=multiscales_type,
-            ome_version=ome_version,
-        )
-        if self.zarr_version == 3:
-            for array in arrays:
-                array.dimension_names = axes
-        self.attrs.update(attributes)
 
-    def _levels(self, levels: int | None) -> Iterator[ZarrArray]:
-        if levels is not None and levels < 0:
-            raise ValueError(f"levels is {levels}; it must be 0 or more, or None")
-        level = 0
-        while levels is None or level <= levels:
-            if str(level) not in self:
-                if levels is None and level > 0:
-                    return
-                raise KeyError(f"{self.store_path} has no level {level}")
-            yield self.array(str(level))
-            level += 1
-
+    @abstractmethod
     def write_nifti_header(self, header: Nifti1Header | bytes) -> None:
         """Write a NIfTI header as the array "nifti", in place of an older one.
 
@@ -345,22 +292,3 @@ class ZarrGroup(ZarrNode):
             the extender and the extensions where there are any; or a NIfTI-1 or NIfTI-2 header
             of nibabel (which sets the slope to NaN when it loads an image: prefer the bytes).
         """
-        from neurozarr import nifti  # imports nibabel, which no other member needs
-
-        raw = header if isinstance(header, bytes) else nifti.header_bytes(header)
-        attributes = nifti.header_json(raw)
-        if "nifti" in self:
-            del self["nifti"]
-        array = self.create_array(
-            "nifti",
-            (len(raw),),
-            "uint8",
-            chunk=(len(raw),),
-            shard=None,
-            compressor=None,
-            compressor_options={},
-            order="C",
-            fill_value=None,
-        )
-        array[:] = np.frombuffer(raw, "uint8")
-        array.attrs.update(attributes)

@@ -1,6 +1,6 @@
 """The JSON documents of a store, and of what lies beside it: their names, reading and writing.
 
-This module, and `neurozarr.chunks`, import nothing large: a job without voxels starts sooner.
+This module, and `neurozarr.zarr.chunks`, import nothing large: a job without voxels starts sooner.
 """
 
 from __future__ import annotations
