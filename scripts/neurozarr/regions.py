@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-
-import numpy as np
 
 Region = tuple[slice, ...]
 
@@ -22,7 +21,7 @@ def whole(shape: Sequence[int]) -> Region:
 def regions(region: Region, box: Sequence[int]) -> Iterator[Region]:
     """The boxes of shape ``box`` (cut at the far edges) that tile a region, in C order."""
     shape = [side.stop - side.start for side in region]
-    for index in np.ndindex(*grid(shape, box)):
+    for index in itertools.product(*map(range, grid(shape, box))):
         yield tuple(
             slice(side.start + i * size, min(side.start + (i + 1) * size, side.stop))
             for side, i, size in zip(region, index, box, strict=True)

@@ -14,7 +14,7 @@ from neurozarr.run.claims import Run
 RIVAL = """
 import json, sys
 from pathlib import Path
-from neurozarr import claims
+from neurozarr.run import claims
 from neurozarr.errors import ClaimError
 
 root, name, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -9,7 +9,7 @@ import pytest
 START = """
 import logging, os, signal
 from neurozarr.errors import SourceError
-from neurozarr.joblog import logged
+from neurozarr.run.joblog import logged
 with logged("job.log"):
     logging.info("begun")
 """

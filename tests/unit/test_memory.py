@@ -23,9 +23,11 @@ JOB = """
 import json, sys, threading, time
 from pathlib import Path
 import neurozarr
-from neurozarr import export, voxels
-from neurozarr.headers import file_header, header_of
+from neurozarr import voxels
+from neurozarr.nifti import file_header
+from neurozarr.samples.headers import header_of
 from neurozarr.sources import open_source
+from neurozarr.voxels import export
 
 def anonymous():
     status = Path("/proc/self/status").read_text()

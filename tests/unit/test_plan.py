@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr import ZarrConfig, plan
+from neurozarr.plan import slabs
 from neurozarr.regions import factors, regions, regions_in_order, whole
 from neurozarr.zarr.layout import array_layout, pyramid_shapes
 
@@ -206,12 +207,12 @@ def test_level_0_of_a_source_that_is_read_in_order_is_one_block():
 
 @given(st.tuples(*[st.integers(1, 300)] * 3), st.sampled_from(["u1", "f4", "c16"]))
 def test_a_sub_block_is_whole_chunks_and_no_larger_than_it_must_be(chunks, dtype):
-    box = plan.sub_block(chunks, chunks, np.dtype(dtype))
+    box = slabs.sub_block(chunks, chunks, np.dtype(dtype))
     assert all(b % c == 0 for b, c in zip(box, chunks, strict=True))
     size = math.prod(box) * np.dtype(dtype).itemsize
-    assert size <= plan.SUB_BLOCK_BYTES or box == chunks
+    assert size <= slabs.SUB_BLOCK_BYTES or box == chunks
     shards = tuple(2 * size for size in chunks)
-    assert plan.sub_block(chunks, shards, np.dtype(dtype)) == shards
+    assert slabs.sub_block(chunks, shards, np.dtype(dtype)) == shards
 
 
 def test_a_block_is_written_by_as_many_threads_as_it_has_sub_blocks_up_to_four():
@@ -251,7 +252,7 @@ def test_memory_depends_on_chunks_and_threads_and_not_on_the_volume():
     assert small.memory_mb(2) == large.memory_mb(2) < large.memory_mb(4)
     for level in (small, large):
         assert plan.base_memory_mb(level, 2) < 400
-    assert plan.row_of_units((6, 900, 800), (1, 64, 64), "zyx", "zyx") == (1, 900, 800)
+    assert slabs.row_of_units((6, 900, 800), (1, 64, 64), "zyx", "zyx") == (1, 900, 800)
     in_order = replace(small, slab=(1, 900, 800))
     held = 2 * 900 * 800 * 2 / 1e6
     assert plan.base_memory_mb(in_order, 2) - plan.base_memory_mb(small, 2) >= int(held)
@@ -263,7 +264,7 @@ def test_a_source_in_order_is_read_from_its_start_to_its_end(file_axes):
     lengths = {"t": 3, "c": 2, "z": 5, "y": 4, "x": 6}
     shape = tuple(lengths[axis] for axis in axes)
     unit = tuple(2 if axis in "zyx" else 1 for axis in axes)
-    row = plan.row_of_units(shape, unit, axes, file_axes)
+    row = slabs.row_of_units(shape, unit, axes, file_axes)
     places = np.arange(np.prod(shape)).reshape([lengths[axis] for axis in file_axes])
     stored = places.transpose([file_axes.index(axis) for axis in axes])
     read = [stored[part].ravel() for part in regions_in_order(whole(shape), row, axes, file_axes)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from neurozarr import ZarrConfig, from_config, plan, voxels
 from neurozarr.errors import SourceError
+from neurozarr.plan import slabs
 from neurozarr.regions import grid, regions_of_grid, whole
 
 from .volumes import Volume, volume
@@ -20,7 +21,7 @@ UINT16 = np.dtype("u2")
 @pytest.fixture
 def small(monkeypatch):
     """Threads handle as little at once as fits these arrays."""
-    monkeypatch.setattr(plan, "SUB_BLOCK_BYTES", 2**13)
+    monkeypatch.setattr(slabs, "SUB_BLOCK_BYTES", 2**13)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

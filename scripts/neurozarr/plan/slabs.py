@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from neurozarr.plan.levels import logger
 from neurozarr.zarr.layout import spatial_ndim
+
+logger = logging.getLogger(__name__)
 
 #: Uncompressed size of the voxels that a thread handles at once, in bytes, where a chunk or a shard
 #: is not larger: enough to make a call worth its cost, and small enough for the processor's cache.
