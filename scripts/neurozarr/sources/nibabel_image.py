@@ -22,6 +22,8 @@ from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.mapping import fetched
 from neurozarr.units import ABSURD, NIFTI_NAMES
 
+ArrayProxy = nibabel.arrayproxy.ArrayProxy
+SpatialImage = nibabel.spatialimages.SpatialImage
 logger = logging.getLogger(__name__)
 
 #: Names of the axes by number of dimensions, in C order: NIfTI stores x, y, z, t, c, x fastest.
@@ -44,7 +46,7 @@ class NibabelSource(Source):
     suffixes = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz", ".mgh.gz")
 
     #: The voxels as they are stored, without scale factors, the fastest axis first.
-    stored: nibabel.arrayproxy.ArrayProxy | np.ndarray[Any, Any]
+    stored: ArrayProxy | np.ndarray[Any, Any]
     #: The file that they are in, its name, and where in it (uncompressed) they end, in bytes.
     stream: igzip.IGzipFile | mmap.mmap
     voxels: Path
@@ -103,7 +105,7 @@ class NibabelSource(Source):
         """
         if offset < 0 or min(shape) < 0:
             raise SourceError(f"{voxels}: shape {shape} at byte {offset}: its header is damaged")
-        proxy = nibabel.arrayproxy.ArrayProxy(str(voxels), (shape[::-1], dtype, offset))
+        proxy = ArrayProxy(str(voxels), (shape[::-1], dtype, offset))
         end = offset + math.prod(shape) * dtype.itemsize
         _check_size(voxels, voxels.stat().st_size, end)
         stored, stream = _open_voxels(voxels, proxy, shape[::-1])
@@ -179,9 +181,7 @@ def _load(path: Path) -> tuple[Any, bytes | None]:
             ) from None
         reason = f"unknown code {error}" if isinstance(error, KeyError) else error
         raise SourceError(f"{path}: not an image that nibabel can open ({reason})") from None
-    if not isinstance(image, nibabel.spatialimages.SpatialImage) or not isinstance(
-        image.dataobj, nibabel.arrayproxy.ArrayProxy
-    ):
+    if not isinstance(image, SpatialImage) or not isinstance(image.dataobj, ArrayProxy):
         raise SourceError(f"{path}: a {type(image).__name__} holds no volume on a grid of voxels")
     if raw is None or not isinstance(image, nibabel.Nifti1Pair):
         return image, None
@@ -233,8 +233,8 @@ def _is_compressed(voxels: Path) -> bool:
 
 
 def _open_voxels(
-    voxels: Path, proxy: nibabel.arrayproxy.ArrayProxy, shape: tuple[int, ...]
-) -> tuple[nibabel.arrayproxy.ArrayProxy | np.ndarray[Any, Any], igzip.IGzipFile | mmap.mmap]:
+    voxels: Path, proxy: ArrayProxy, shape: tuple[int, ...]
+) -> tuple[ArrayProxy | np.ndarray[Any, Any], igzip.IGzipFile | mmap.mmap]:
     """The voxels as they are stored, without scale factors, the fastest axis first; and their file.
 
     An uncompressed file is mapped. A compressed one is kept open, so that the next region is read
@@ -244,9 +244,7 @@ def _open_voxels(
     try:
         if _is_compressed(voxels):
             stream = igzip.open(voxels)
-            return nibabel.arrayproxy.ArrayProxy(
-                stream, (shape, dtype, proxy.offset, 1.0, 0.0)
-            ), stream
+            return ArrayProxy(stream, (shape, dtype, proxy.offset, 1.0, 0.0)), stream
         with voxels.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
