@@ -58,7 +58,6 @@ for work in (
         "zyx",
         header,
         Path(sys.argv[2], "a.nii.gz"),
-        receipt=Path(sys.argv[2], "export.json"),
         colours=False,
     ),
 ):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from pathlib import Path
 
 from neurozarr import ome
 from neurozarr.drivers import open_array, open_group
+from neurozarr.durable import sync
 from neurozarr.nifti.fit import COLOURS, file_header, level_header
+from neurozarr.run import ownership
 from neurozarr.voxels import export
 from neurozarr.zarr.documents import HEADER
 
@@ -47,7 +50,11 @@ def export_nifti(
         shift=shift,
         colours=colours,
     )
+    temporary = path.with_name(f"{path.name}.tmp")
     whole = file_header(header)
-    export.write_nifti(array, axes, whole, path, receipt=receipt, colours=colours is not None)
+    export.write_nifti(array, axes, whole, temporary, colours=colours is not None)
+    ownership.record_file(receipt, temporary)
+    os.replace(temporary, path)
+    sync(path.parent)
     size = math.prod(array.shape) * array.dtype.itemsize
     logger.info("%s: level %d, %.1f MB", path, level, size / 1e6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from neurozarr import nifti
 from neurozarr.durable import make_folder, sync
 from neurozarr.plan.levels import BASE_MEMORY_MB
 from neurozarr.regions import regions_in_order, whole
-from neurozarr.run import ownership
 from neurozarr.voxels.threads import one_ahead
 from neurozarr.zarr.documents import cannot_be_written
 
@@ -26,9 +24,7 @@ if TYPE_CHECKING:
 SLAB_BYTES = 2**27
 
 
-def write_nifti(
-    array: ZarrArray, axes: str, header: bytes, path: Path, *, receipt: Path, colours: bool
-) -> None:
+def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colours: bool) -> None:
     """Write a level as a compressed NIfTI file.
 
     A few planes are decoded while the last ones are compressed: memory depends on the size of a
@@ -41,9 +37,7 @@ def write_nifti(
     header
         All bytes that come before the voxels (see `neurozarr.nifti.file_header`).
     path
-        The file; it appears when it is whole.
-    receipt
-        Where the file is recorded as this workflow's, before it appears.
+        The file; on the disk when this returns.
     colours
         Whether the channels are the colours of a voxel, which lie side by side.
 
@@ -55,22 +49,18 @@ def write_nifti(
     file_axes = f"{axes.replace('c', '')}c" if colours else _nifti_order(axes)
     order = [axes.index(axis) for axis in file_axes]
     dtype = array.dtype.newbyteorder(nifti.byte_order(header))
-    temporary = path.with_name(f"{path.name}.tmp")
     slab = _slab(array.shape, array.chunks, axes, array.dtype.itemsize, colours=colours)
     slabs = regions_in_order(whole(array.shape), slab, axes, file_axes)
     try:
         make_folder(path.parent)
         with (
-            temporary.open("wb") as file,
+            path.open("wb") as file,
             igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream,
         ):
             stream.write(header)
             for _, voxels in one_ahead(array.__getitem__, slabs):
                 stream.write(np.ascontiguousarray(voxels.transpose(order), dtype).data.cast("B"))
-        sync(temporary)
-        ownership.record_file(receipt, temporary)
-        os.replace(temporary, path)
-        sync(path.parent)
+        sync(path)
     except OSError as error:
         raise cannot_be_written(path, error) from error
 
