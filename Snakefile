@@ -15,7 +15,7 @@ rule all:
     input:
         all_images,
         all_arrays,
-        expand(VERIFIED, sample=SAMPLES) if RUN.verify != "none" else [],
+        expand(VERIFY_RECEIPT, sample=SAMPLES) if RUN.verify != "none" else [],
 
 
 rule export:

@@ -1,10 +1,6 @@
 rule create_array:
     input:
-        base=lambda wildcards: (
-            []
-            if wildcards.level == "0"
-            else expand(ARRAY_RECEIPT, sample=wildcards.sample, level=0)
-        ),
+        base=base_receipt,
     output:
         # Marked as updated, so that it stays until the script has unpublished the image.
         array=update(ARRAY),
@@ -20,9 +16,7 @@ rule create_array:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
-        document=lambda wildcards: level(wildcards).document,
-        recipe=recipe,
-        source=source_of_level,
-        state=state_directory,
+        paths=paths,
+        arguments=told("create_array"),
     script:
         "../scripts/create_array.py"

@@ -13,10 +13,10 @@ rule export_nifti:
         "../envs/neurozarr.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * sample(wildcards).export_memory_mb,
-        runtime=lambda wildcards, attempt: attempt * level(wildcards).export_minutes,
+        mem_mb=export_memory,
+        runtime=export_minutes,
     params:
-        receipt=EXPORT_RECEIPT,
-        driver=lambda wildcards: sample(wildcards).zarr.driver,
+        paths=paths,
+        arguments=told("export_nifti"),
     script:
         "../scripts/export_nifti.py"

@@ -1,6 +1,6 @@
 rule nifti_header:
     input:
-        array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
+        array_receipt=str(BASE.array_receipt),
         ome_receipt=OME_RECEIPT,
     output:
         GROUP if RUN.nii else [],
@@ -18,10 +18,7 @@ rule nifti_header:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
-        path=lambda wildcards: sample(wildcards).path,
-        overrides=lambda wildcards: sample(wildcards).overrides,
-        options=lambda wildcards: sample(wildcards).header_options,
-        driver=lambda wildcards: sample(wildcards).zarr.driver,
-        state=state_directory,
+        paths=paths,
+        arguments=told("nifti_header"),
     script:
         "../scripts/nifti_header.py"

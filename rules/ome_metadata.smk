@@ -1,8 +1,8 @@
 rule ome_metadata:
     input:
-        arrays=each_level(ARRAY),
-        array_receipts=each_level(ARRAY_RECEIPT),
-        block_receipts=each_block,
+        arrays=each_array,
+        array_receipts=each_array_receipt,
+        block_receipts=each_block_receipt,
     output:
         [] if RUN.nii else GROUP,
         receipt=OME_RECEIPT,
@@ -18,11 +18,7 @@ rule ome_metadata:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
-        blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
-        attributes=lambda wildcards: sample(wildcards).attributes,
-        channels=lambda wildcards: sample(wildcards).channels,
-        publish=not RUN.nii,
-        state=state_directory,
-        driver=lambda wildcards: sample(wildcards).zarr.driver,
+        paths=paths,
+        arguments=told("ome_metadata"),
     script:
         "../scripts/ome_metadata.py"

@@ -17,14 +17,10 @@ rule pyramid_level:
         "../envs/neurozarr.yaml"
     threads: block_threads
     resources:
-        mem_mb=lambda wildcards, threads, attempt: (
-            attempt * sample(wildcards).memory_mb(int(wildcards.level), threads)
-        ),
+        mem_mb=block_memory,
         runtime=block_minutes,
     params:
-        region=lambda wildcards: region(wildcards, wildcards.level),
-        mode=lambda wildcards: sample(wildcards).mode,
-        state=state_directory,
-        driver=lambda wildcards: sample(wildcards).zarr.driver,
+        paths=paths,
+        arguments=told("pyramid_level"),
     script:
         "../scripts/pyramid_level.py"

@@ -1,14 +1,14 @@
 rule verify_store:
     input:
-        arrays=each_level(ARRAY),
-        array_receipts=each_level(ARRAY_RECEIPT),
-        block_receipts=each_block,
+        arrays=each_array,
+        array_receipts=each_array_receipt,
+        block_receipts=each_block_receipt,
         group=GROUP,
         ome_receipt=OME_RECEIPT,
-        header=HEADER if RUN.nii else [],
+        header=HEADER,
         header_receipt=HEADER_RECEIPT if RUN.nii else [],
     output:
-        VERIFIED,
+        VERIFY_RECEIPT,
     log:
         "logs/{sample}/verify_store.log",
         report=REPORT,
@@ -20,23 +20,12 @@ rule verify_store:
         "../envs/neurozarr.yaml"
     threads: plan.MAX_THREADS if RUN.verify == "full" else 1
     resources:
-        mem_mb=lambda wildcards, threads, attempt: (
-            attempt * sample(wildcards).verify_memory_mb(RUN.verify, threads)
-        ),
-        runtime=lambda wildcards, threads, attempt: (
-            attempt * sample(wildcards).verify_minutes(RUN.verify, threads)
-        ),
+        mem_mb=verify_memory,
+        runtime=verify_minutes,
     params:
-        source=lambda wildcards: {
-            "path": sample(wildcards).path,
-            "layout": sample(wildcards).layout,
-            "slab": sample(wildcards).levels[0].slab,
-        },
-        planned=lambda wildcards: sample(wildcards).planned,
-        blocks=lambda wildcards: [level.blocks for level in sample(wildcards).levels],
+        paths=paths,
+        arguments=told("verify_store"),
         verify=RUN.verify,
-        claim=state_directory,
-        driver=lambda wildcards: sample(wildcards).zarr.driver,
     script:
         "../scripts/verify_store.py"
 

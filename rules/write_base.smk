@@ -1,9 +1,9 @@
 rule write_base:
     input:
-        array=expand(ARRAY, level=0, allow_missing=True),
-        array_receipt=expand(ARRAY_RECEIPT, level=0, allow_missing=True),
+        array=str(BASE.document),
+        array_receipt=str(BASE.array_receipt),
     output:
-        receipt=expand(BLOCK_RECEIPT, level=0, allow_missing=True),
+        receipt=str(BASE.block_receipt("{block}")),
     log:
         "logs/{sample}/write_base_{block}.log",
     benchmark:
@@ -13,16 +13,10 @@ rule write_base:
         "../envs/neurozarr.yaml"
     threads: block_threads
     resources:
-        mem_mb=lambda wildcards, threads, attempt: (
-            attempt * sample(wildcards).memory_mb(0, threads)
-        ),
+        mem_mb=block_memory,
         runtime=block_minutes,
     params:
-        path=lambda wildcards: sample(wildcards).path,
-        layout=lambda wildcards: sample(wildcards).layout,
-        slab=slab,
-        region=lambda wildcards: region(wildcards, 0),
-        state=state_directory,
-        driver=lambda wildcards: sample(wildcards).zarr.driver,
+        paths=paths,
+        arguments=told("write_base"),
     script:
         "../scripts/write_base.py"

@@ -17,6 +17,7 @@ from typing import Any
 
 from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
+from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.chunks import chunk_index
 from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
 
@@ -32,13 +33,15 @@ _UNFINISHED = re.compile(
 )
 
 
-def record(state: Path, node: str, documents: Iterable[Document], *, only: bool = False) -> None:
+def record(
+    paths: StorePaths, node: str, documents: Iterable[Document], *, only: bool = False
+) -> None:
     """Record documents as this workflow's, before they are written.
 
     Parameters
     ----------
-    state
-        Directory of the store's receipts.
+    paths
+        Where the store lies.
     node
         Name of the node in its store; "" for the group.
     documents
@@ -46,13 +49,13 @@ def record(state: Path, node: str, documents: Iterable[Document], *, only: bool 
     only
         Whether nothing that was recorded before is there any more.
     """
-    known = [] if only else _recorded(state, node)
+    known = [] if only else _recorded(paths.state, node)
     new = [document for document in documents if document not in known]
     if only or new:
-        write_json(state / node / _RECORD, {"documents": known + new})
+        write_json(paths.state / node / _RECORD, {"documents": known + new})
 
 
-def remove(store: Path, state: Path, node: str) -> None:
+def remove(paths: StorePaths, node: str) -> None:
     """Delete a level, or the NIfTI header, with all that is in it.
 
     Raises
@@ -60,9 +63,9 @@ def remove(store: Path, state: Path, node: str) -> None:
     OwnershipError
         A file in it is not this workflow's; nothing is deleted.
     """
-    folder = store / node
+    folder = paths.store / node
     if folder.is_symlink() or folder.exists():
-        _refuse(store, next(_foreign_in_array(folder, state, node), None))
+        _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
         _delete(folder)
 
 
@@ -76,7 +79,7 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(folder, onerror=ignore_missing)
 
 
-def remove_unfinished(store: Path, state: Path, node: str) -> None:
+def remove_unfinished(paths: StorePaths, node: str) -> None:
     """Delete the files of a level that are no part of its array, which killed jobs have left.
 
     Raises
@@ -84,15 +87,15 @@ def remove_unfinished(store: Path, state: Path, node: str) -> None:
     OwnershipError
         A file in it is not this workflow's; nothing is deleted.
     """
-    folder = store / node
-    _refuse(store, next(_foreign_in_array(folder, state, node), None))
-    arrays = _arrays(state, node)[-1:]
+    folder = paths.store / node
+    _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
+    arrays = _arrays(paths.state, node)[-1:]
     for key, _ in _files(folder):
         if key not in _DOCUMENTS and not _is_chunk(arrays, key):
             (folder / key).unlink()
 
 
-def unpublish(store: Path, state: Path) -> None:
+def unpublish(paths: StorePaths) -> None:
     """Take the metadata of the group, then the NIfTI header, away: an image is no longer there.
 
     Raises
@@ -100,28 +103,28 @@ def unpublish(store: Path, state: Path) -> None:
     OwnershipError
         One of them is not this workflow's; nothing is deleted.
     """
-    _refuse(store, next(_foreign_documents(store, state), None))
+    store = paths.store
+    _refuse(store, next(_foreign_documents(store, paths.state), None))
     for name in sorted({name for names in GROUP_FILES.values() for name in names}, reverse=True):
         (store / name).unlink(missing_ok=True)
-    remove(store, state, HEADER)
+    remove(paths, HEADER)
     if store.exists():
         sync(store)
 
 
-def check(store: Path, state: Path) -> None:
+def check(paths: StorePaths) -> None:
     """Raise an OwnershipError where a store holds a file that is not this workflow's.
 
     Parameters
     ----------
-    store
-        Directory of the store; it need not exist.
-    state
-        Directory of its receipts.
+    paths
+        Where the store lies; it need not exist.
     """
+    store = paths.store
     if os.path.lexists(store) and not store.is_dir():
         _refuse(store, store)
     if store.is_dir():
-        _refuse(store, next(_foreign(store, state), None))
+        _refuse(store, next(_foreign(store, paths.state), None))
 
 
 def record_file(receipt: Path, file: Path) -> None:

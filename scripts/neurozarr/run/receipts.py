@@ -22,6 +22,7 @@ import neurozarr
 from neurozarr.durable import sync, sync_files
 from neurozarr.errors import ReceiptError
 from neurozarr.regions import Region
+from neurozarr.run.paths import LevelPaths
 from neurozarr.zarr.chunks import chunk_index, chunk_keys, file_grid
 from neurozarr.zarr.documents import Document, read_json, write_json
 
@@ -96,8 +97,8 @@ def write_array_receipt(
 
 
 def write_block_receipt(
-    receipt: Path,
-    array_file: Path,
+    level: LevelPaths,
+    block: int,
     region: Region,
     summary: Summary,
     *,
@@ -110,10 +111,10 @@ def write_block_receipt(
 
     Parameters
     ----------
-    receipt
-        File to write.
-    array_file
-        Metadata of the array.
+    level
+        Where the level lies.
+    block
+        Number of the block.
     region, summary
         Which voxels were written, and what is known of them.
     nonce
@@ -125,14 +126,14 @@ def write_block_receipt(
     threads
         How many files are read at once, for their checksums.
     """
-    array = array_file.parent
-    files = [array / key for key in chunk_keys(read_json(array_file), region)]
+    array = level.folder
+    files = [array / key for key in chunk_keys(read_json(level.document), region)]
     # What a receipt names is on the disk before the receipt is.
     sync_files(files, array.parent)
     sizes = [file.stat().st_size for file in files]
     logger.info("%s: %d files, %.1f MB in %.2f s", array, len(files), sum(sizes) / 1e6, seconds)
     write_json(
-        receipt,
+        level.block_receipt(block),
         {
             "nonce": nonce,
             "driver": driver,
@@ -186,61 +187,79 @@ def region_of(block: Document) -> Region:
     return tuple(slice(start, stop) for start, stop in block["region"])
 
 
-def extremes(block_receipts: Sequence[Path]) -> tuple[float, float]:
-    """Smallest and largest finite value of an array, by the receipts of its blocks; or 0 and 1."""
-    blocks = [read_json(receipt) for receipt in block_receipts]
-    finite = [block for block in blocks if block["minimum"] is not None]
+def extremes(level: LevelPaths, blocks: int) -> tuple[float, float]:
+    """Smallest and largest finite value of a level, by the receipts of its blocks; or 0 and 1."""
+    read = map(read_json, level.block_receipts(blocks))
+    finite = [block for block in read if block["minimum"] is not None]
     if not finite:
         return 0.0, 1.0
     return min(block["minimum"] for block in finite), max(block["maximum"] for block in finite)
 
 
-def check(array_file: Path, array_receipt: Path, block_receipts: Sequence[Path]) -> list[Damage]:
-    """What is wrong with the files of an array: nothing, if they are all there and its own.
+def check(level: LevelPaths, blocks: int) -> list[Damage]:
+    """What is wrong with the files of a level: nothing, if they are all there and its own.
 
     Parameters
     ----------
-    array_file, array_receipt, block_receipts
-        Metadata of the array, its receipt and those of its blocks. The array's directory is named
-        by the number of the level.
+    level
+        Where the level lies.
+    blocks
+        How many blocks it has.
     """
-    array = array_file.parent
-    level = int(array.name)
-    if not array_file.is_file():
-        return [Damage(path=array, problem="the array is missing", redo=array_file, level=level)]
-    document = read_json(array_file)
-    nonce = read_json(array_receipt)["nonce"]
-    blocks = {receipt: read_json(receipt) for receipt in block_receipts}
-    if sum(block["files"] for block in blocks.values()) != math.prod(file_grid(document)):
+
+    def damage(problem: str, redo: Path) -> Damage:
+        return Damage(path=level.folder, problem=problem, redo=redo, level=int(level.number))
+
+    if not level.document.is_file():
+        return [damage("the array is missing", level.document)]
+    document = read_json(level.document)
+    nonce = read_json(level.array_receipt)["nonce"]
+    written = {receipt: read_json(receipt) for receipt in level.block_receipts(blocks)}
+    if sum(block["files"] for block in written.values()) != math.prod(file_grid(document)):
         problem = "the receipts of its blocks are not those of all its voxels"
-        return [Damage(path=array, problem=problem, redo=array_file, level=level)]
+        return [damage(problem, level.document)]
     problem = "voxels were written into an older array of that name"
-    old = [
-        Damage(path=array, problem=problem, redo=receipt, level=level)
-        for receipt, block in blocks.items()
-        if block["nonce"] != nonce
-    ]
-    return old or check_blocks(array_file, block_receipts)
+    old = [damage(problem, file) for file, block in written.items() if block["nonce"] != nonce]
+    return old or check_blocks(level, range(blocks))
 
 
-def check_blocks(array_file: Path, block_receipts: Sequence[Path]) -> list[Damage]:
-    """What is missing, or of another size, of the files of some blocks of an array."""
-    array, document = array_file.parent, read_json(array_file)
+def check_blocks(level: LevelPaths, blocks: Iterable[int]) -> list[Damage]:
+    """What is missing, or of another size, of the files of some blocks of a level."""
+    document = read_json(level.document)
     wrong = []
-    for receipt in block_receipts:
+    for receipt in map(level.block_receipt, blocks):
         block = read_json(receipt)
         for key, size in zip(chunk_keys(document, region_of(block)), block["sizes"], strict=True):
-            if (problem := _problem(array / key, size)) is not None:
-                wrong.append(
-                    Damage(
-                        path=array / key,
-                        problem=problem,
-                        redo=receipt,
-                        level=int(array.name),
-                        chunk=chunk_index(document, key),
-                    )
-                )
+            if (problem := _problem(level.folder / key, size)) is not None:
+                wrong.append(damage_of_file(level, document, key, problem, receipt))
     return wrong
+
+
+def damage_of_file(
+    level: LevelPaths, document: Document, key: str, problem: str, redo: Path
+) -> Damage:
+    """What is wrong with a file of a level, by its name.
+
+    Parameters
+    ----------
+    level
+        Where the level lies.
+    document
+        Metadata of its array.
+    key
+        Name of the file in the array.
+    problem
+        What is wrong with it.
+    redo
+        The file of the job that repairs it.
+    """
+    return Damage(
+        path=level.folder / key,
+        problem=problem,
+        redo=redo,
+        level=int(level.number),
+        chunk=chunk_index(document, key),
+    )
 
 
 def _problem(file: Path, size: int) -> str | None:
@@ -252,19 +271,18 @@ def _problem(file: Path, size: int) -> str | None:
     return None if found == size else f"{found} bytes, but {size} were written"
 
 
-def delete(folder: Path) -> None:
+def delete(level: LevelPaths) -> None:
     """Delete the receipts of a level, so that a power cut does not bring them back."""
-    for pattern in ("array.json", "block-*.json"):
-        for receipt in folder.glob(pattern):
-            receipt.unlink()
-    if folder.exists():
-        sync(folder)
+    for receipt in (level.array_receipt, *level.state.glob(level.block_receipt("*").name)):
+        receipt.unlink(missing_ok=True)
+    if level.state.exists():
+        sync(level.state)
 
 
-def delete_block(array_file: Path, region: Region) -> None:
+def delete_block(level: LevelPaths, region: Region) -> None:
     """Delete the files of a region that is written anew.
 
     A driver would keep what stands in a damaged one beyond the edge of the array.
     """
-    for key in chunk_keys(read_json(array_file), region):
-        (array_file.parent / key).unlink(missing_ok=True)
+    for key in chunk_keys(read_json(level.document), region):
+        (level.folder / key).unlink(missing_ok=True)

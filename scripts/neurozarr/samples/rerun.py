@@ -17,9 +17,10 @@ from neurozarr.errors import OwnershipError
 from neurozarr.run import fingerprints
 from neurozarr.sources.paths import is_address
 from neurozarr.voxels import kernels
-from neurozarr.zarr.documents import FILES, Document, read_record
+from neurozarr.zarr.documents import Document, read_record
 
 if TYPE_CHECKING:
+    from neurozarr.run.paths import StorePaths
     from neurozarr.samples.sample import Sample
 
 #: Keys of a recipe that say where the source is; one that has only moved is not converted again.
@@ -66,98 +67,90 @@ class Written:
                 )
 
 
-def check_same_image(sample: Sample, state: Path, store: Path, *, overwrite: bool) -> None:
+def check_same_image(sample: Sample, paths: StorePaths, *, overwrite: bool) -> None:
     """Raise an OwnershipError where a store holds another file's image, unless told to replace it.
 
     Parameters
     ----------
     sample
         What is to be converted.
-    state, store
-        Directories of the receipts and of the store.
+    paths
+        Where its store lies.
     overwrite
         Whether the user says that it may be replaced.
     """
-    receipt = read_record(state / "0/array.json") or {}
-    then, now = receipt.get("recipe", {}), recipe_of(sample, 0, store)
-    if overwrite or "path" not in then or not store.exists():
+    receipt = read_record(paths.level(0).array_receipt) or {}
+    then, now = receipt.get("recipe", {}), recipe_of(sample, 0, paths)
+    if overwrite or "path" not in then or not paths.store.exists():
         return
     moved = all(then.get(name) != now[name] for name in _PLACES)
-    if moved and not _is_same_source(receipt, sample, store):
+    if moved and not _is_same_source(receipt, sample, paths):
         raise OwnershipError(
-            f"{store} holds the image of {then['path']}, and {now['path']} would take its place: "
-            "give it another name in a sample sheet, choose another output, or set overwrite: true"
+            f"{paths.store} holds the image of {then['path']}, and {now['path']} would take its "
+            "place: give it another name in a sample sheet, choose another output, or set overwrite: true"
         )
 
 
-def stale(
-    sample: Sample, state: Path, store: Path, *, driver: str, verify: str, header: bool
-) -> dict[Path, str]:
+def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     """Map each file of a sample that must be made again to the reason; missing files are left out.
 
     Parameters
     ----------
     sample
         What it is to be.
-    state, store
-        Directories of the receipts and of the store.
-    driver
-        Library that writes the voxels.
+    paths
+        Where its store lies.
     verify
         How the store is checked: "none", "quick" or "full".
-    header
-        Whether the store has a NIfTI header.
     """
     found: dict[Path, str] = {}
     for number, level in enumerate(sample.levels):
-        array_file = store / str(number) / FILES[level.document["zarr_format"]][0]
-        receipt_file = state / str(number) / "array.json"
-        receipt = _read(receipt_file, found)
-        if receipt is not None:
-            found |= _stale_array(sample, number, receipt_file, receipt, store)
-        if array_file.exists() and read_record(array_file) is None:
-            found[array_file] = "damaged"
+        place = paths.level(number)
+        receipt = _read(place.array_receipt, found)
+        if receipt is not None and (reason := _stale_array(sample, number, receipt, paths)):
+            found[place.array_receipt] = reason
+        if place.document.exists() and read_record(place.document) is None:
+            found[place.document] = "damaged"
         nonce = receipt and receipt.get("nonce")
         for block in range(level.blocks):
-            block_file = state / str(number) / f"block-{block}.json"
+            block_file = place.block_receipt(block)
             written = _read(block_file, found)
             if written is None:
                 continue
             region = [[side.start, side.stop] for side in level.region(block)]
             if nonce is not None and written.get("nonce") != nonce:
                 found[block_file] = "its array was created again"
-            elif written.get("region") != region or written.get("driver") != driver:
+            elif written.get("region") != region or written.get("driver") != sample.zarr.driver:
                 found[block_file] = "the blocks or the driver changed"
-    metadata = _read(state / "ome.json", found)
+    metadata = _read(paths.ome_receipt, found)
     planned = {"attributes": sample.attributes, "channels": sample.channels}
     if metadata is not None and {k: metadata.get(k) for k in planned} != _plain(planned):
-        found[state / "ome.json"] = "the metadata changed"
-    if header:
-        known = _read(state / "header.json", found)
+        found[paths.ome_receipt] = "the metadata changed"
+    if paths.nii:
+        known = _read(paths.header_receipt, found)
         if known is not None and known.get("header") != sample.planned["header_checksum"]:
-            found[state / "header.json"] = "the NIfTI header changed"
+            found[paths.header_receipt] = "the NIfTI header changed"
     if verify != "none":
-        verified = _read(state / "verify.json", found)
+        verified = _read(paths.verify_receipt, found)
         if verified is not None and verified.get("verify") != verify:
-            found[state / "verify.json"] = f"verify is {verify}, and was {verified.get('verify')}"
+            found[paths.verify_receipt] = f"verify is {verify}, and was {verified.get('verify')}"
     return found
 
 
-def _stale_array(
-    sample: Sample, number: int, receipt_file: Path, receipt: Document, store: Path
-) -> dict[Path, str]:
-    recipe = recipe_of(sample, number, store)
+def _stale_array(sample: Sample, number: int, receipt: Document, paths: StorePaths) -> str | None:
+    """Why a level must be created again, by the receipt of its array."""
+    recipe = recipe_of(sample, number, paths)
     if receipt.get("document") != _plain(sample.levels[number].document):
-        return {receipt_file: "its shape, data type, chunks or codec changed"}
-    if number == 0 and not _is_same_source(receipt, sample, store):
-        return {receipt_file: "the source changed"}
+        return "its shape, data type, chunks or codec changed"
+    if number == 0 and not _is_same_source(receipt, sample, paths):
+        return "the source changed"
     made_from = receipt.get("recipe", {})
     if any(made_from.get(name) != recipe[name] for name in recipe if name not in _PLACES):
-        return {receipt_file: "the options or the kernel changed"}
-    return {}
+        return "the options or the kernel changed"
+    return None
 
 
-def recipe_of(sample: Sample, level: int, store: Path) -> Document:
+def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
     """What decides the voxels of a level, beside its document and its parent level or source files.
 
     That of level 0 also says where the source is: its real path, and that relative to the output.
@@ -165,7 +158,7 @@ def recipe_of(sample: Sample, level: int, store: Path) -> Document:
     if level:
         return {"mode": sample.mode, "kernel": kernels.KERNEL_VERSIONS[sample.mode]}
     path = sample.path if is_address(sample.path) else os.path.realpath(sample.path)
-    relative = path if is_address(path) else os.path.relpath(path, os.path.realpath(store.parent))
+    relative = path if is_address(path) else os.path.relpath(path, os.path.realpath(paths.output))
     return _plain(
         {
             "path": path,
@@ -176,11 +169,11 @@ def recipe_of(sample: Sample, level: int, store: Path) -> Document:
     )
 
 
-def _is_same_source(receipt: Document, sample: Sample, store: Path) -> bool:
+def _is_same_source(receipt: Document, sample: Sample, paths: StorePaths) -> bool:
     files: Sequence[Path] = sample.source.files
     if not files:  # An address: its content cannot be told.
         then = receipt.get("recipe", {}).get("path")
-        return bool(then == recipe_of(sample, 0, store)["path"])
+        return bool(then == recipe_of(sample, 0, paths)["path"])
     return fingerprints.are_same(receipt.get("source", []), files)
 
 

@@ -16,6 +16,7 @@ from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.regions import factors, window
+from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import Source, open_source
 from neurozarr.sources.paths import is_address
@@ -44,16 +45,17 @@ class Run:
     verify: Literal["none", "quick", "full"]
     overwrite: bool
 
-    @property
-    def suffix(self) -> str:
-        """Ending of a store's name."""
-        return ".nii.zarr" if self.nii else ".ome.zarr"
+    def paths(self, sample: str) -> StorePaths:
+        """Where everything of a sample lies."""
+        return StorePaths(
+            output=self.output, sample=sample, nii=self.nii, zarr_version=self.zarr_version
+        )
 
     def written(self, samples: Iterable[str]) -> list[Path]:
         """All that a run may write and delete below its output: stores, receipts, exports."""
-        output = Path(self.output)
-        stores = [output / f"{name}{self.suffix}" for name in samples]
-        return [*stores, output / ".state", output / "nifti"]
+        stores = [self.paths(name).store for name in samples]
+        beside = [self.paths("").state.parent, self.paths("").export(0).parent]
+        return [*stores, *beside]
 
 
 @dataclass(frozen=True, kw_only=True)

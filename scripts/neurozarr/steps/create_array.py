@@ -10,32 +10,33 @@ from typing import Any
 from neurozarr.durable import sync
 from neurozarr.run import ownership, receipts
 from neurozarr.run.fingerprints import fingerprints
-from neurozarr.zarr.documents import FILES, Document, write_json
+from neurozarr.run.paths import StorePaths
+from neurozarr.zarr.documents import Document, write_json
 
 logger = logging.getLogger(__name__)
 
 
 def create_array(
-    array: Path,
-    document: Document,
+    paths: StorePaths,
+    number: int,
     *,
-    state: Path,
-    receipt: Path,
+    document: Document,
     recipe: dict[str, Any],
-    source: Sequence[Path] = (),
+    source: Sequence[str | Path] = (),
 ) -> None:
     """Create one level, empty, after unpublishing the image and deleting what the level held.
 
+    The planned document is written as it is, without `ZarrGroup.create_array`, which would need the
+    metadata of the group: these are the last file of an image to appear.
+
     Parameters
     ----------
-    array
-        Directory of the level, in the store.
+    paths
+        Where the store lies.
+    number
+        Of the level.
     document
-        Its Zarr metadata.
-    state
-        Directory of the receipts of the store.
-    receipt
-        File to write last.
+        Zarr metadata of its array.
     recipe
         What the array is made from, beside its document and the source, for the receipt.
     source
@@ -48,13 +49,13 @@ def create_array(
     OwnershipError
         A file that would be deleted is not this workflow's; nothing is changed.
     """
-    known = fingerprints(source)
-    store, level = array.parent, array.name
-    if receipt.parent.exists():
-        sync(receipt.parent)  # Its old receipt, which Snakemake has deleted, must not come back.
-    ownership.unpublish(store, state)
-    ownership.remove(store, state, level)
-    ownership.record(state, level, [document], only=True)
-    write_json(array / FILES[document["zarr_format"]][0], document)
-    receipts.write_array_receipt(receipt, document, known, recipe)
-    logger.info("%s: created, shape %s", array, document["shape"])
+    level, node = paths.level(number), str(number)
+    known = fingerprints([Path(file) for file in source])
+    if level.state.exists():
+        sync(level.state)  # Its old receipt, which Snakemake has deleted, must not come back.
+    ownership.unpublish(paths)
+    ownership.remove(paths, node)
+    ownership.record(paths, node, [document], only=True)
+    write_json(level.document, document)
+    receipts.write_array_receipt(level.array_receipt, document, known, recipe)
+    logger.info("%s: created, shape %s", level.folder, document["shape"])

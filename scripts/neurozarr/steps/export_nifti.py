@@ -5,41 +5,41 @@ from __future__ import annotations
 import logging
 import math
 import os
-from pathlib import Path
 
 from neurozarr import ome
 from neurozarr.drivers import open_array, open_group
 from neurozarr.durable import sync
 from neurozarr.nifti.fit import COLOURS, file_header, level_header
 from neurozarr.run import ownership
+from neurozarr.run.paths import StorePaths
 from neurozarr.voxels import export
 from neurozarr.zarr.documents import HEADER
 
 logger = logging.getLogger(__name__)
 
 
-def export_nifti(
-    store: Path, level: int, path: Path, *, receipt: Path, driver: str, threads: int
-) -> None:
+def export_nifti(paths: StorePaths, level: int, *, driver: str, threads: int) -> None:
     """Write a level of an image as a NIfTI file, by what its store says.
 
     Parameters
     ----------
-    store
-        Directory of the group, a .nii.zarr.
+    paths
+        Where the store lies, a .nii.zarr.
     level
-        Which level.
-    path
-        The .nii.gz to write.
-    receipt
-        Where it is recorded as this workflow's.
+        Number of the level.
     driver, threads
         Library that reads the voxels, and how many chunks it decodes at once.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
     """
-    group = open_group(store, "r", driver=driver)
+    path = paths.export(level)
+    group = open_group(paths.store, "r", driver=driver)
     image = ome.image_of(group.attrs)
     axes, scale, shift = ome.placement(image, level)
-    array = open_array(store / str(level), "r", driver=driver, threads=threads)
+    array = open_array(paths.level(level).folder, "r", driver=driver, threads=threads)
     stored = group.array(HEADER)
     colours = stored.attrs.get(COLOURS)
     header = level_header(
@@ -53,7 +53,7 @@ def export_nifti(
     temporary = path.with_name(f"{path.name}.tmp")
     whole = file_header(header)
     export.write_nifti(array, axes, whole, temporary, colours=colours is not None)
-    ownership.record_file(receipt, temporary)
+    ownership.record_file(paths.export_receipt(level), temporary)
     os.replace(temporary, path)
     sync(path.parent)
     size = math.prod(array.shape) * array.dtype.itemsize

@@ -1,73 +1,74 @@
-"""Write a block of a level from the last one."""
+"""Write a block of a level from its parent level."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from neurozarr import voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
 from neurozarr.regions import Region
 from neurozarr.run import ownership, receipts
+from neurozarr.run.paths import StorePaths
 from neurozarr.voxels.kernels import Mode
 from neurozarr.zarr.documents import read_json
 
 
 def write_level(
-    parent_file: Path,
-    array_file: Path,
+    paths: StorePaths,
+    number: int,
+    block: int,
     *,
-    parent_blocks: Sequence[Path],
     region: Region,
+    parent_blocks: Sequence[int],
     mode: Mode,
     driver: str,
     threads: int,
-    state: Path,
-    array_receipt: Path,
-    receipt: Path,
 ) -> None:
-    """Write a block of a level from the voxels of the last one.
+    """Write a block of a level from the voxels of its parent level.
 
     Parameters
     ----------
-    parent_file, array_file
-        Metadata of both levels.
+    paths
+        Where the store lies.
+    number
+        Of the level, 1 or more.
+    block, region
+        Number of the block, and its voxels.
     parent_blocks
-        Receipts of those blocks of the last level that the block is made from.
-    region
-        The block.
+        Numbers of those blocks of the parent level that the block is made from.
     mode
         How a window of voxels becomes one.
     driver, threads
         Library that carries the voxels, and how many chunks are made at once.
-    state, array_receipt, receipt
-        Directory of the store's receipts, receipt of the array, and file to write last.
 
     Raises
     ------
     ReceiptError
-        Files of the last level are missing.
+        Files of the parent level are missing.
+    StoreError
+        Voxels or the receipt cannot be written.
     """
-    sync(receipt.parent)  # Its old receipt, which Snakemake has deleted, must not come back.
-    ownership.unpublish(array_file.parent.parent, state)
+    parent, level = paths.level(number - 1), paths.level(number)
+    sync(level.state)  # Its old receipt, which Snakemake has deleted, must not come back.
+    ownership.unpublish(paths)
     start = time.monotonic()
-    nonce = read_json(array_receipt)["nonce"]
+    nonce = read_json(level.array_receipt)["nonce"]
     # A chunk that is missing would be read as the fill value.
-    missing = receipts.check_blocks(parent_file, parent_blocks)
+    missing = receipts.check_blocks(parent, parent_blocks)
     receipts.refuse("the block cannot be made", missing)
-    receipts.delete_block(array_file, region)
+    receipts.delete_block(level, region)
     summary = voxels.write_level(
-        open_array(parent_file.parent, "r", driver=driver, threads=threads),
-        open_array(array_file.parent, driver=driver, threads=threads),
+        open_array(parent.folder, "r", driver=driver, threads=threads),
+        open_array(level.folder, driver=driver, threads=threads),
         region=region,
         mode=mode,
         threads=threads,
     )
     receipts.write_block_receipt(
-        receipt,
-        array_file,
+        level,
+        block,
         region,
         summary,
         nonce=nonce,

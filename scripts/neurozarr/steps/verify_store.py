@@ -9,6 +9,7 @@ from typing import Literal
 
 from neurozarr.errors import DamageError
 from neurozarr.run import claims, receipts
+from neurozarr.run.paths import StorePaths
 from neurozarr.run.receipts import NAMED, Damage
 from neurozarr.verify import metadata
 from neurozarr.verify.metadata import Planned
@@ -16,80 +17,68 @@ from neurozarr.zarr.documents import Document, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
-Level = tuple[Path, Path, Sequence[Path]]
-
 
 def verify_store(
-    store: Path,
-    planned: Planned,
+    paths: StorePaths,
     *,
-    levels: Sequence[Level],
+    blocks: Sequence[int],
+    planned: Document,
     source: Document,
-    header_receipt: Path | None,
     verify: Literal["quick", "full"],
     driver: str,
     threads: int,
-    report: Path,
-    receipt: Path,
-    claim: Path,
 ) -> None:
     """Check a store, and report what is damaged and how it is repaired.
 
     Parameters
     ----------
-    store
-        Directory of the group.
+    paths
+        Where the store lies; the report is written in any case, the receipt of a check if nothing
+        is damaged.
+    blocks
+        Number of blocks of each level, finest first.
     planned
-        What it is to be.
-    levels
-        For each level, finest first, its array file, its receipt and those of its blocks.
+        What the store is to be: see `neurozarr.verify.metadata.Planned`.
     source
         Path and layout of the source, and the slabs that it is read in; with "full", level 0 is
         compared with it.
-    header_receipt
-        The receipt of its NIfTI header; None where it has none.
     verify
         "quick" looks at metadata, at the header's files, and at the size of every other; "full"
         reads all of them as well, compares the bytes with the receipts, the header with the array
-        of level 0, and each level's voxels with the last one's.
+        of level 0, and each level's voxels with its parent level's.
     driver, threads
         Library that reads the voxels, and how many files or sub-blocks are read at once.
-    report
-        JSON file to write in any case.
-    receipt
-        File to write last, for a store without damage.
-    claim
-        Directory of the claim of the run, which says how some of its files are made again.
 
     Raises
     ------
     DamageError
         The store is damaged.
     """
-    receipt.unlink(missing_ok=True)
+    paths.verify_receipt.unlink(missing_ok=True)
+    levels, image = paths.levels(len(blocks)), Planned(**planned)
     damages = [
         damage
-        for level, document in zip(levels, planned.documents, strict=True)
-        for damage in metadata.check_document(level[0], document) or receipts.check(*level)
+        for level, count, document in zip(levels, blocks, image.documents, strict=True)
+        for damage in metadata.check_document(level, document) or receipts.check(level, count)
     ]
-    damages += metadata.check_image(store, planned)
-    if header_receipt is not None:
-        damages += metadata.check_header(store, planned, header_receipt)
+    damages += metadata.check_image(paths, image)
+    if paths.nii:
+        damages += metadata.check_header(paths, image)
     if verify == "full":
         damages += _check_contents(
-            store, levels, planned, damages, source=source, driver=driver, threads=threads
+            paths, blocks, image, damages, source=source, driver=driver, threads=threads
         )
     redo = " ".join(dict.fromkeys(str(damage.redo) for damage in damages))
-    run = claims.read(claim)
+    run = claims.read(paths.state)
     repair = (run.repair if run else "snakemake FILES --force").replace("FILES", redo)
     described = [
-        _describe(document, level)
-        for document, level in zip(planned.documents, levels, strict=True)
+        _describe(document, level.block_receipts(count))
+        for level, count, document in zip(levels, blocks, image.documents, strict=True)
     ]
     write_json(
-        report,
+        paths.report,
         {
-            "store": str(store),
+            "store": str(paths.store),
             "verify": verify,
             "sound": not damages,
             "levels": described,
@@ -97,17 +86,17 @@ def verify_store(
             "repair": repair if damages else None,
         },
     )
-    for number, level in enumerate(described):
-        size = level["bytes"] / 1e6
-        logger.info("level %d: %s, %d files, %.1f MB", number, level["shape"], level["files"], size)
+    for number, found in enumerate(described):
+        size = found["bytes"] / 1e6
+        logger.info("level %d: %s, %d files, %.1f MB", number, found["shape"], found["files"], size)
     for damage in damages:
         logger.error("%s", damage)
     if damages:
-        found = "; ".join(map(str, damages[:NAMED]))
+        named = "; ".join(map(str, damages[:NAMED]))
         more = f"; and {len(damages) - NAMED} more" if len(damages) > NAMED else ""
-        raise DamageError(f"{store} is damaged: {found}{more}. To repair it: {repair}")
-    logger.info("%s: sound, by a %s check", store, verify)
-    write_json(receipt, {"verify": verify})
+        raise DamageError(f"{paths.store} is damaged: {named}{more}. To repair it: {repair}")
+    logger.info("%s: sound, by a %s check", paths.store, verify)
+    write_json(paths.verify_receipt, {"verify": verify})
 
 
 def summarize(reports: Sequence[Path]) -> str:
@@ -122,8 +111,8 @@ def summarize(reports: Sequence[Path]) -> str:
 
 
 def _check_contents(
-    store: Path,
-    levels: Sequence[Level],
+    paths: StorePaths,
+    blocks: Sequence[int],
     planned: Planned,
     known: Sequence[Damage],
     *,
@@ -147,28 +136,29 @@ def _check_contents(
     damaged = {damage.path for damage in known}
     found: list[Damage] = []
     parent = None
-    for number, (file, _, blocks) in enumerate(levels):
+    for number, count in enumerate(blocks):
         if number in lost:
             parent = None
             continue
-        bad = check_bytes(file, blocks, missing=damaged, threads=threads)
+        place = paths.level(number)
+        array = open_array(place.folder, "r", driver=driver, threads=threads)
+        level = StoredLevel(place, array, read_json(place.document), count)
+        bad = check_bytes(level, missing=damaged, threads=threads)
         damaged |= {damage.path for damage in bad}
-        array = open_array(file.parent, "r", driver=driver, threads=threads)
-        level = StoredLevel(array, file, read_json(file))
         found += bad + check_voxels(
-            level, parent, blocks, mode=planned.mode, damaged=damaged, threads=threads
+            level, parent, mode=planned.mode, damaged=damaged, threads=threads
         )
         if number == 0:
             volume = open_source(source["path"], **source["layout"])
-            found += check_source(volume, level, blocks, slab=source["slab"], threads=threads)
+            found += check_source(volume, level, slab=source["slab"], threads=threads)
         parent = level
     if planned.header_checksum is not None and 0 not in lost:
-        found += check_header(store, planned, driver=driver)
+        found += check_header(paths, planned, driver=driver)
     return found
 
 
-def _describe(document: Document, level: Level) -> Document:
-    blocks = [read_json(receipt) for receipt in level[2]]
+def _describe(document: Document, block_receipts: Sequence[Path]) -> Document:
+    blocks = [read_json(receipt) for receipt in block_receipts]
     return {
         "shape": document["shape"],
         "files": sum(block["files"] for block in blocks),

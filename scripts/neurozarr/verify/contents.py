@@ -15,6 +15,7 @@ from neurozarr.nifti.fit import COLOURS, fit_header
 from neurozarr.plan.slabs import sub_block
 from neurozarr.regions import Region, factors, regions, window
 from neurozarr.run import receipts
+from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage, region_of
 from neurozarr.sources import Source
 from neurozarr.verify.metadata import Planned
@@ -23,8 +24,8 @@ from neurozarr.voxels.kernels import Mode
 from neurozarr.voxels.summary import checksum
 from neurozarr.voxels.threads import for_each
 from neurozarr.zarr.abc import ZarrArray
-from neurozarr.zarr.chunks import chunk_index, chunk_keys
-from neurozarr.zarr.documents import FILES, HEADER, Document, read_json
+from neurozarr.zarr.chunks import chunk_keys
+from neurozarr.zarr.documents import HEADER, Document, read_json
 
 
 def header_problem(
@@ -61,79 +62,76 @@ def header_problem(
     return None
 
 
-def check_header(store: Path, planned: Planned, *, driver: str) -> list[Damage]:
+def check_header(paths: StorePaths, planned: Planned, *, driver: str) -> list[Damage]:
     """What is wrong with the NIfTI header of an image: see `header_problem`."""
-    folder, checksum = store / HEADER, planned.header_checksum
+    folder, checksum = paths.store / HEADER, planned.header_checksum
     assert checksum is not None
     problem = header_problem(
-        folder, store / "0", checksum=checksum, axes=planned.axes, driver=driver
+        folder, paths.level(0).folder, checksum=checksum, axes=planned.axes, driver=driver
     )
-    redo = folder / FILES[planned.zarr_version][0]
-    return [Damage(path=folder, problem=problem, redo=redo)] if problem else []
-
-
-def check_bytes(
-    array_file: Path,
-    block_receipts: Sequence[Path],
-    *,
-    missing: Collection[Path] = (),
-    threads: int = 1,
-) -> list[Damage]:
-    """Which files of an array have other bytes than were written, beside those that are missing."""
-    array, document = array_file.parent, read_json(array_file)
-    wrong = []
-    for receipt in block_receipts:
-        block = read_json(receipt)
-        keys = chunk_keys(document, region_of(block))
-        known = {
-            array / key: then
-            for key, then in zip(keys, block["checksums"], strict=True)
-            if array / key not in missing
-        }
-        found = receipts.file_checksums(known, threads=threads)
-        for (path, then), now in zip(known.items(), found, strict=True):
-            if now != then:
-                key = path.relative_to(array).as_posix()
-                problem = "its bytes are not those that were written"
-                wrong.append(_of_file(array, document, key, problem, receipt))
-    return wrong
+    return [Damage(path=folder, problem=problem, redo=paths.header[0])] if problem else []
 
 
 @dataclass(frozen=True)
 class StoredLevel:
-    """A level as it stands in a store: its array, and the file and the contents of its metadata."""
+    """A level as it stands in a store: where it lies, its array, its metadata and its blocks."""
 
+    paths: LevelPaths
     array: ZarrArray
-    file: Path
     document: Document
-
-    @property
-    def folder(self) -> Path:
-        """The directory of the array, named by the number of the level."""
-        return self.file.parent
+    blocks: int
 
     def files(self, region: Region) -> set[Path]:
         """The files that hold the voxels of a region."""
-        return {self.folder / key for key in chunk_keys(self.document, region)}
+        return {self.paths.folder / key for key in chunk_keys(self.document, region)}
+
+    def damage(self, key: str, problem: str, redo: Path) -> Damage:
+        """What is wrong with one of its files."""
+        return receipts.damage_of_file(self.paths, self.document, key, problem, redo)
+
+    def problem(self, problem: str, redo: Path) -> Damage:
+        """What is wrong with the level."""
+        number = int(self.paths.number)
+        return Damage(path=self.paths.folder, problem=problem, redo=redo, level=number)
+
+
+def check_bytes(
+    level: StoredLevel, *, missing: Collection[Path] = (), threads: int = 1
+) -> list[Damage]:
+    """Which files of a level have other bytes than were written, beside those that are missing."""
+    wrong = []
+    for receipt in level.paths.block_receipts(level.blocks):
+        block = read_json(receipt)
+        keys = list(chunk_keys(level.document, region_of(block)))
+        known = {
+            key: then
+            for key, then in zip(keys, block["checksums"], strict=True)
+            if level.paths.folder / key not in missing
+        }
+        files = [level.paths.folder / key for key in known]
+        found = receipts.file_checksums(files, threads=threads)
+        wrong += [
+            level.damage(key, "its bytes are not those that were written", receipt)
+            for (key, then), now in zip(known.items(), found, strict=True)
+            if now != then
+        ]
+    return wrong
 
 
 def check_voxels(
     level: StoredLevel,
     parent: StoredLevel | None,
-    block_receipts: Sequence[Path],
     *,
     mode: Mode,
     damaged: Collection[Path] = (),
     threads: int = 1,
 ) -> list[Damage]:
-    """Where the voxels of a level are not those that were written, or not the last level's.
+    """Where the voxels of a level are not those that were written, or not its parent level's.
 
     Parameters
     ----------
     level, parent
-        The level, and the last one; None for level 0.
-    block_receipts
-        Receipts of the level's blocks.
+        The level, and its parent level; None for level 0.
     mode
         How a window of voxels became one.
     damaged
@@ -142,7 +140,7 @@ def check_voxels(
     threads
         How many sub-blocks are read at once.
     """
-    array, folder = level.array, level.folder
+    array = level.array
     unit = array.shards or array.chunks
 
     def check(part: Region) -> tuple[int | None, list[tuple[Region, str]]]:
@@ -165,31 +163,29 @@ def check_voxels(
         raw = f"V{voxels.dtype.itemsize}"
         differs = voxels.view(raw) != expected.view(raw)
         return found, [
-            (inner, "its voxels are not those of the last level")
+            (inner, "its voxels are not those that its parent level gives")
             for inner in regions(part, unit)
             if differs[_inside(inner, part)].any()
         ]
 
     wrong = []
-    for receipt in block_receipts:
+    for receipt in level.paths.block_receipts(level.blocks):
         block = read_json(receipt)
         parts = list(regions(region_of(block), sub_block(array.chunks, unit, array.dtype)))
         results = for_each(check, parts, threads=threads)
         for where, problem in (item for _, items in results for item in items):
             key = next(chunk_keys(level.document, where))
-            wrong.append(_of_file(folder, level.document, key, problem, receipt))
+            wrong.append(level.damage(key, problem, receipt))
         checksums = [found for found, _ in results if found is not None]
         if len(checksums) == len(parts) and sum(checksums) % 2**64 != block["checksum"]:
             problem = f"the voxels of {block['region']} are not those that were written"
-            number = int(folder.name)
-            wrong.append(Damage(path=folder, problem=problem, redo=receipt, level=number))
+            wrong.append(level.problem(problem, receipt))
     return sorted(wrong, key=str)
 
 
 def check_source(
     source: Source,
     level: StoredLevel,
-    block_receipts: Sequence[Path],
     *,
     slab: Sequence[int] | None,
     threads: int = 1,
@@ -202,14 +198,12 @@ def check_source(
         The volume as it is now.
     level
         Level 0.
-    block_receipts
-        Receipts of its blocks.
     slab
         Shape of what is read at once of the source; None where each thread reads for itself.
     threads
         How many sub-blocks are read at once.
     """
-    for receipt in block_receipts:
+    for receipt in level.paths.block_receipts(level.blocks):
         block = read_json(receipt)
         region = region_of(block)
         found = read_base(source, level.array, region=region, slab=slab, threads=threads)
@@ -218,8 +212,7 @@ def check_source(
                 f"the voxels of {block['region']} are not those of the source any more, although "
                 "its size and its time are the same"
             )
-            number = int(level.folder.name)
-            return [Damage(path=level.folder, problem=problem, redo=level.file, level=number)]
+            return [level.problem(problem, level.paths.document)]
     return []
 
 
@@ -228,14 +221,4 @@ def _inside(inner: Region, outer: Region) -> Region:
     return tuple(
         slice(side.start - part.start, side.stop - part.start)
         for side, part in zip(inner, outer, strict=True)
-    )
-
-
-def _of_file(array: Path, document: Document, key: str, problem: str, receipt: Path) -> Damage:
-    return Damage(
-        path=array / key,
-        problem=problem,
-        redo=receipt,
-        level=int(array.name),
-        chunk=chunk_index(document, key),
     )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from neurozarr import ome
 from neurozarr.run import receipts
+from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage
 from neurozarr.zarr.documents import (
-    FILES,
     GROUP_FILES,
     HEADER,
     Document,
@@ -57,33 +57,32 @@ class Planned:
         return self.documents[0]["zarr_format"]
 
 
-def check_document(array_file: Path, document: Document) -> list[Damage]:
+def check_document(level: LevelPaths, document: Document) -> list[Damage]:
     """What is wrong with the metadata of an array, by the plan."""
-    level = int(array_file.parent.name)
+    file = level.document
     try:
-        if read_json(array_file) == document:
+        if read_json(file) == document:
             return []
         problem = "the array's metadata are not those that were planned"
     except FileNotFoundError:
         problem = "missing"
     except ValueError as error:
         problem = f"the array's metadata cannot be read ({error})"
-    return [Damage(path=array_file, problem=problem, redo=array_file, level=level)]
+    return [Damage(path=file, problem=problem, redo=file, level=int(level.number))]
 
 
-def check_image(store: Path, planned: Planned) -> list[Damage]:
+def check_image(paths: StorePaths, planned: Planned) -> list[Damage]:
     """What is wrong with the metadata of an image: by the plan, and by the specification.
 
     OME-Zarr 0.4 and 0.5 are checked by yaozarrs, which has no 0.6.
     """
-    file = store / GROUP_FILES[planned.zarr_version][0]
     try:
-        problem = _image_problem(store, planned)
+        problem = _image_problem(paths.store, planned)
     except FileNotFoundError as error:
         problem = f"{error.filename} is missing"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"the metadata cannot be read ({error!r})"
-    return [Damage(path=store, problem=problem, redo=file)] if problem else []
+    return [Damage(path=paths.store, problem=problem, redo=paths.group[0])] if problem else []
 
 
 def _image_problem(store: Path, planned: Planned) -> str | None:
@@ -108,10 +107,9 @@ def _image_problem(store: Path, planned: Planned) -> str | None:
     return None
 
 
-def check_header(store: Path, planned: Planned, receipt: Path) -> list[Damage]:
+def check_header(paths: StorePaths, planned: Planned) -> list[Damage]:
     """What is wrong with the NIfTI header of an image, by the plan and its receipt."""
-    folder = store / HEADER
-    redo = folder / FILES[planned.zarr_version][0]
+    receipt, folder, redo = paths.header_receipt, paths.store / HEADER, paths.header[0]
     try:
         known = read_json(receipt)
         if known["header"] != planned.header_checksum:

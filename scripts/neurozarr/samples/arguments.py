@@ -1,0 +1,84 @@
+"""What each step of a conversion is told, by the plan of its sample.
+
+There is a function for each step, of its name. The workflow and `neurozarr.convert` call the steps
+with these arguments alike, so that both write the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurozarr.run.paths import StorePaths
+from neurozarr.samples.rerun import recipe_of
+from neurozarr.samples.sample import Sample
+
+Arguments = dict[str, Any]
+
+
+def create_array(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
+    """Of `neurozarr.steps.create_array.create_array`."""
+    return {
+        "document": sample.levels[level].document,
+        "recipe": recipe_of(sample, level, paths),
+        "source": [] if level else [str(file) for file in sample.source.files],
+    }
+
+
+def write_base(sample: Sample, paths: StorePaths, *, block: int) -> Arguments:
+    """Of `neurozarr.steps.write_base.write_base`."""
+    return {
+        "source": sample.path,
+        "layout": sample.layout,
+        "region": sample.levels[0].region(block),
+        "slab": sample.levels[0].slab,
+        "driver": sample.zarr.driver,
+    }
+
+
+def pyramid_level(sample: Sample, paths: StorePaths, *, level: int, block: int) -> Arguments:
+    """Of `neurozarr.steps.pyramid_level.write_level`."""
+    return {
+        "region": sample.levels[level].region(block),
+        "parent_blocks": sample.parents(level, block),
+        "mode": sample.mode,
+        "driver": sample.zarr.driver,
+    }
+
+
+def ome_metadata(sample: Sample, paths: StorePaths) -> Arguments:
+    """Of `neurozarr.steps.ome_metadata.make_metadata`."""
+    return {
+        "blocks": [level.blocks for level in sample.levels],
+        "attributes": sample.attributes,
+        "channels": sample.channels,
+        "driver": sample.zarr.driver,
+    }
+
+
+def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
+    """Of `neurozarr.steps.nifti_header.publish_header`."""
+    return {
+        "source": sample.path,
+        "overrides": sample.overrides,
+        "options": sample.header_options,
+        "driver": sample.zarr.driver,
+    }
+
+
+def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
+    """Of `neurozarr.steps.verify_store.verify_store`."""
+    return {
+        "blocks": [level.blocks for level in sample.levels],
+        "planned": sample.planned,
+        "source": {
+            "path": sample.path,
+            "layout": sample.layout,
+            "slab": sample.levels[0].slab,
+        },
+        "driver": sample.zarr.driver,
+    }
+
+
+def export_nifti(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
+    """Of `neurozarr.steps.export_nifti.export_nifti`."""
+    return {"driver": sample.zarr.driver}
