@@ -19,7 +19,7 @@ from neurozarr.samples.sheet import read_run
 from snakemake.logging import logger
 
 try:
-    RUN, SAMPLES = read_run(config, f"{workflow.basedir}/config/schemas")
+    RUN, SAMPLES = read_run(config)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 

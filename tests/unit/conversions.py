@@ -1,88 +1,42 @@
 """Conversions by the library's steps, and headers to convert."""
 
 import gzip
-from pathlib import Path
 
 import nibabel
 import numpy as np
 from hypothesis import strategies as st
 
-from neurozarr.samples import rerun
+from neurozarr.convert import convert_sample
+from neurozarr.run.paths import StorePaths
 from neurozarr.samples.sheet import read_run
-from neurozarr.steps.create_array import create_array
 from neurozarr.steps.export_nifti import export_nifti
-from neurozarr.steps.nifti_header import publish_header
-from neurozarr.steps.ome_metadata import make_metadata
-from neurozarr.steps.pyramid_level import write_level
-from neurozarr.steps.write_base import write_base
 
-SCHEMAS = Path(__file__).parents[2] / "config/schemas"
 DRIVER = "tensorstore"
 
 
 def convert(source, directory, config=None):
     """Run every step; the store, and the sample that it is of."""
-    run, samples = read_run({"source": str(source)} | (config or {}), SCHEMAS)
+    run, samples = read_run({"source": str(source), "output": str(directory)} | (config or {}))
     (sample,) = samples.values()
     sample.check()
-    store = directory / f"{sample.name}{run.suffix}"
-    file = "zarr.json" if run.zarr_version == 3 else ".zarray"
-    levels = []
-    for number, level in enumerate(sample.levels):
-        array, state = store / str(number) / file, directory / ".state" / str(number)
-        files = [] if number else sample.source.files
-        create_array(
-            array.parent,
-            level.document,
-            state=state.parent,
-            receipt=state / "array.json",
-            recipe=rerun.recipe_of(sample, number, store),
-            source=files,
-        )
-        options = {"driver": DRIVER, "threads": 1, "region": level.region(0)}
-        options |= {"state": state.parent}
-        options |= {"array_receipt": state / "array.json", "receipt": state / "block.json"}
-        if number:
-            parent_file, _, parent_blocks = levels[-1]
-            options |= {"parent_blocks": parent_blocks, "mode": sample.mode}
-            write_level(parent_file, array, **options)
-        else:
-            write_base(
-                sample.path, array, layout=sample.layout, slab=sample.levels[0].slab, **options
-            )
-        levels.append((array, state / "array.json", [state / "block.json"]))
-    state = directory / ".state"
-    make_metadata(
-        store,
-        sample.attributes,
-        state=state,
-        levels=levels,
-        channels=sample.channels,
-        driver=DRIVER,
-        receipt=state / "ome.json",
-        publish=not run.nii,
-    )
-    if run.nii:
-        publish_header(
-            sample.path,
-            store,
-            state=state,
-            array_receipt=levels[0][1],
-            ome_receipt=state / "ome.json",
-            overrides=sample.overrides,
-            options=sample.header_options,
-            driver=DRIVER,
-            receipt=directory / ".state/header.json",
-        )
-    return store, sample
+    paths = run.paths(sample.name)
+    convert_sample(sample, paths, verify="none", threads=1)
+    return paths.store, sample
+
+
+def paths_of(store):
+    """Where everything of a store lies."""
+    version = 3 if (store / "0/zarr.json").exists() else 2
+    name, kind = store.name.removesuffix(".zarr").rsplit(".", 1)
+    nii = kind == "nii"
+    return StorePaths(output=str(store.parent), sample=name, nii=nii, zarr_version=version)
 
 
 def exported(store, level=0):
     """The bytes of a level as a NIfTI file."""
-    path = store.parent / f"level-{level}.nii.gz"
-    receipt = store.parent / f".state/export-{level}.json"
-    export_nifti(store, level, path, receipt=receipt, driver=DRIVER, threads=1)
-    return gzip.decompress(path.read_bytes())
+    paths = paths_of(store)
+    export_nifti(paths, level, driver=DRIVER, threads=1)
+    return gzip.decompress(paths.export(level).read_bytes())
 
 
 def nifti_file(path, made):

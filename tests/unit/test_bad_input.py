@@ -28,7 +28,7 @@ from neurozarr.errors import ConfigError, NeurozarrError, SourceError
 from neurozarr.samples.sheet import read_run
 from neurozarr.sources import open_source, stem
 
-from .conversions import SCHEMAS, convert
+from .conversions import convert
 
 # nibabel leaves the files of MGH images open.
 pytestmark = [
@@ -533,7 +533,7 @@ def read(contents, tmp_path, monkeypatch):
             (tmp_path / "samples.tsv").write_bytes(
                 sheet if isinstance(sheet, bytes) else sheet.encode()
             )
-        return read_run(config or {"samples": "samples.tsv"}, SCHEMAS)[1]
+        return read_run(config or {"samples": "samples.tsv"})[1]
 
     return read
 
@@ -555,7 +555,7 @@ def test_a_name_that_is_taken_stays_in_the_output(contents, directory, name):
     sheet = directory / "samples.tsv"
     sheet.write_text(f"sample\tsource\n{name}\t{directory / 'a.nii'}\n", "utf-8", "surrogatepass")
     try:
-        (taken,) = read_run({"samples": str(sheet)}, SCHEMAS)[1]
+        (taken,) = read_run({"samples": str(sheet)})[1]
     except ConfigError:
         return
     assert os.path.normpath(taken) == os.path.basename(taken) == taken.strip()

@@ -90,7 +90,7 @@ def test_options_of_the_compressor_have_defaults():
 
 
 def test_defaults_are_those_of_the_config_schema(root):
-    schema = yaml.safe_load((root / "config/schemas/config.schema.yaml").read_text())
+    schema = yaml.safe_load((root / "scripts/neurozarr/samples/config.schema.yaml").read_text())
     options = {
         name: option
         for group in ("zarr", "pyramid", "ome")

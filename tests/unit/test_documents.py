@@ -12,7 +12,7 @@ from neurozarr.samples.schema import Schema
 
 @pytest.fixture(scope="module")
 def schema(root):
-    return yaml.safe_load((root / "config/schemas/config.schema.yaml").read_text())
+    return yaml.safe_load((root / "scripts/neurozarr/samples/config.schema.yaml").read_text())
 
 
 def options(schema, prefix=""):
@@ -38,7 +38,7 @@ def test_config_readme_documents_every_option(root, schema):
 
 
 def test_config_readme_documents_every_column(root):
-    columns = yaml.safe_load((root / "config/schemas/samples.schema.yaml").read_text())
+    columns = yaml.safe_load((root / "scripts/neurozarr/samples/samples.schema.yaml").read_text())
     assert table(root, "Sample sheet") == {
         name: [" ".join(column["description"].split())]
         for name, column in columns["properties"].items()
@@ -47,7 +47,7 @@ def test_config_readme_documents_every_column(root):
 
 def test_the_example_sheet_has_cells_that_the_schema_allows(root):
     text = (root / "config/README.md").read_text()
-    schema = Schema(root / "config/schemas/samples.schema.yaml")
+    schema = Schema(root / "scripts/neurozarr/samples/samples.schema.yaml")
     sheet = next(block for block in text.split("```") if "freesurfer\t" in block)
     header, *lines = sheet.strip().splitlines()[1:]
     columns = header.split("\t")

@@ -17,7 +17,7 @@ FLOORS = [
     {"samples"},
     {"verify"},
     {"steps"},
-    {"__main__"},
+    {"convert", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

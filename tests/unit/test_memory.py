@@ -13,6 +13,7 @@ import tifffile
 from neurozarr import ZarrConfig, from_config, plan
 from neurozarr.regions import whole
 from neurozarr.run import ownership, receipts
+from neurozarr.run.paths import StorePaths
 from neurozarr.sources import open_source
 from neurozarr.voxels import export
 from neurozarr.voxels.summary import Summary
@@ -131,20 +132,16 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
 PUBLISH = """
 import sys
 from pathlib import Path
+from neurozarr.run.paths import StorePaths
 from neurozarr.steps.ome_metadata import make_metadata
 
-store, state = map(Path, sys.argv[1:3])
 attributes = {"ome": {"multiscales": [{"metadata": {}}]}}
-level = (store / "0/zarr.json", state / "array.json", [state / "block.json"])
 make_metadata(
-    store,
-    attributes,
-    state=state,
-    levels=[level],
+    StorePaths(output=sys.argv[1], sample="a", nii=False, zarr_version=3),
+    blocks=[1],
+    attributes=attributes,
     channels=[{"active": True}],
-    driver=sys.argv[3],
-    receipt=state / "ome.json",
-    publish=True,
+    driver=sys.argv[2],
 )
 status = Path("/proc/self/status").read_text()
 print(int(status.split("VmHWM:")[1].split()[0]) / 1e3)
@@ -155,24 +152,25 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1e3)
 @pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
 def test_an_image_of_one_large_level_is_published_within_the_memory_of_the_plan(tmp_path, driver):
     shape = (512, 512, 512)
-    store, state = tmp_path / "a.ome.zarr", tmp_path / "state"
+    paths = StorePaths(output=str(tmp_path), sample="a", nii=False, zarr_version=3)
+    store, base = paths.store, paths.level(0)
     array = from_config(ZarrConfig(out=store, chunk=128)).create_array("0", shape, "u2")
     for z in range(0, 512, 128):
         array[z : z + 128] = np.broadcast_to(np.uint16(z + 9), (128, 512, 512))
-    ownership.record(state, "0", [array.document])
-    ownership.record(state, "", [json.loads((store / "zarr.json").read_text())])
-    receipts.write_array_receipt(state / "array.json", array.document, [], {})
+    ownership.record(paths, "0", [array.document])
+    ownership.record(paths, "", [json.loads((store / "zarr.json").read_text())])
+    receipts.write_array_receipt(base.array_receipt, array.document, [], {})
     receipts.write_block_receipt(
-        state / "block.json",
-        store / "0/zarr.json",
+        base,
+        0,
         whole(shape),
         Summary(checksum=0, minimum=9, maximum=393, total=1, count=1),
-        nonce=json.loads((state / "array.json").read_text())["nonce"],
+        nonce=json.loads(base.array_receipt.read_text())["nonce"],
         driver=driver,
         seconds=0,
         threads=1,
     )
-    command = [sys.executable, "-c", PUBLISH, store, state, driver]
+    command = [sys.executable, "-c", PUBLISH, tmp_path, driver]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert float(done.stdout) < plan.BASE_MEMORY_MB
     (channel,) = json.loads((store / "zarr.json").read_text())["attributes"]["ome"]["omero"][

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from neurozarr.drivers import open_array
 from neurozarr.errors import OwnershipError
 from neurozarr.run import ownership
+from neurozarr.run.paths import StorePaths
 from neurozarr.samples import rerun
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.metadata import array_document
@@ -39,33 +40,35 @@ def arrays(draw):
 
 def make(folder, document):
     """An array of both drivers' files, and a record of it."""
-    store, state = folder / "a.nii.zarr", folder / ".state"
-    ownership.record(state, "0", [document])
+    version = document["zarr_format"]
+    paths = StorePaths(output=str(folder), sample="a", nii=True, zarr_version=version)
+    store = paths.store
+    ownership.record(paths, "0", [document])
     name = ".zarray" if document["zarr_format"] == 2 else "zarr.json"
     (store / "0").mkdir(parents=True)
     (store / "0" / name).write_text(json.dumps(document))
     for driver in ("tensorstore", "zarr-python"):
         open_array(store / "0", driver=driver)[...] = 1
-    return store, state
+    return paths
 
 
 @given(arrays(), st.sampled_from(["x", "0/x", "0/c/x", "0/c/9/9/9", "0/0.0.x", "1/zarr.json"]))
 def test_all_files_of_an_array_are_ours_and_any_other_is_not(document, foreign):
     with tempfile.TemporaryDirectory() as folder:
-        store, state = make(Path(folder), document)
-        ownership.check(store, state)
-        path = store / foreign
+        paths = make(Path(folder), document)
+        ownership.check(paths)
+        path = paths.store / foreign
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"precious": true}')
         with pytest.raises(OwnershipError, match=f"/{foreign} was not written by this workflow"):
-            ownership.check(store, state)
+            ownership.check(paths)
         if foreign.startswith("0/"):
             with pytest.raises(OwnershipError):
-                ownership.remove(store, state, "0")
+                ownership.remove(paths, "0")
             assert path.exists()
         path.unlink()
-        ownership.remove(store, state, "0")
-        assert not (store / "0").exists()
+        ownership.remove(paths, "0")
+        assert not paths.level(0).folder.exists()
 
 
 @pytest.fixture
@@ -76,35 +79,36 @@ def made(tmp_path):
 
 
 def test_metadata_that_were_edited_are_not_ours_and_damaged_ones_are(made):
-    store, state = made
-    file = store / "0/zarr.json"
+    paths = made
+    file = paths.level(0).document
     whole = json.loads(file.read_text())
     file.write_text(json.dumps(whole))  # Other white space.
-    ownership.check(store, state)
+    ownership.check(paths)
     file.write_text(json.dumps(whole | {"attributes": {"note": "precious"}}))
     with pytest.raises(OwnershipError, match=r"0/zarr\.json was not written by this workflow"):
-        ownership.remove(store, state, "0")
+        ownership.remove(paths, "0")
     for damage in (b"", b"\0" * 99, file.read_bytes()[:50]):
         file.write_bytes(damage)
-        ownership.check(store, state)
+        ownership.check(paths)
 
 
 def test_without_a_record_nothing_is_ours(made):
-    store, state = made
-    shutil.rmtree(state)
+    paths = made
+    shutil.rmtree(paths.state)
     with pytest.raises(OwnershipError, match=r"0/c/0/0 was not written by this workflow"):
-        ownership.check(store, state)
+        ownership.check(paths)
 
 
 def test_a_file_or_a_broken_link_in_the_place_of_a_store_is_not_ours(tmp_path):
-    store = tmp_path / "a.nii.zarr"
+    paths = StorePaths(output=str(tmp_path), sample="a", nii=True, zarr_version=3)
+    store = paths.store
     store.symlink_to(tmp_path / "nowhere")
     with pytest.raises(OwnershipError, match="was not written by this workflow"):
-        ownership.check(store, tmp_path / ".state")
+        ownership.check(paths)
     store.unlink()
     store.write_text("precious")
     with pytest.raises(OwnershipError, match="was not written by this workflow"):
-        ownership.check(store, tmp_path / ".state")
+        ownership.check(paths)
 
 
 @pytest.mark.parametrize(

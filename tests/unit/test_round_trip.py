@@ -67,7 +67,7 @@ def test_a_level_comes_back_where_it_lies(tmp_path, kind):
         assert back.shape[:3] == sample.levels[level].shape[:0:-1]
         assert back.header.get_xyzt_units() == ("mm", "sec")
     np.testing.assert_array_equal(
-        nibabel.load(tmp_path / "level-1.nii.gz").dataobj[0, 0, 0],
+        nibabel.load(paths_of(store).export(1)).dataobj[0, 0, 0],
         np.rint(voxels[:2, :2, :2].mean((0, 1, 2))),
     )
 
@@ -88,7 +88,7 @@ def test_an_export_is_streamed_and_the_same_each_time(tmp_path, monkeypatch, mri
     shutil.copy(mri / "anatomical.nii", tmp_path)
     store, _ = convert(tmp_path / "anatomical.nii", tmp_path)
     whole = exported(store)
-    file = (tmp_path / "level-0.nii.gz").read_bytes()
+    file = (paths_of(store).export(0)).read_bytes()
     monkeypatch.setattr(export, "SLAB_BYTES", 1)
     assert exported(store) == whole == (mri / "anatomical.nii").read_bytes()
     assert gzip.decompress(file) == whole

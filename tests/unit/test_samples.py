@@ -25,7 +25,7 @@ def directory(tmp_path, mri, monkeypatch):
 @pytest.fixture
 def read(root):
     def read(config):
-        return read_run(config, root / "config/schemas")
+        return read_run(config)
 
     return read
 
@@ -42,7 +42,7 @@ def read_sheet(read):
 
 def test_defaults_are_filled_in(read):
     run, samples = read({"source": "a.nii"})
-    assert (run.output, run.suffix, run.zarr_version) == ("results", ".nii.zarr", 3)
+    assert (run.output, run.nii, run.zarr_version) == ("results", True, 3)
     sample = samples["a"]
     assert sample.zarr.chunk == 128
     assert (sample.mode, sample.zarr.levels) == ("mean", -1)

@@ -9,7 +9,7 @@ import pytest
 
 from neurozarr.errors import ReceiptError
 from neurozarr.run import ownership
-from neurozarr.samples import rerun
+from neurozarr.samples import arguments
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.nifti_header import publish_header
@@ -17,84 +17,47 @@ from neurozarr.steps.ome_metadata import make_metadata
 from neurozarr.steps.pyramid_level import write_level
 from neurozarr.steps.write_base import write_base
 
-DRIVER = "zarr-python"
-
 
 class Steps:
     """A conversion whose steps are run by hand."""
 
-    def __init__(self, sample, directory):
-        self.sample, self.store = sample, directory / "a.nii.zarr"
-        self.state = directory / ".state"
+    def __init__(self, sample, paths):
+        self.sample, self.paths = sample, paths
+        self.store, self.state = paths.store, paths.state
 
     def array(self, level):
-        return self.store / str(level)
+        return self.paths.level(level).folder
 
     def receipts(self, level):
-        return [self.state / str(level) / name for name in ("array.json", "block-0.json")]
+        place = self.paths.level(level)
+        return [place.array_receipt, place.block_receipt(0)]
 
     def create(self, level):
-        document = self.sample.levels[level].document
-        files = [] if level else self.sample.source.files
-        create_array(
-            self.array(level),
-            document,
-            state=self.state,
-            receipt=self.receipts(level)[0],
-            recipe=rerun.recipe_of(self.sample, level, self.store),
-            source=files,
-        )
+        told = arguments.create_array(self.sample, self.paths, level=level)
+        create_array(self.paths, level, **told)
 
     def write(self, level):
-        array_receipt, receipt = self.receipts(level)
-        options = {"driver": DRIVER, "threads": 2}
-        options["state"] = self.state
-        options |= {"array_receipt": array_receipt, "receipt": receipt}
-        options["region"] = self.sample.levels[level].region(0)
-        files = [self.array(number) / "zarr.json" for number in range(3)]
         if level:
-            options |= {"parent_blocks": self.receipts(level - 1)[1:], "mode": "mean"}
-            write_level(files[level - 1], files[level], **options)
+            told = arguments.pyramid_level(self.sample, self.paths, level=level, block=0)
+            write_level(self.paths, level, 0, **told, threads=2)
         else:
-            write_base(self.sample.path, files[0], layout={}, slab=None, **options)
+            told = arguments.write_base(self.sample, self.paths, block=0)
+            write_base(self.paths, 0, **told, threads=2)
 
     def publish(self):
-        levels = [
-            (self.array(level) / "zarr.json", self.receipts(level)[0], self.receipts(level)[1:])
-            for level in range(len(self.sample.levels))
-        ]
-        make_metadata(
-            self.store,
-            self.sample.attributes,
-            state=self.state,
-            levels=levels,
-            channels=self.sample.channels,
-            driver=DRIVER,
-            receipt=self.state / "ome.json",
-            publish=False,
-        )
-        publish_header(
-            self.sample.path,
-            self.store,
-            state=self.state,
-            array_receipt=self.receipts(0)[0],
-            ome_receipt=self.state / "ome.json",
-            overrides=self.sample.overrides,
-            options=self.sample.header_options,
-            driver=DRIVER,
-            receipt=self.state / "header.json",
-        )
+        make_metadata(self.paths, **arguments.ome_metadata(self.sample, self.paths))
+        publish_header(self.paths, **arguments.nifti_header(self.sample, self.paths))
 
     def is_published(self):
         return (self.store / "zarr.json").exists() or (self.store / "nifti").exists()
 
 
 @pytest.fixture
-def steps(root, tmp_path, mri):
+def steps(tmp_path, mri):
     source = shutil.copy(mri / "anatomical.nii", tmp_path)
-    config = {"source": str(source), "zarr": {"chunk": 16}}
-    sample = read_run(config, root / "config/schemas")[1]["anatomical"]
-    made = Steps(sample, tmp_path)
+    zarr = {"chunk": 16, "driver": "zarr-python"}
+    run, samples = read_run({"source": str(source), "output": str(tmp_path), "zarr": zarr})
+    made = Steps(samples["anatomical"], run.paths("anatomical"))
     for level in range(3):
         made.create(level)
         made.write(level)
@@ -114,7 +77,7 @@ def test_a_missing_chunk_is_named_and_nothing_is_published(steps):
     (steps.array(1) / "c/0/0/0").unlink()
     with pytest.raises(
         ReceiptError,
-        match=r"a\.nii\.zarr/1/c/0/0/0: missing\. Run again with --forcerun .*/1/block-0.json$",
+        match=r"zarr/1/c/0/0/0: missing\. Run again with --forcerun .*/1/block-0.json$",
     ):
         steps.publish()
     assert not steps.is_published()
@@ -163,7 +126,7 @@ def test_many_missing_files_are_counted(steps):
 
 def test_publishing_deletes_levels_that_are_no_part_of_the_image(steps):
     shutil.copytree(steps.array(2), steps.array(3))
-    ownership.record(steps.state, "3", [steps.sample.levels[2].document])
+    ownership.record(steps.paths, "3", [steps.sample.levels[2].document])
     steps.publish()
     assert [path.name for path in (steps.state / "3").iterdir()] == ["owned.json"]
     assert {path.name for path in steps.store.iterdir()} == {"0", "1", "2", "nifti", "zarr.json"}

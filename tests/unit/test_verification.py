@@ -12,11 +12,11 @@ import zarr
 from neurozarr.errors import DamageError
 from neurozarr.run import claims
 from neurozarr.run.receipts import file_checksums
+from neurozarr.samples import arguments
 from neurozarr.steps.verify_store import summarize, verify_store
 from neurozarr.verify.contents import header_problem
-from neurozarr.verify.metadata import Planned
 
-from .conversions import DRIVER, convert
+from .conversions import DRIVER, convert, paths_of
 
 CONFIG = {"zarr": {"chunk": 16}}
 VARIANTS = {
@@ -33,8 +33,8 @@ class Converted:
 
     def __init__(self, source, directory, config):
         self.store, self.sample = convert(source, directory, config)
-        self.state = directory / ".state"
-        self.report = directory / "report.json"
+        self.paths = paths_of(self.store)
+        self.state, self.report = self.paths.state, self.paths.report
         self.has_header = self.sample.options["nifti"]["nii"]
         file = self.sample.levels[0].document["zarr_format"]
         self.file = {2: ".zarray", 3: "zarr.json"}[file]
@@ -43,32 +43,9 @@ class Converted:
         """The report."""
         run = claims.Run(directory="here", repair="again FILES")
         claims.start([self.state], run, is_running=bool)
-        levels = [
-            (
-                self.store / str(number) / self.file,
-                self.state / str(number) / "array.json",
-                [self.state / str(number) / "block.json"],
-            )
-            for number in range(len(self.sample.levels))
-        ]
+        told = arguments.verify_store(self.sample, self.paths) | {"driver": driver}
         with suppress(DamageError):  # The report has it as well.
-            verify_store(
-                self.store,
-                Planned(**self.sample.planned),
-                levels=levels,
-                source={
-                    "path": self.sample.path,
-                    "layout": self.sample.layout,
-                    "slab": self.sample.levels[0].slab,
-                },
-                header_receipt=self.state / "header.json" if self.has_header else None,
-                verify=verify,
-                driver=driver,
-                threads=2,
-                report=self.report,
-                receipt=self.state / "verify.json",
-                claim=self.state,
-            )
+            verify_store(self.paths, verify=verify, **told, threads=2)
         return json.loads(self.report.read_text())
 
     def problems(self, verify="full"):
@@ -131,7 +108,7 @@ def test_a_bit_in_a_chunk_is_found_by_a_full_check(made, place):
 def test_a_level_that_was_made_from_other_voxels_is_found_and_so_is_who_changed_them(made):
     array = zarr.open_array(made.store / "0", mode="r+", zarr_format=3)
     array[0, 0, 0] = array[0, 0, 0] + 100
-    state = made.state / "0/block.json"
+    state = made.state / "0/block-0.json"
     receipt = json.loads(state.read_text())
     chunk = made.store / "0/c/0/0/0"
     assert set(made.problems()) == {"0/c/0/0/0"}
@@ -140,7 +117,7 @@ def test_a_level_that_was_made_from_other_voxels_is_found_and_so_is_who_changed_
     state.write_text(json.dumps(receipt))
     assert made.problems() == {
         "0": "the voxels of [[0, 25], [0, 41], [0, 33]] are not those that were written",
-        "1/c/0/0/0": "its voxels are not those of the last level",
+        "1/c/0/0/0": "its voxels are not those that its parent level gives",
     }
 
 

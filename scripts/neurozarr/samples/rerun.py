@@ -87,7 +87,8 @@ def check_same_image(sample: Sample, paths: StorePaths, *, overwrite: bool) -> N
     if moved and not _is_same_source(receipt, sample, paths):
         raise OwnershipError(
             f"{paths.store} holds the image of {then['path']}, and {now['path']} would take its "
-            "place: give it another name in a sample sheet, choose another output, or set overwrite: true"
+            "place: give it another name in a sample sheet, choose another output, or set "
+            "overwrite: true"
         )
 
 

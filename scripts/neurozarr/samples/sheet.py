@@ -16,6 +16,9 @@ from neurozarr.sources import stem
 from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
 from neurozarr.zarr.documents import Document
 
+#: What may stand in a configuration, with its defaults, and in a row of a sample sheet.
+CONFIG_SCHEMA = Path(__file__).with_name("config.schema.yaml")
+SHEET_SCHEMA = Path(__file__).with_name("samples.schema.yaml")
 #: Endings, in lower case, of files of voxels, and of their headers, which stand for both.
 _PAIRS = {
     ".img": ".hdr",
@@ -53,15 +56,13 @@ _LONGEST_PATH = 128
 RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
 
 
-def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Sample]]:
+def read_run(config: Document) -> tuple[Run, dict[str, Sample]]:
     """Read and check a configuration and, if it names one, its sample sheet.
 
     Parameters
     ----------
     config
         What the user's file says; defaults come from the schema.
-    schemas
-        Directory of ``config.schema.yaml`` and ``samples.schema.yaml``.
 
     Returns
     -------
@@ -74,8 +75,7 @@ def read_run(config: Document, schemas: str | Path) -> tuple[Run, dict[str, Samp
     ConfigError
         Something is wrong; nothing but the existence of the sources has been looked at.
     """
-    schema = Schema(Path(schemas) / "config.schema.yaml")
-    rows = Schema(Path(schemas) / "samples.schema.yaml")
+    schema, rows = Schema(CONFIG_SCHEMA), Schema(SHEET_SCHEMA)
     try:
         options = _expanded(schema.with_defaults(config))
     except ConfigError as error:

@@ -15,6 +15,8 @@ from neurozarr.verify import metadata
 from neurozarr.verify.metadata import Planned
 from neurozarr.zarr.documents import Document, read_json, write_json
 
+Verify = Literal["none", "quick", "full"]
+
 logger = logging.getLogger(__name__)
 
 

@@ -1,0 +1,130 @@
+"""The whole conversion of a volume in one call, without Snakemake."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from neurozarr.errors import ConfigError, NeurozarrError
+from neurozarr.run import ownership
+from neurozarr.run.paths import StorePaths
+from neurozarr.samples import arguments, rerun
+from neurozarr.samples.sample import Sample
+from neurozarr.samples.sheet import read_run
+from neurozarr.steps.create_array import create_array
+from neurozarr.steps.nifti_header import publish_header
+from neurozarr.steps.ome_metadata import make_metadata
+from neurozarr.steps.pyramid_level import write_level
+from neurozarr.steps.verify_store import Verify, verify_store
+from neurozarr.steps.write_base import write_base
+
+
+def convert(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    threads: int = 1,
+    **options: Any,
+) -> Path:
+    """Convert a volume into a multi-resolution store, with the bytes that the workflow writes.
+
+    What an earlier call, or a run of the workflow, has done already is not done again, and what was
+    interrupted is finished. Nothing keeps two calls, or a call and a run, from converting one
+    volume at once: that is for the caller to do.
+
+    Parameters
+    ----------
+    source
+        A file, a directory, a pattern or an address.
+    output
+        Directory of the store, which is named after the source.
+    threads
+        How many chunks are encoded at once.
+    **options
+        Options of the configuration: groups such as ``zarr={"chunk": 64}``, and ``verify`` and
+        ``overwrite``.
+
+    Returns
+    -------
+    Path
+        The store.
+
+    Raises
+    ------
+    ConfigError
+        An option is wrong, or the source is not there, or is several volumes.
+    SourceError
+        The source cannot be converted.
+    OwnershipError
+        The store holds what this would overwrite.
+    StoreError, DamageError
+        The store cannot be written, or is not what was written.
+    """
+    run, samples = read_run(options | {"source": os.fspath(source), "output": os.fspath(output)})
+    if len(samples) > 1:
+        raise ConfigError(f"{source}: {len(samples)} volumes; convert them one by one")
+    (sample,) = samples.values()
+    paths = run.paths(sample.name)
+    try:
+        sample.check()
+        sample.source.check()
+        rerun.Written(run.written(samples)).check_apart(sample.read_paths)
+        rerun.check_same_image(sample, paths, overwrite=run.overwrite)
+        ownership.check(paths)
+    except NeurozarrError as error:
+        raise type(error)(f"sample {sample.name}: {error}") from None
+    convert_sample(sample, paths, verify=run.verify, threads=threads)
+    return paths.store
+
+
+def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads: int) -> None:
+    """Do every step of a conversion that is not done already.
+
+    Parameters
+    ----------
+    sample
+        What is to be converted, and how.
+    paths
+        Where its store lies.
+    verify
+        How the store is checked when it is published: "none", "quick" or "full".
+    threads
+        How many chunks are encoded at once.
+    """
+    stale = set(rerun.stale(sample, paths, verify=verify))
+
+    def is_done(*files: Path) -> bool:
+        return all(file.exists() and file not in stale for file in files)
+
+    written: set[tuple[int, int]] = set()
+    for number, level in enumerate(sample.levels):
+        place = paths.level(number)
+        # As in the workflow, all levels are made again after level 0 was created again.
+        created = not is_done(place.document, place.array_receipt) or (0, -1) in written
+        if created:
+            create_array(paths, number, **arguments.create_array(sample, paths, level=number))
+            written.add((number, -1))
+        for block in range(level.blocks):
+            above = sample.parents(number, block) if number else []
+            parents = [(number - 1, parent) for parent in above]
+            if not created and is_done(place.block_receipt(block)) and written.isdisjoint(parents):
+                continue
+            place.block_receipt(block).unlink(missing_ok=True)
+            if number:
+                told = arguments.pyramid_level(sample, paths, level=number, block=block)
+                write_level(paths, number, block, **told, threads=threads)
+            else:
+                told = arguments.write_base(sample, paths, block=block)
+                write_base(paths, block, **told, threads=threads)
+            written.add((number, block))
+    done = not written and is_done(paths.ome_receipt)
+    if not done or not (paths.nii or is_done(*paths.group)):
+        make_metadata(paths, **arguments.ome_metadata(sample, paths))
+        done = False
+    if paths.nii and not (done and is_done(*paths.group, *paths.header, paths.header_receipt)):
+        publish_header(paths, **arguments.nifti_header(sample, paths))
+        done = False
+    if verify != "none" and not (done and is_done(paths.verify_receipt)):
+        told = arguments.verify_store(sample, paths)
+        verify_store(paths, verify=verify, **told, threads=threads)
