@@ -19,6 +19,7 @@ from neurozarr.chunks import chunk_index
 from neurozarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
 from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
+from neurozarr.ome_reading import metadata_of
 
 _RECORD = "owned.json"
 #: A gzip file ends with the CRC-32 and the size of its content (RFC 1952, section 2.3.1).
@@ -217,7 +218,7 @@ def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool
 
 def _is_image(document: Any) -> bool:
     attributes = document.get("attributes", document)
-    return isinstance(attributes, dict) and "multiscales" in attributes.get("ome", attributes)
+    return isinstance(attributes, dict) and "multiscales" in metadata_of(attributes)
 
 
 def _is_chunk(arrays: list[Document], key: str) -> bool:

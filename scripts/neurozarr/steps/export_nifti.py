@@ -6,9 +6,10 @@ import logging
 import math
 from pathlib import Path
 
-from neurozarr import export, headers, ome
+from neurozarr import export, headers, ome_reading
 from neurozarr.documents import HEADER
 from neurozarr.drivers import open_array, open_group
+from neurozarr.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,12 @@ def export_nifti(
         Library that reads the voxels, and how many chunks it decodes at once.
     """
     group = open_group(store, "r", driver=driver)
-    image = ome.image_of(group.attrs)
-    axes, scale, shift = ome.placement(image, level)
+    image = ome_reading.image_of(group.attrs)
+    axes = ome_reading.grid_of(image, level).axes or ""
+    placed = ome_reading.placement(image, level, axes)
+    if placed is None:
+        raise StoreError(f"{store}: its metadata do not say where the voxels of level {level} lie")
+    scale, shift = placed
     array = open_array(store / str(level), "r", driver=driver, threads=threads)
     stored = group.array(HEADER)
     colours = stored.attrs.get(headers.COLOURS)
