@@ -2,59 +2,74 @@
 
 from __future__ import annotations
 
-import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from neurozarr import ome
-from neurozarr.drivers import open_group
-from neurozarr.zarr.abc import ZarrGroup
+from neurozarr import ome_reading
+from neurozarr.errors import SourceError
+from neurozarr.sources.zarr_nodes import Node, Store, join
+from neurozarr.sources.zarr_store import damage_named, grid_of_image, images, level_of, open_store
+from neurozarr.zarr.documents import HEADER
 
 
-def describe(path: Path) -> str:
-    """A table of an image's levels: shape, voxel size, chunks and size on disk.
+def describe(path: str) -> str:
+    """A table of the levels of each image in a store: shape, voxel size, chunks, size on disk.
 
     Raises
     ------
-    FileNotFoundError
-        There is no group.
-    KeyError
-        The group is no image.
+    SourceError
+        There is no store, no image is in it, or its metadata are damaged.
     """
-    group: ZarrGroup = open_group(path, "r")
-    image = ome.image_of(group.attrs)
-    axes = [f"{axis['name']} ({axis.get('unit', axis['type'])})" for axis in ome.axes_of(image)]
-    lines = [
-        f"{path}: Zarr v{group.zarr_version}, axes {', '.join(axes)}",
-        f"{'level':<7}{'shape':<24}{'voxel size':<28}{'chunk':<20}{'MB on disk':>10}",
-    ]
-    # The scale of time stands with the image, where there are no coordinate systems to name.
-    common = image.get("coordinateTransformations", []) if "axes" in image else []
-    for level, dataset in enumerate(image["datasets"]):
-        array = group.array(dataset["path"])
-        scales = [ome.scale_of(image, level)[0], *(step["scale"] for step in common)]
-        scale = [math.prod(sizes) for sizes in zip(*scales, strict=True)]
-        files = (path / dataset["path"]).rglob("*")
-        size = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-        lines.append(
-            f"{dataset['path']:<7}{_by(array.shape):<24}{_by(f'{s:.4g}' for s in scale):<28}"
-            f"{_by(array.chunks):<20}{size:>10.2f}"
+    with damage_named(path):
+        store = open_store(path)
+        nodes = [node for name in images(store, "") if (node := store.node(name))]
+        groups = [node for node in nodes if not node.is_array]
+        if not groups:
+            what = "an array" if nodes and not nodes[0].path else "a group"
+            raise SourceError(f"{path}: {what}, but no OME-Zarr image, nor is one in it")
+        return "\n\n".join(_describe(store, group) for group in groups)
+
+
+def _describe(store: Store, group: Node) -> str:
+    image = ome_reading.image_of(group.attributes)
+    rows, grids = [], []
+    for level in ome_reading.levels_of(image):
+        node = level_of(store, group, image, level)
+        array, address = store.open(node), store.address(node.path)
+        grid = grid_of_image(address, image, level, len(array.shape))
+        scale = _by(f"{size:.4g}" for size in grid.scale) if grid.scale else "unknown"
+        size = "unknown" if store.is_address else f"{_size(Path(address)) / 1e6:.2f}"
+        rows.append(
+            f"{ome_reading.path_of(image, level):<6} {_by(array.shape):<23} {scale:<27} "
+            f"{_by(array.chunks):<19} {size:>10}"
         )
-    if "nifti" in group:
-        lines.append(f"with a NIfTI header of {group.array('nifti').shape[0]} bytes")
+        grids.append(grid)
+    named = zip(grids[0].names, grids[0].units, grids[0].types, strict=True)
+    axes = [f"{name} ({unit or kind or 'unknown'})" for name, unit, kind in named]
+    lines = [
+        f"{store.address(group.path)}: Zarr v{group.version}, axes {', '.join(axes)}",
+        f"{'level':<7}{'shape':<24}{'voxel size':<28}{'chunk':<20}{'MB on disk':>10}",
+        *rows,
+    ]
+    header = store.node(join(group.path, HEADER))
+    if header is not None and header.is_array:
+        lines.append(f"with a NIfTI header of {store.open(header).shape[0]} bytes")
     return "\n".join(lines)
 
 
-def _by(numbers: object) -> str:
-    return " x ".join(str(number) for number in numbers)  # type: ignore[attr-defined]
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _by(numbers: Iterable[object]) -> str:
+    return " x ".join(str(number) for number in numbers)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     try:
-        print(describe(Path(sys.argv[1])))
-    except FileNotFoundError as error:
+        print(describe(sys.argv[1]))
+    except SourceError as error:
         sys.exit(str(error))
-    except KeyError:
-        sys.exit(f"{sys.argv[1]} is a Zarr group, but no OME-Zarr image")

@@ -1,4 +1,7 @@
-"""OME-Zarr metadata: pure functions from axes, shapes and voxel sizes to attributes."""
+"""OME-Zarr metadata: pure functions from axes, shapes and voxel sizes to attributes.
+
+What attributes say is read by `neurozarr.ome_reading`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from neurozarr import units
+from neurozarr.ome_reading import AXIS_TYPES, RAS, images_of
 from neurozarr.zarr.documents import Document
 
 #: Versions that are written, with the version of Zarr that each asks for.
@@ -16,10 +20,6 @@ VERSIONS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3, "0.6": 3}
 #: Name of the coordinate system that all levels are placed in, from 0.6 on: voxels, scaled.
 INTRINSIC = "intrinsic"
 _COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
-#: What grows along the axes of anatomical coordinates (RAS+), in the words of RFC-4.
-RAS = {"z": "inferior-to-superior", "y": "posterior-to-anterior", "x": "left-to-right"}
-
-AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 
 class Space(NamedTuple):
@@ -198,7 +198,7 @@ def with_version(attributes: Document, versions: Sequence[str]) -> Document:
         Of each level, finest first.
     """
     changed = copy.deepcopy(attributes)
-    (multiscale,) = changed.get("ome", changed)["multiscales"]
+    (multiscale,) = images_of(changed)
     multiscale["metadata"]["version"] = ", ".join(dict.fromkeys(versions))
     return changed
 
@@ -231,51 +231,6 @@ def with_windows(
     if "ome" in attributes:
         return attributes | {"ome": attributes["ome"] | {"omero": omero}}
     return attributes | {"omero": omero}
-
-
-def image_of(attributes: Mapping[str, Any]) -> Document:
-    """The metadata of the first image of a group, by its attributes, of whatever version.
-
-    Raises
-    ------
-    KeyError
-        The group has none.
-    """
-    return attributes.get("ome", attributes)["multiscales"][0]
-
-
-def axes_of(image: Document) -> list[Document]:
-    """The axes of an image, as its voxels are stored."""
-    return image["axes"] if "axes" in image else image["coordinateSystems"][0]["axes"]
-
-
-def scale_of(image: Document, level: int) -> tuple[list[float], list[float]]:
-    """Scale and translation of a level of an image, along every axis."""
-    (first, *more) = image["datasets"][level]["coordinateTransformations"]
-    found = {step["type"]: step for step in (*first.get("transformations", [first]), *more)}
-    scale = found["scale"]["scale"]
-    shift = found["translation"]["translation"] if "translation" in found else [0.0] * len(scale)
-    return scale, shift
-
-
-def placement(image: Document, level: int) -> tuple[str, list[float], list[float]]:
-    """Names of the axes of an image, and where a level lies among the voxels of level 0.
-
-    Returns
-    -------
-    str, list, list
-        The axes; and along the spatial ones, size of the level's voxels and place of the first, in
-        voxels of level 0.
-    """
-    axes = axes_of(image)
-    spatial = [number for number, axis in enumerate(axes) if axis["type"] == "space"]
-    base, _ = scale_of(image, 0)
-    scale, shift = scale_of(image, level)
-    return (
-        "".join(axis["name"] for axis in axes),
-        [scale[i] / base[i] for i in spatial],
-        [shift[i] / base[i] for i in spatial],
-    )
 
 
 def _dataset(path: str, row: Sequence[tuple[float, float]], batch: Sequence[float]) -> Document:

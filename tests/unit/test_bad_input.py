@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from snakemake.common.configfile import load_configfile
 from snakemake_interface_common.exceptions import WorkflowError
 
-from neurozarr import nifti, ome
+from neurozarr import nifti, ome_reading
 from neurozarr.drivers import open_array
 from neurozarr.errors import ConfigError, NeurozarrError, SourceError
 from neurozarr.samples.sheet import read_run
@@ -141,8 +141,8 @@ def check_store(store, voxels):
 
 
 def _axes(store):
-    image = ome.image_of(json.loads((store / "zarr.json").read_text())["attributes"])
-    return [axis["name"] for axis in ome.axes_of(image)]
+    image = ome_reading.image_of(json.loads((store / "zarr.json").read_text())["attributes"])
+    return list(ome_reading.grid_of(image, 0).names)
 
 
 def outcome(path, directory, **config):

@@ -483,6 +483,16 @@ def test_a_level_has_the_header_that_it_is_exported_with(tmp_path, nii):
     np.testing.assert_allclose(source.affine @ [0, 0, 0, 1], nii.affine @ [0.5, 0.5, 0.5, 1])
 
 
+def test_a_level_whose_base_has_no_size_is_refused(tmp_path, nii):
+    store, _ = convert(tmp_path / "a.nii", tmp_path / "1", {"zarr": {"chunk": 8}})
+    document = json.loads((store / "zarr.json").read_text())
+    (image,) = document["attributes"]["ome"]["multiscales"]
+    image["datasets"][0]["coordinateTransformations"][0]["scale"] = [0, 0, 0]
+    (store / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(SourceError, match=r"1: its metadata are damaged \(ZeroDivisionError"):
+        open_source(store / "1")
+
+
 def test_an_ome_zarr_0_6_without_a_header_keeps_its_anatomical_coordinates(tmp_path, nii):
     config = {"zarr": {"chunk": 8}, "ome": {"ome_version": "0.6"}, "nifti": {"nii": False}}
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1", config)

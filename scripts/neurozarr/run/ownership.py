@@ -17,6 +17,7 @@ from typing import Any
 
 from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
+from neurozarr.ome_reading import metadata_of
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.chunks import chunk_index
 from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
@@ -220,7 +221,7 @@ def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool
 
 def _is_image(document: Any) -> bool:
     attributes = document.get("attributes", document)
-    return isinstance(attributes, dict) and "multiscales" in attributes.get("ome", attributes)
+    return isinstance(attributes, dict) and "multiscales" in metadata_of(attributes)
 
 
 def _is_chunk(arrays: list[Document], key: str) -> bool:

@@ -7,15 +7,17 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from neurozarr import nifti, ome, units
+from neurozarr import nifti, ome_reading, units
 from neurozarr.errors import SourceError
 from neurozarr.nifti.fit import COLOURS, level_header
+from neurozarr.ome_reading import Grid
 from neurozarr.regions import Region
 from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
 from neurozarr.sources.paths import is_address
@@ -27,45 +29,16 @@ logger = logging.getLogger(__name__)
 
 #: Axes of an array that names none, by its number of dimensions.
 _AXES = {2: "yx", 3: "zyx"}
-_LETTERS = {letter: letter for letter in STORED_ORDER} | {"time": "t", "channel": "c"}
 #: How many images are listed of a group of several, and how deep groups may lie in each other.
 _MOST = 20
 _DEEPEST = 64
 #: What is raised of metadata that are not what they should be.
-_DAMAGE = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 #: What grows along an axis, in the words of RFC-4: which coordinate of RAS+, and its sign.
-_WAYS = {value: ("xyz".index(axis), 1) for axis, value in ome.RAS.items()} | {
+_WAYS = {value: ("xyz".index(axis), 1) for axis, value in ome_reading.RAS.items()} | {
     "-to-".join(reversed(value.split("-to-"))): ("xyz".index(axis), -1)
-    for axis, value in ome.RAS.items()
+    for axis, value in ome_reading.RAS.items()
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """What a store says of the axes of an array, one by one, as they are stored.
-
-    Attributes
-    ----------
-    axes
-        Their names, as letters; None where it does not name them so.
-    scale
-        Distance of voxels; None where it does not say.
-    shift
-        Where the first voxel is.
-    units
-        As they are written; "" where they are not.
-    directions
-        What grows along them, in the words of RFC-4; "" where it does not say.
-    spaces
-        Affines, from all axes, scaled and shifted, to RAS+, with the unit of these.
-    """
-
-    axes: str | None = None
-    scale: tuple[float, ...] | None = None
-    shift: tuple[float, ...] = ()
-    units: tuple[str, ...] = ()
-    directions: tuple[str, ...] = ()
-    spaces: tuple[tuple[np.ndarray[Any, Any], str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +77,8 @@ class ZarrSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        try:
-            with np.errstate(all="ignore"):  # What is absurd is left out.
-                return cls._open(path, layout)
-        except SourceError:
-            raise
-        except _DAMAGE as error:
-            raise SourceError(f"{path}: its metadata are damaged ({error!r})") from error
+        with damage_named(path):
+            return cls._open(path, layout)
 
     @classmethod
     def _open(cls, path: str, layout: Layout) -> Self:
@@ -119,12 +87,12 @@ class ZarrSource(Source):
         address, array = store.address(node.path), store.open(node)
         shape, ndim = array.shape, len(array.shape)
         if place is not None:
-            grid = _grid_of_image(address, place, ndim)
+            grid = grid_of_image(address, place.image, place.level, ndim)
         elif node.version == "n5":
             grid = _grid_of_n5(store, node, ndim)
         else:
             names = node.document.get("dimension_names") or node.attributes.get("_ARRAY_DIMENSIONS")
-            grid = Grid(axes=_letters(names))
+            grid = Grid(axes=ome_reading.letters(names))
         axes = layout.axes or grid.axes or _AXES.get(ndim)
         if axes is None:
             raise SourceError(
@@ -163,8 +131,26 @@ class ZarrSource(Source):
         return self.address
 
 
-def _find(path: str, dataset: str | None) -> tuple[Store, Node]:
-    """The array that a path and the name of a dataset lead to."""
+@contextmanager
+def damage_named(path: str) -> Iterator[None]:
+    """Raise a SourceError for what metadata raise that are not what they should be."""
+    try:
+        with np.errstate(all="ignore"):  # What is absurd is left out.
+            yield
+    except SourceError:
+        raise
+    except _DAMAGE as error:
+        raise SourceError(f"{path}: its metadata are damaged ({error!r})") from error
+
+
+def open_store(path: str) -> Store:
+    """The store at a path, or an address.
+
+    Raises
+    ------
+    SourceError
+        There is none.
+    """
     if is_address(path) and {"?", "#"} & set(path):
         raise SourceError(f"{path}: the address of a store has neither ? nor #")
     store = Store(path)
@@ -174,16 +160,22 @@ def _find(path: str, dataset: str | None) -> tuple[Store, Node]:
         raise SourceError(
             f"{path}: neither Zarr nor N5: none of {', '.join(DOCUMENTS)} is there{store.denied}"
         )
+    return store
+
+
+def _find(path: str, dataset: str | None) -> tuple[Store, Node]:
+    """The array that a path and the name of a dataset lead to."""
+    store = open_store(path)
     name = (dataset or "").strip("/")
     if name and not is_below(name):
         raise SourceError(f"{path}: dataset is {dataset!r}; give names of groups, such as a/b")
     if store.node(name) is None:
-        found = list(itertools.islice(_images(store, ""), _MOST))
+        found = list(itertools.islice(images(store, ""), _MOST))
         raise SourceError(
             f"{path}: dataset is {dataset!r}, but no such array or group is there{store.denied}"
             + (f"; there are: {', '.join(found)}" if any(found) else "")
         )
-    found = list(itertools.islice(_images(store, name), _MOST + 1))
+    found = list(itertools.islice(images(store, name), _MOST + 1))
     if not found:
         raise SourceError(
             f"{store.address(name)}: no array or image is known in it; name one: give dataset"
@@ -196,7 +188,7 @@ def _find(path: str, dataset: str | None) -> tuple[Store, Node]:
     return store, _base(store, found[0])
 
 
-def _images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
+def images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
     """Paths of the arrays, and of the groups that are OME-Zarr images, in a store, from a path.
 
     ``outer`` are the real paths of the groups that it lies in.
@@ -218,7 +210,7 @@ def _images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[st
             raise SourceError(
                 f"{store.address(path)}: damaged: it names {name!r} as an image in it"
             )
-        yield from _images(store, join(path, name), (*outer, real))
+        yield from images(store, join(path, name), (*outer, real))
 
 
 def _children(store: Store, group: Node) -> Iterator[str]:
@@ -227,16 +219,11 @@ def _children(store: Store, group: Node) -> Iterator[str]:
     By the metadata of collections (OME-Zarr 0.5, "bioformats2raw.layout", "plate", "well", "labels"
     metadata) or, of N5, the name of the finest level (s0); or else all.
     """
-    said = _ome(group)
-    if "plate" in said:
-        yield from (well["path"] for well in said["plate"]["wells"])
-    elif "well" in said:
-        yield from (image["path"] for image in said["well"]["images"])
-    elif "labels" in said:
-        yield from said["labels"]
-    elif "bioformats2raw.layout" in said:
+    if (members := ome_reading.members_of(group.attributes)) is not None:
+        yield from members
+    elif ome_reading.is_series(group.attributes):
         about = store.node(join(group.path, "OME"))
-        series = _ome(about).get("series") if about else None
+        series = ome_reading.series_of(about.attributes) if about else []
         numbers = map(str, itertools.count())
         yield from series or itertools.takewhile(
             lambda name: store.node(join(group.path, name)), numbers
@@ -250,22 +237,32 @@ def _children(store: Store, group: Node) -> Iterator[str]:
 def _base(store: Store, path: str) -> Node:
     """The array at a path, or level 0 of the image there."""
     node = store.node(path)
-    if node is not None and not node.is_array:
-        path = join(path, _multiscales(node)[0]["datasets"][0]["path"])
-        node = store.node(path)
+    assert node is not None
+    return (
+        node if node.is_array else level_of(store, node, ome_reading.image_of(node.attributes), 0)
+    )
+
+
+def level_of(store: Store, group: Node, image: Document, level: int) -> Node:
+    """The array that a level of an image is.
+
+    Raises
+    ------
+    SourceError
+        There is none.
+    """
+    path = join(group.path, ome_reading.path_of(image, level))
+    node = store.node(path)
     if node is None or not node.is_array:
-        raise SourceError(f"{store.address(path)}: level 0 of the image is not there{store.denied}")
+        raise SourceError(
+            f"{store.address(path)}: level {level} of the image is not there{store.denied}"
+        )
     return node
-
-
-def _ome(group: Node) -> Document:
-    """The OME-Zarr metadata of a group: below a key of their own from 0.5 on."""
-    return group.attributes.get("ome", group.attributes)
 
 
 def _multiscales(node: Node) -> list[Document]:
     """The multiscale images of a group; none in N5, where others use the same key."""
-    return [] if node.version == "n5" else _ome(node).get("multiscales", [])
+    return [] if node.version == "n5" else ome_reading.images_of(node.attributes)
 
 
 def _placed(store: Store, node: Node) -> tuple[Store, Node, Place | None]:
@@ -289,8 +286,8 @@ def _place(store: Store, array: Node) -> Place | None:
     """The image that an array is a level of."""
     for group in _parents(store, array):
         for image in _multiscales(group):
-            for level, dataset in enumerate(image["datasets"]):
-                if join(group.path, dataset["path"]) == array.path:
+            for level in ome_reading.levels_of(image):
+                if join(group.path, ome_reading.path_of(image, level)) == array.path:
                     return Place(group=group, image=image, level=level)
     return None
 
@@ -304,108 +301,27 @@ def _parents(store: Store, node: Node) -> Iterator[Node]:
             yield group
 
 
-def _letters(names: Sequence[Any] | None) -> str | None:
-    """Names of axes as letters; None where one of them has none."""
-    letters = [_LETTERS.get(str(name).lower()) for name in names or ()]
-    known = [letter for letter in letters if letter]
-    return "".join(known) if known and len(known) == len(letters) else None
+def grid_of_image(address: str, image: Document, level: int, ndim: int) -> Grid:
+    """Axes, scale and coordinates of a level of an OME-Zarr image, for an array at an address.
 
-
-def _grid_of_image(address: str, place: Place, ndim: int) -> Grid:
-    """Axes, scale and coordinates of a level of an OME-Zarr image.
-
-    OME-Zarr 0.4 and 0.5, "axes" and "multiscales" metadata; 0.6, "coordinateSystems". Before 0.4,
-    nothing is said of the scale; before 0.3, the axes are t, c, z, y and x.
+    Raises
+    ------
+    SourceError
+        They are those of another number of dimensions.
     """
-    image = place.image
-    steps = image["datasets"][place.level].get("coordinateTransformations", [])
-    if systems := {system["name"]: system for system in image.get("coordinateSystems", ())}:
-        name = _end(steps[-1].get("output")) if steps else None
-        system = systems.get(name) or image["coordinateSystems"][0]
-        described = system["axes"]
-        spaces = _spaces(image, system["name"], systems)
-    else:
-        described, spaces = image.get("axes", list(STORED_ORDER)), ()
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in described]
-    if len(axes) != ndim:
+    count = len(ome_reading.axes_of(image, level))
+    if count != ndim:
         raise SourceError(
-            f"{address}: its image has {len(axes)} axes, but the array has {ndim} dimensions"
+            f"{address}: its image has {count} axes, but the array has {ndim} dimensions"
         )
-    by_type = {"time": "t", "channel": "c"}
-    names = [
-        axis["name"] if str(axis["name"]).lower() in _LETTERS else by_type.get(axis.get("type", ""))
-        for axis in axes
-    ]
-    scale, shift = _scaling(address, place, ndim)
-    return Grid(
-        axes=_letters(names),
-        scale=scale,
-        shift=shift,
-        units=tuple(axis.get("unit") or "" for axis in axes),
-        directions=tuple((axis.get("orientation") or {}).get("value", "") for axis in axes),
-        spaces=spaces,
-    )
-
-
-def _end(end: Any) -> Any:
-    """Name of the coordinate system that a transformation starts or ends with."""
-    return end.get("name") if isinstance(end, dict) else end
-
-
-def _scaling(
-    address: str, place: Place, ndim: int
-) -> tuple[tuple[float, ...] | None, tuple[float, ...]]:
-    """Scale and translation of a level: of its own, and then of the whole image.
-
-    In 0.6, transformations of the whole image lead to other coordinate systems.
-    """
-    steps = list(place.image["datasets"][place.level].get("coordinateTransformations", ()))
-    if "coordinateSystems" not in place.image:
-        steps += place.image.get("coordinateTransformations", ())
-    scale, shift, known = np.ones(ndim), np.zeros(ndim), False
-    for step in _flat(steps):
-        kind = step["type"]
-        if kind == "scale" and "scale" in step:
-            factors = np.array(step["scale"], float)
-            scale, shift, known = scale * factors, shift * factors, True
-        elif kind == "translation" and "translation" in step:
-            shift = shift + np.array(step["translation"], float)
-        elif kind != "identity":
-            logger.warning(
-                "%s: a transformation of type %s is not known: its voxel size is not taken",
-                address,
-                kind,
-            )
-            return None, ()
-    if not known:
-        return None, ()
-    if not (len(scale) == len(shift) == ndim):
-        raise SourceError(f"{address}: its scale is {scale}, but the array has {ndim} dimensions")
-    return tuple(scale.tolist()), tuple(shift.tolist())
-
-
-def _flat(steps: Sequence[Document]) -> Iterator[Document]:
-    """Transformations, one after the other, also those of sequences."""
-    for step in steps:
-        if step["type"] == "sequence":
-            yield from _flat(step["transformations"])
-        else:
-            yield step
-
-
-def _spaces(
-    image: Document, start: str, systems: dict[str, Document]
-) -> tuple[tuple[np.ndarray[Any, Any], str], ...]:
-    """Affines of an image to coordinate systems whose spatial axes are those of RAS+."""
-    found = []
-    for step in image.get("coordinateTransformations", ()):
-        to = systems.get(_end(step.get("output")), {}).get("axes", ())
-        ways = {axis["name"]: (axis.get("orientation") or {}).get("value") for axis in to}
-        is_ras = all(ways.get(axis) == value for axis, value in ome.RAS.items())
-        if step["type"] == "affine" and _end(step.get("input")) == start and is_ras:
-            unit = next(axis.get("unit", "") for axis in to if axis["name"] == "x")
-            found.append((np.array(step["affine"], float), unit))
-    return tuple(found)
+    grid = ome_reading.grid_of(image, level)
+    if grid.unknown:
+        logger.warning(
+            "%s: a transformation of type %s is not known: its voxel size is not taken",
+            address,
+            grid.unknown,
+        )
+    return grid
 
 
 def _grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
@@ -417,7 +333,7 @@ def _grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
     """
     if isinstance(said := array.attributes.get("transform"), dict) and "scale" in said:
         return Grid(
-            axes=_letters(said.get("axes")),
+            axes=ome_reading.letters(said.get("axes")),
             scale=_numbers(said["scale"], ndim),
             units=tuple(said.get("units", ())),
             shift=_numbers(said.get("translate"), ndim) or (),
@@ -442,7 +358,7 @@ def _grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
         units_said = [units_said] * ndim
     names = next((said["axes"] for said in around if "axes" in said), ())
     return Grid(
-        axes=_letters(names[::-1]),
+        axes=ome_reading.letters(names[::-1]),
         scale=None if scale is None else scale[::-1],
         units=tuple((units_said or ())[::-1]),
     )
@@ -498,9 +414,9 @@ def _affine(
     scale, shift = grid.scale or (), grid.shift or (0.0,) * len(axes)
     places = [axes.index(axis) for axis in "xyz"]
     affine = np.eye(4)
-    if grid.spaces:
-        matrix, unit = grid.spaces[0]
-        rows = matrix[places]
+    if grid.affines:
+        matrix, unit = grid.affines[0]
+        rows = np.array(matrix, float)[places]
         affine[:3, :3] = rows[:, places] * [scale[place] for place in places]
         affine[:3, 3] = rows[:, places] @ [shift[place] for place in places] + rows[:, -1]
         affine[:3] *= units.factor(_unit(unit, "space"), space_unit)
@@ -534,8 +450,8 @@ def _unit(written: str, kind: str) -> str:
 
 
 def _channels(group: Node, count: int) -> dict[str, tuple[str, ...]]:
-    """Names and colours of all channels (OME-Zarr, "omero" metadata), where all have them."""
-    channels = (_ome(group).get("omero") or {}).get("channels", [])
+    """Names and colours of all channels, where all have them."""
+    channels = ome_reading.channels_of(group.attributes)
     names = tuple(str(channel.get("label") or "") for channel in channels)
     colors = tuple(str(channel.get("color", "")).removeprefix("#") for channel in channels)
     found = {}
@@ -557,24 +473,18 @@ def _from_header(
         nifti.header_type(raw)
     except Exception as error:  # Each codec has its own.
         raise SourceError(f"{address}: the NIfTI header cannot be read ({error})") from None
-    base = Place(group=place.group, image=place.image, level=0)
-    (scale, shift), (size, start) = (_scaling(address, level, len(axes)) for level in (place, base))
-    if place.level and not (scale and size):
+    placed = ome_reading.placement(place.image, place.level, axes)
+    if placed is None:
         return {}
-    known = dict(zip(axes, range(len(axes)), strict=True))
+    scale, shift = placed
+    known = dict(zip(axes, shape, strict=True))
     stored = [axis for axis in STORED_ORDER if axis in axes or axis in SPATIAL]
-    steps, first = [1.0] * 3, [0.0] * 3
-    for number, axis in enumerate(SPATIAL):
-        if place.level and scale and size and axis in known:
-            at = known[axis]
-            steps[number] = scale[at] / size[at]
-            first[number] = (shift[at] - start[at]) / size[at]
     raw = level_header(
         raw,
         axes="".join(stored),
-        shape=[shape[known[axis]] if axis in known else 1 for axis in stored],
-        scale=steps,
-        shift=first,
+        shape=[known.get(axis, 1) for axis in stored],
+        scale=scale,
+        shift=shift,
         colours=node.attributes.get(COLOURS),
     )
     kind = nifti.header_type(raw)

@@ -6,9 +6,10 @@ import logging
 import math
 import os
 
-from neurozarr import ome
+from neurozarr import ome_reading
 from neurozarr.drivers import open_array, open_group
 from neurozarr.durable import sync
+from neurozarr.errors import StoreError
 from neurozarr.nifti.fit import COLOURS, file_header, level_header
 from neurozarr.run import ownership
 from neurozarr.run.paths import StorePaths
@@ -37,8 +38,14 @@ def export_nifti(paths: StorePaths, level: int, *, driver: str, threads: int) ->
     """
     path = paths.export(level)
     group = open_group(paths.store, "r", driver=driver)
-    image = ome.image_of(group.attrs)
-    axes, scale, shift = ome.placement(image, level)
+    image = ome_reading.image_of(group.attrs)
+    axes = ome_reading.grid_of(image, level).axes or ""
+    placed = ome_reading.placement(image, level, axes)
+    if placed is None:
+        raise StoreError(
+            f"{paths.store}: its metadata do not say where the voxels of level {level} lie"
+        )
+    scale, shift = placed
     array = open_array(paths.level(level).folder, "r", driver=driver, threads=threads)
     stored = group.array(HEADER)
     colours = stored.attrs.get(COLOURS)
