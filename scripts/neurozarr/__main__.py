@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from neurozarr import ome_reading
 from neurozarr.errors import SourceError
+from neurozarr.ome import reading
 from neurozarr.sources.zarr_nodes import Node, Store, join
 from neurozarr.sources.zarr_store import damage_named, grid_of_image, images, level_of, open_store
 from neurozarr.zarr.documents import HEADER
@@ -32,16 +32,16 @@ def describe(path: str) -> str:
 
 
 def _describe(store: Store, group: Node) -> str:
-    image = ome_reading.image_of(group.attributes)
+    image = reading.image_of(group.attributes)
     rows, grids = [], []
-    for level in ome_reading.levels_of(image):
+    for level in reading.levels_of(image):
         node = level_of(store, group, image, level)
         array, address = store.open(node), store.address(node.path)
         grid = grid_of_image(address, image, level, len(array.shape))
         scale = _by(f"{size:.4g}" for size in grid.scale) if grid.scale else "unknown"
         size = "unknown" if store.is_address else f"{_size(Path(address)) / 1e6:.2f}"
         rows.append(
-            f"{ome_reading.path_of(image, level):<6} {_by(array.shape):<23} {scale:<27} "
+            f"{reading.path_of(image, level):<6} {_by(array.shape):<23} {scale:<27} "
             f"{_by(array.chunks):<19} {size:>10}"
         )
         grids.append(grid)

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from snakemake.common.configfile import load_configfile
 from snakemake_interface_common.exceptions import WorkflowError
 
-from neurozarr import nifti, ome_reading
+from neurozarr import nifti
 from neurozarr.drivers import open_array
 from neurozarr.errors import ConfigError, NeurozarrError, SourceError
+from neurozarr.ome import reading
 from neurozarr.samples.sheet import read_run
 from neurozarr.sources import open_source, stem
 
@@ -141,8 +142,8 @@ def check_store(store, voxels):
 
 
 def _axes(store):
-    image = ome_reading.image_of(json.loads((store / "zarr.json").read_text())["attributes"])
-    return list(ome_reading.grid_of(image, 0).names)
+    image = reading.image_of(json.loads((store / "zarr.json").read_text())["attributes"])
+    return list(reading.grid_of(image, 0).names)
 
 
 def outcome(path, directory, **config):

@@ -12,7 +12,7 @@ import zarr
 
 import neurozarr
 from neurozarr import ZarrConfig
-from neurozarr.ome import VERSIONS
+from neurozarr.zarr.versions import VERSIONS
 
 DTYPES = ["bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "c8", "c16"]
 FORMATS = list(itertools.product([2, 3], VERSIONS, [None, 8], ["/", "."]))

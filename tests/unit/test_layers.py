@@ -7,7 +7,7 @@ import pytest
 
 #: The packages of the library, and the modules beside them, from the bottom up.
 FLOORS = [
-    {"errors", "units", "version", "durable", "regions"},
+    {"errors", "units", "version", "durable", "regions", "axes"},
     {"files"},
     {"zarr"},
     {"ome", "nifti"},

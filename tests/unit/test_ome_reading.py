@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from neurozarr import ome, ome_reading
+from neurozarr import ome
+from neurozarr.axes import Space
+from neurozarr.ome import reading
 
 PATHS = {"datasets": [{"path": "0"}]}
 RAS = [
     {"name": axis, "type": "space", "unit": "millimeter"}
     | {"orientation": {"type": "anatomical", "value": way}}
-    for axis, way in ome_reading.RAS.items()
+    for axis, way in reading.RAS.items()
 ]
 
 
@@ -34,7 +36,7 @@ def scaled(*steps, **more):
     ],
 )
 def test_axes_are_named_as_the_version_has_them(image, axes, types):
-    grid = ome_reading.grid_of(image, 0)
+    grid = reading.grid_of(image, 0)
     assert grid.axes == axes
     assert grid.types == (types or grid.types)
     assert (grid.scale, grid.shift, grid.unknown, grid.affines) == (None, (), "", ())
@@ -50,18 +52,18 @@ def test_what_is_written_is_read(version):
         space_unit="mm",
         no_pool=0,
         orientation={"z": "inferior-to-superior"},
-        spaces=[ome.Space("scanner", ((1, 0, 0, 5), (0, 2, 0, 6), (0, 0, 3, 7)), "millimeter")],
+        spaces=[Space("scanner", ((1, 0, 0, 5), (0, 2, 0, 6), (0, 0, 3, 7)), "millimeter")],
         ome_version=version,
     )
-    assert ome_reading.version_of(attributes) == version
-    image = ome_reading.image_of(attributes)
-    assert [ome_reading.path_of(image, level) for level in ome_reading.levels_of(image)] == [*"01"]
-    grid = ome_reading.grid_of(image, 1)
+    assert reading.version_of(attributes) == version
+    image = reading.image_of(attributes)
+    assert [reading.path_of(image, level) for level in reading.levels_of(image)] == [*"01"]
+    grid = reading.grid_of(image, 1)
     assert (grid.axes, grid.scale, grid.shift) == ("tczyx", (2.5, 1, 3, 4, 1), (0, 0, 0, 1, 0.25))
     assert grid.units == ("second", "", *["millimeter"] * 3)
     assert grid.directions == ("", "", "inferior-to-superior", "", "")
-    assert ome_reading.placement(image, 0, "tczyx") == ([1, 1, 1], [0, 0, 0])
-    assert ome_reading.placement(image, 1, "tczyx") == ([1, 2, 2], [0, 0.5, 0.5])
+    assert reading.placement(image, 0, "tczyx") == ([1, 1, 1], [0, 0, 0])
+    assert reading.placement(image, 1, "tczyx") == ([1, 2, 2], [0, 0.5, 0.5])
     if version == "0.6":
         ((matrix, unit),) = grid.affines
         assert (matrix[2], matrix[4], unit) == (
@@ -77,13 +79,13 @@ def test_transformations_follow_each_other():
     moved = {"type": "translation", "translation": [1.0, 2.0]}
     both = {"type": "sequence", "transformations": [moved, {"type": "scale", "scale": [10, 10]}]}
     image = scaled([2, 3], both, {"type": "identity"}, axes=["y", "x"])
-    grid = ome_reading.grid_of(image, 0)
+    grid = reading.grid_of(image, 0)
     assert (grid.scale, grid.shift) == ((20, 30), (10, 20))
-    grid = ome_reading.grid_of(scaled([2], [None, 3], axes=["y", "x"]), 0)
+    grid = reading.grid_of(scaled([2], [None, 3], axes=["y", "x"]), 0)
     np.testing.assert_array_equal(grid.scale, (np.nan, 6))
     with pytest.raises(ValueError, match=r"\[1, 2, 3\] are not 2 numbers"):
-        ome_reading.grid_of(scaled([1, 2, 3], axes=["y", "x"]), 0)
-    grid = ome_reading.grid_of(scaled([2, 3], {"type": "rotation"}, axes=["y", "x"]), 0)
+        reading.grid_of(scaled([1, 2, 3], axes=["y", "x"]), 0)
+    grid = reading.grid_of(scaled([2, 3], {"type": "rotation"}, axes=["y", "x"]), 0)
     assert (grid.scale, grid.shift, grid.unknown) == (None, (), "rotation")
 
 
@@ -92,10 +94,10 @@ def test_a_level_has_the_axes_of_the_system_that_it_is_placed_in():
     systems = [{"name": "other", "axes": RAS[1:]}, {"name": "body", "axes": RAS}]
     affine = {"type": "affine", "affine": [[1]], "input": "body", "output": "body"}
     more = {"coordinateSystems": systems, "coordinateTransformations": [affine]}
-    grid = ome_reading.grid_of(scaled(steps, **more), 0)
+    grid = reading.grid_of(scaled(steps, **more), 0)
     assert (grid.axes, grid.scale) == ("zyx", (1, 2, 3))
     assert grid.affines == (([[1]], "millimeter"),)
-    grid = ome_reading.grid_of(PATHS | more, 0)
+    grid = reading.grid_of(PATHS | more, 0)
     assert (grid.axes, grid.scale, grid.affines) == ("yx", None, ())
 
 
@@ -104,14 +106,14 @@ def test_groups_say_what_is_in_them(key):
     def within(**said):
         return {key: said} if key else said
 
-    assert ome_reading.members_of(within(plate={"wells": [{"path": "A/1"}]})) == ["A/1"]
-    assert ome_reading.members_of(within(well={"images": [{"path": "0"}]})) == ["0"]
-    assert ome_reading.members_of(within(labels=["nuclei"])) == ["nuclei"]
-    assert ome_reading.members_of(within()) is None
-    assert ome_reading.is_series(within(**{"bioformats2raw.layout": 3}))
-    assert not ome_reading.is_series(within())
-    assert ome_reading.series_of(within(series=["1"])) == ["1"]
-    assert ome_reading.channels_of(within(omero=None)) == ome_reading.series_of(within()) == []
-    assert ome_reading.images_of(within()) == []
+    assert reading.members_of(within(plate={"wells": [{"path": "A/1"}]})) == ["A/1"]
+    assert reading.members_of(within(well={"images": [{"path": "0"}]})) == ["0"]
+    assert reading.members_of(within(labels=["nuclei"])) == ["nuclei"]
+    assert reading.members_of(within()) is None
+    assert reading.is_series(within(**{"bioformats2raw.layout": 3}))
+    assert not reading.is_series(within())
+    assert reading.series_of(within(series=["1"])) == ["1"]
+    assert reading.channels_of(within(omero=None)) == reading.series_of(within()) == []
+    assert reading.images_of(within()) == []
     with pytest.raises(KeyError):
-        ome_reading.image_of(within())
+        reading.image_of(within())

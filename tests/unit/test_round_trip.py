@@ -15,7 +15,7 @@ import neurozarr
 from neurozarr import nifti, sources
 from neurozarr.voxels import export
 
-from .conversions import KINDS, convert, exported, headers, nifti_file
+from .conversions import KINDS, convert, exported, headers, nifti_file, paths_of
 from .volumes import Volume, volume
 
 
@@ -88,7 +88,7 @@ def test_an_export_is_streamed_and_the_same_each_time(tmp_path, monkeypatch, mri
     shutil.copy(mri / "anatomical.nii", tmp_path)
     store, _ = convert(tmp_path / "anatomical.nii", tmp_path)
     whole = exported(store)
-    file = (paths_of(store).export(0)).read_bytes()
+    file = paths_of(store).export(0).read_bytes()
     monkeypatch.setattr(export, "SLAB_BYTES", 1)
     assert exported(store) == whole == (mri / "anatomical.nii").read_bytes()
     assert gzip.decompress(file) == whole

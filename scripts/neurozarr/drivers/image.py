@@ -11,6 +11,7 @@ import numpy as np
 from neurozarr import ome, voxels
 from neurozarr.zarr.abc import ZarrArray, ZarrGroup
 from neurozarr.zarr.layout import pyramid_shapes
+from neurozarr.zarr.versions import zarr_version
 
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
@@ -57,10 +58,10 @@ class ImageGroup(ZarrGroup):
         multiscales_type: str = "",
         ome_version: Literal["0.4", "0.5"] = "0.4",
     ) -> None:
-        if ome.zarr_version(ome_version) != self.zarr_version:
+        if zarr_version(ome_version) != self.zarr_version:
             warnings.warn(
                 f"OME-Zarr {ome_version} is written into a Zarr v{self.zarr_version} group, but "
-                f"its specification asks for Zarr v{ome.zarr_version(ome_version)}",
+                f"its specification asks for Zarr v{zarr_version(ome_version)}",
                 stacklevel=2,
             )
         arrays = list(self._levels(levels))

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from neurozarr.axes import RAS, Space
 from neurozarr.nifti import header
-from neurozarr.ome import Space
-from neurozarr.ome_reading import RAS
 from neurozarr.units import NIFTI_NAMES
 
 #: Letters of the planes that images are acquired in, as people call them: where x, y and z grow to.

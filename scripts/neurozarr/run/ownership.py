@@ -17,7 +17,7 @@ from typing import Any
 
 from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
-from neurozarr.ome_reading import metadata_of
+from neurozarr.ome.reading import metadata_of
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.chunks import chunk_index
 from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json

@@ -24,6 +24,7 @@ from neurozarr.sources.zarr_store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document
+from neurozarr.zarr.versions import version_for
 
 #: What NIfTI-Zarr 1.0.rc1 asks of arrays on Zarr v2 (sections 2.1 and 2.2).
 _NIFTI_ZARR_2 = {
@@ -266,12 +267,12 @@ class Sample:
             },
             orientation=anatomy.directions(self.header),
             spaces=anatomy.spaces(self.header),
-            ome_version=ome.version_for(self.zarr.zarr_version) if version == "auto" else version,
+            ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
 
     @property
     def planned(self) -> dict[str, Any]:
-        """What `neurozarr.verification.Planned` is made of."""
+        """What `neurozarr.verify.metadata.Planned` is made of."""
         has_header = self.options["nifti"]["nii"]
         return {
             "documents": [level.document for level in self.levels],

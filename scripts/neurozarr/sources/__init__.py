@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from neurozarr import units
+from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
-from neurozarr.sources.base import STORED_ORDER, Layout, Source
+from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource

@@ -11,12 +11,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from neurozarr.axes import SPATIAL, STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
-
-#: The axes that can be stored, in the order in which they are.
-STORED_ORDER = "tczyx"
-SPATIAL = "zyx"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
 from neurozarr.regions import Region
-from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, library
+from neurozarr.sources.base import Layout, Source, check_axes, library
 from neurozarr.units import ABSURD
 
 #: What every HDF5 file has at byte 0, or at 512, 1024, 2048 and so on (HDF5 File Format

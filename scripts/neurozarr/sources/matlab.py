@@ -18,10 +18,11 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import STORED_ORDER, Layout, Source, check_axes, library
+from neurozarr.sources.base import Layout, Source, check_axes, library
 from neurozarr.sources.hdf5 import Hdf5Source, choose, is_hdf5
 
 _AXES = {2: "xy", 3: "zxy"}

@@ -14,11 +14,12 @@ from typing import Self
 
 import numpy as np
 
+from neurozarr.axes import SPATIAL, STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
 from neurozarr.regions import Region
 from neurozarr.sources import images
-from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
+from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.images import Image
 from neurozarr.sources.paths import PLACE, has_places, is_pattern, natural, positions, sources
 

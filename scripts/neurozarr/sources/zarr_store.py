@@ -14,12 +14,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from neurozarr import nifti, ome_reading, units
+from neurozarr import nifti, units
+from neurozarr.axes import RAS, SPATIAL, STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.nifti.fit import COLOURS, level_header
-from neurozarr.ome_reading import Grid
+from neurozarr.ome import reading
+from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
-from neurozarr.sources.base import SPATIAL, STORED_ORDER, Layout, Source, check_axes
+from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr_nodes import DOCUMENTS, Array, Node, Store, is_below, join
 from neurozarr.units import ABSURD
@@ -35,9 +37,9 @@ _DEEPEST = 64
 #: What is raised of metadata that are not what they should be.
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 #: What grows along an axis, in the words of RFC-4: which coordinate of RAS+, and its sign.
-_WAYS = {value: ("xyz".index(axis), 1) for axis, value in ome_reading.RAS.items()} | {
+_WAYS = {value: ("xyz".index(axis), 1) for axis, value in RAS.items()} | {
     "-to-".join(reversed(value.split("-to-"))): ("xyz".index(axis), -1)
-    for axis, value in ome_reading.RAS.items()
+    for axis, value in RAS.items()
 }
 
 
@@ -92,7 +94,7 @@ class ZarrSource(Source):
             grid = _grid_of_n5(store, node, ndim)
         else:
             names = node.document.get("dimension_names") or node.attributes.get("_ARRAY_DIMENSIONS")
-            grid = Grid(axes=ome_reading.letters(names))
+            grid = Grid(axes=reading.letters(names))
         axes = layout.axes or grid.axes or _AXES.get(ndim)
         if axes is None:
             raise SourceError(
@@ -219,11 +221,11 @@ def _children(store: Store, group: Node) -> Iterator[str]:
     By the metadata of collections (OME-Zarr 0.5, "bioformats2raw.layout", "plate", "well", "labels"
     metadata) or, of N5, the name of the finest level (s0); or else all.
     """
-    if (members := ome_reading.members_of(group.attributes)) is not None:
+    if (members := reading.members_of(group.attributes)) is not None:
         yield from members
-    elif ome_reading.is_series(group.attributes):
+    elif reading.is_series(group.attributes):
         about = store.node(join(group.path, "OME"))
-        series = ome_reading.series_of(about.attributes) if about else []
+        series = reading.series_of(about.attributes) if about else []
         numbers = map(str, itertools.count())
         yield from series or itertools.takewhile(
             lambda name: store.node(join(group.path, name)), numbers
@@ -238,9 +240,7 @@ def _base(store: Store, path: str) -> Node:
     """The array at a path, or level 0 of the image there."""
     node = store.node(path)
     assert node is not None
-    return (
-        node if node.is_array else level_of(store, node, ome_reading.image_of(node.attributes), 0)
-    )
+    return node if node.is_array else level_of(store, node, reading.image_of(node.attributes), 0)
 
 
 def level_of(store: Store, group: Node, image: Document, level: int) -> Node:
@@ -251,7 +251,7 @@ def level_of(store: Store, group: Node, image: Document, level: int) -> Node:
     SourceError
         There is none.
     """
-    path = join(group.path, ome_reading.path_of(image, level))
+    path = join(group.path, reading.path_of(image, level))
     node = store.node(path)
     if node is None or not node.is_array:
         raise SourceError(
@@ -262,7 +262,7 @@ def level_of(store: Store, group: Node, image: Document, level: int) -> Node:
 
 def _multiscales(node: Node) -> list[Document]:
     """The multiscale images of a group; none in N5, where others use the same key."""
-    return [] if node.version == "n5" else ome_reading.images_of(node.attributes)
+    return [] if node.version == "n5" else reading.images_of(node.attributes)
 
 
 def _placed(store: Store, node: Node) -> tuple[Store, Node, Place | None]:
@@ -286,8 +286,8 @@ def _place(store: Store, array: Node) -> Place | None:
     """The image that an array is a level of."""
     for group in _parents(store, array):
         for image in _multiscales(group):
-            for level in ome_reading.levels_of(image):
-                if join(group.path, ome_reading.path_of(image, level)) == array.path:
+            for level in reading.levels_of(image):
+                if join(group.path, reading.path_of(image, level)) == array.path:
                     return Place(group=group, image=image, level=level)
     return None
 
@@ -309,12 +309,12 @@ def grid_of_image(address: str, image: Document, level: int, ndim: int) -> Grid:
     SourceError
         They are those of another number of dimensions.
     """
-    count = len(ome_reading.axes_of(image, level))
+    count = len(reading.axes_of(image, level))
     if count != ndim:
         raise SourceError(
             f"{address}: its image has {count} axes, but the array has {ndim} dimensions"
         )
-    grid = ome_reading.grid_of(image, level)
+    grid = reading.grid_of(image, level)
     if grid.unknown:
         logger.warning(
             "%s: a transformation of type %s is not known: its voxel size is not taken",
@@ -333,7 +333,7 @@ def _grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
     """
     if isinstance(said := array.attributes.get("transform"), dict) and "scale" in said:
         return Grid(
-            axes=ome_reading.letters(said.get("axes")),
+            axes=reading.letters(said.get("axes")),
             scale=_numbers(said["scale"], ndim),
             units=tuple(said.get("units", ())),
             shift=_numbers(said.get("translate"), ndim) or (),
@@ -358,7 +358,7 @@ def _grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
         units_said = [units_said] * ndim
     names = next((said["axes"] for said in around if "axes" in said), ())
     return Grid(
-        axes=ome_reading.letters(names[::-1]),
+        axes=reading.letters(names[::-1]),
         scale=None if scale is None else scale[::-1],
         units=tuple((units_said or ())[::-1]),
     )
@@ -451,7 +451,7 @@ def _unit(written: str, kind: str) -> str:
 
 def _channels(group: Node, count: int) -> dict[str, tuple[str, ...]]:
     """Names and colours of all channels, where all have them."""
-    channels = ome_reading.channels_of(group.attributes)
+    channels = reading.channels_of(group.attributes)
     names = tuple(str(channel.get("label") or "") for channel in channels)
     colors = tuple(str(channel.get("color", "")).removeprefix("#") for channel in channels)
     found = {}
@@ -473,7 +473,7 @@ def _from_header(
         nifti.header_type(raw)
     except Exception as error:  # Each codec has its own.
         raise SourceError(f"{address}: the NIfTI header cannot be read ({error})") from None
-    placed = ome_reading.placement(place.image, place.level, axes)
+    placed = reading.placement(place.image, place.level, axes)
     if placed is None:
         return {}
     scale, shift = placed

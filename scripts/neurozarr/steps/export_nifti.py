@@ -6,11 +6,11 @@ import logging
 import math
 import os
 
-from neurozarr import ome_reading
 from neurozarr.drivers import open_array, open_group
 from neurozarr.durable import sync
 from neurozarr.errors import StoreError
 from neurozarr.nifti.fit import COLOURS, file_header, level_header
+from neurozarr.ome import reading
 from neurozarr.run import ownership
 from neurozarr.run.paths import StorePaths
 from neurozarr.voxels import export
@@ -38,9 +38,9 @@ def export_nifti(paths: StorePaths, level: int, *, driver: str, threads: int) ->
     """
     path = paths.export(level)
     group = open_group(paths.store, "r", driver=driver)
-    image = ome_reading.image_of(group.attrs)
-    axes = ome_reading.grid_of(image, level).axes or ""
-    placed = ome_reading.placement(image, level, axes)
+    image = reading.image_of(group.attrs)
+    axes = reading.grid_of(image, level).axes or ""
+    placed = reading.placement(image, level, axes)
     if placed is None:
         raise StoreError(
             f"{paths.store}: its metadata do not say where the voxels of level {level} lie"

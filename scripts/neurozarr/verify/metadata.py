@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozarr import ome, ome_reading
+from neurozarr import ome
+from neurozarr.ome import reading
 from neurozarr.run import receipts
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage
@@ -89,14 +90,14 @@ def _image_problem(store: Path, planned: Planned) -> str | None:
     names = GROUP_FILES[planned.zarr_version]
     found = {name: read_json(store / name) for name in names}
     attributes: Document = found[names[-1]]["attributes"] if len(names) == 1 else found[".zattrs"]
-    channels = ome_reading.channels_of(attributes)
+    channels = reading.channels_of(attributes)
     windows = [tuple(channel["window"].values()) for channel in channels]
-    made_by = ome_reading.image_of(attributes)["metadata"]["version"]
+    made_by = reading.image_of(attributes)["metadata"]["version"]
     expected = ome.with_version(planned.attributes, [made_by])
     expected = ome.with_windows(expected, planned.channels, windows)
     if found != group_documents(planned.zarr_version, expected):
         return "the metadata are not those that were planned"
-    if ome_reading.version_of(attributes) in ("0.4", "0.5"):
+    if reading.version_of(attributes) in ("0.4", "0.5"):
         import yaozarrs
 
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal, NamedTuple
 
-from neurozarr import ome
+from neurozarr.zarr.versions import VERSIONS, zarr_version
 
 DRIVERS = ("tensorstore", "zarr-python")
 
@@ -134,7 +134,7 @@ class ZarrConfig:
             lambda value: value is None or _integer(0, 2)(value),
             "null, or the index of a spatial axis: 0, 1 or 2",
         )
-        self._check("ome_version", _one_of("auto", *ome.VERSIONS), '"auto", "0.4", "0.5" or "0.6"')
+        self._check("ome_version", _one_of("auto", *VERSIONS), '"auto", "0.4", "0.5" or "0.6"')
         self._check("overwrite", lambda value: isinstance(value, bool), "true or false")
         self._check("driver", _one_of(*DRIVERS), ", ".join(DRIVERS))
         self._check_zarr_version()
@@ -182,10 +182,10 @@ class ZarrConfig:
                 "compressor is 'zlib', which Zarr v3 does not have; allowed: gzip (the same "
                 "compression in another wrapping), blosc, zstd or null"
             )
-        if self.ome_version != "auto" and self.zarr_version != ome.zarr_version(self.ome_version):
+        if self.ome_version != "auto" and self.zarr_version != zarr_version(self.ome_version):
             raise ValueError(
                 f"ome_version is {self.ome_version!r}, which asks for zarr_version "
-                f"{ome.zarr_version(self.ome_version)}, but zarr_version is {self.zarr_version}; "
+                f"{zarr_version(self.ome_version)}, but zarr_version is {self.zarr_version}; "
                 'allowed: "auto"'
             )
 

@@ -1,6 +1,6 @@
 """OME-Zarr metadata: pure functions from axes, shapes and voxel sizes to attributes.
 
-What attributes say is read by `neurozarr.ome_reading`.
+What attributes say is read by `neurozarr.ome.reading`.
 """
 
 from __future__ import annotations
@@ -8,48 +8,17 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from neurozarr import units
-from neurozarr.ome_reading import AXIS_TYPES, RAS, images_of
+from neurozarr.axes import AXIS_TYPES, RAS, Space
+from neurozarr.ome.reading import images_of
 from neurozarr.zarr.documents import Document
-
-#: Versions that are written, with the version of Zarr that each asks for.
-VERSIONS: dict[str, Literal[2, 3]] = {"0.4": 2, "0.5": 3, "0.6": 3}
+from neurozarr.zarr.versions import zarr_version
 
 #: Name of the coordinate system that all levels are placed in, from 0.6 on: voxels, scaled.
 INTRINSIC = "intrinsic"
 _COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
-
-
-class Space(NamedTuple):
-    """Anatomical coordinates (RAS+) of the voxels of an image.
-
-    Attributes
-    ----------
-    name
-        Name of the coordinate system, such as "scanner".
-    affine
-        Rows x, y and z of the matrix from voxel indices (x, y, z, 1) of level 0.
-    unit
-        UDUNITS name of the unit of the coordinates; "" where unknown.
-    """
-
-    name: str
-    affine: tuple[tuple[float, ...], ...]
-    unit: str
-
-
-def zarr_version(ome_version: str) -> Literal[2, 3]:
-    """Version of Zarr that a version of OME-Zarr asks for."""
-    if ome_version not in VERSIONS:
-        raise ValueError(f"ome_version is {ome_version!r}; allowed: {', '.join(VERSIONS)}")
-    return VERSIONS[ome_version]
-
-
-def version_for(zarr_version: int) -> str:
-    """Version of OME-Zarr that is written into a version of Zarr, unless another is asked for."""
-    return next(ome for ome, zarr in VERSIONS.items() if zarr == zarr_version)
 
 
 def attributes(

@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from operator import add, mul
 from typing import Any
 
-from neurozarr.documents import Document
-
-#: Types of the axes that are known, in the order in which images have them.
-AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-#: What grows along the axes of anatomical coordinates (RAS+), in the words of RFC-4.
-RAS = {"z": "inferior-to-superior", "y": "posterior-to-anterior", "x": "left-to-right"}
+from neurozarr.axes import AXIS_TYPES, RAS
+from neurozarr.zarr.documents import Document
 
 _LETTERS = {letter: letter for letter in AXIS_TYPES} | {"time": "t", "channel": "c"}
 
