@@ -1,5 +1,6 @@
 # make setup   a virtual environment, .venv, with the pinned packages
 # make demo    convert a real MRI volume, and show what comes of it
+# make check   format, lint, types, and the fast unit tests: less than a minute
 # make test    everything: format, lint, types, tests
 # make bench   whole conversions, against other tools (LARGE=1 for more)
 # make lock    pin the newest packages that pyproject.toml allows
@@ -10,8 +11,12 @@ BIN := .venv/bin
 READY := .venv/ready
 # A real MRI volume, from nibabel's own tests.
 MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/data/example4d.nii.gz
+# The unit tests that take too long for `make check`; FAST are the others.
+SLOW := bad_input claims combinations create_array image memory metadata nodes ownership readers round_trip \
+    slabs source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
+FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup demo check test lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean
 
 setup: $(READY)
 
@@ -32,12 +37,25 @@ demo: $(READY)
 	$(BIN)/python -m neurozarr demo/results/example4d.nii.zarr && \
 	echo "converted in $$seconds s"
 
-lint: $(READY)
+lint: ruff-format ruff-check snakefmt snakemake-lint mypy
+
+ruff-format: $(READY)
 	$(BIN)/ruff format --check .
+
+ruff-check: $(READY)
 	$(BIN)/ruff check .
+
+snakefmt: $(READY)
 	$(BIN)/snakefmt --check Snakefile rules
+
+snakemake-lint: $(READY)
 	$(BIN)/snakemake --lint --config source=$(MRI)
+
+mypy: $(READY)
 	$(BIN)/mypy
+
+check: lint
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(FAST)
 
 test: lint
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder

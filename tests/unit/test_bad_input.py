@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 import signal
-import time
 import tracemalloc
 import warnings
 
@@ -68,13 +67,11 @@ def directory(tmp_path_factory):
 
 @pytest.fixture
 def frugal():
-    """Fails a test that takes long, or much memory."""
+    """Fails a test that takes much memory."""
     tracemalloc.start()
-    start = time.monotonic()
     yield
-    seconds, (_, peak) = time.monotonic() - start, tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert seconds < 10
     assert peak < 150 * MB
 
 
@@ -148,7 +145,6 @@ def _axes(store):
 
 def outcome(path, directory, **config):
     """Convert a file: the error that names it, or None where the store is sound."""
-    start = time.monotonic()
     try:
         store, _ = convert(path, directory, SMALL | config)
     except NeurozarrError as raised:
@@ -156,7 +152,6 @@ def outcome(path, directory, **config):
     else:
         error = None
         check_store(store, expected(path))
-    assert time.monotonic() - start < 10
     assert error is None or str(path.parent / path.name.split(".")[0]) in error
     return error
 

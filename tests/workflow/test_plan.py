@@ -1,7 +1,6 @@
-"""Planning large runs: from headers alone, in seconds, and block by block."""
+"""Planning large runs: from headers alone, and block by block."""
 
 import shutil
-import time
 
 import nibabel
 
@@ -21,9 +20,7 @@ def write_header(path, side, dtype):
 def test_ten_terabytes_are_planned_from_the_header(make_workflow):
     workflow = make_workflow({"source": "huge.nii"})
     write_header(workflow.directory / "huge.nii", 17_000, "u2")
-    start = time.monotonic()
     run = workflow("--dry-run")
-    assert time.monotonic() - start < 30
     assert 100 < run.output.count("rule write_base:") < 500
     assert "would take more than 500 jobs (max_jobs)" in run.output
 

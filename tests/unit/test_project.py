@@ -1,0 +1,198 @@
+"""The files that contributors go by agree with what is there, and what they show works."""
+
+import importlib.util
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from neurozarr import sources
+
+
+def makefile(root):
+    """The targets of the Makefile, with what each needs and its recipe; and its variables."""
+    text = (root / "Makefile").read_text().replace("\\\n", "")
+    targets = {
+        name: (needs.split(), recipe.strip().splitlines())
+        for name, needs, recipe in re.findall(r"^([\w-]+):(?!=)(.*)\n((?:\t.*\n)*)", text, re.M)
+    }
+    return targets, dict(re.findall(r"^(\w+) :?= (.*)$", text, re.M))
+
+
+def load(path):
+    return yaml.safe_load(path.read_text())
+
+
+def test_the_hooks_of_pre_commit_are_the_tools_of_make_lint(root):
+    targets, _ = makefile(root)
+    (repository,) = load(root / ".pre-commit-config.yaml")["repos"]
+    hooks = {hook["id"]: hook for hook in repository["hooks"]}
+    assert repository["repo"] == "local"
+    tools, recipe = targets["lint"]
+    assert recipe == []
+    assert list(hooks) == tools
+    for name, hook in hooks.items():
+        assert hook["entry"] == f"make {name}"
+        assert hook["language"] == "system"
+        # The id says which tool, and how it is called.
+        (command,) = targets[name][1]
+        assert command.removeprefix("$(BIN)/").startswith(name.split("-")[0])
+        assert all(word in command for word in name.split("-"))
+
+
+def test_every_target_of_the_makefile_is_phony(root):
+    targets, _ = makefile(root)
+    text = (root / "Makefile").read_text().replace("\\\n", "")
+    assert set(re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()) == targets.keys()
+
+
+def test_the_fast_tests_are_all_but_some_that_are_there(root):
+    names = makefile(root)[1]["SLOW"].split()
+    assert names == sorted(names)
+    for name in names:
+        assert (root / f"tests/unit/test_{name}.py").is_file(), name
+
+
+def test_continuous_integration_runs_its_script_on_a_whole_clone(root):
+    workflow = load(root / ".github/workflows/ci.yaml")
+    # YAML takes the key "on" for true.
+    assert workflow[True].keys() == {"push", "pull_request"}
+    (job,) = workflow["jobs"].values()
+    assert "--user root" in job["container"]["options"]
+    checkout, run = job["steps"]
+    assert checkout["uses"].startswith("actions/checkout@")
+    assert checkout["with"]["fetch-depth"] == 0
+    assert run == {"run": "bash .ci/run"}
+    assert (root / ".ci/run").is_file()
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    assert job["container"]["image"].startswith(f"python:{oldest}-")
+
+
+def test_the_changelog_begins_with_what_is_not_released(root):
+    text = (root / "CHANGELOG.md").read_text()
+    sections = re.findall(r"^## (.*)$", text, re.M)
+    assert sections[0] == "[Unreleased]"
+    for section in sections[1:]:
+        assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}", section)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", text, re.M)) <= kinds
+
+
+def test_the_citation_says_what_the_project_says(root):
+    citation = load(root / "CITATION.cff")
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["type"] == "software"
+    assert citation["title"] == project["name"]
+    assert citation["license"] == project["license"]
+    (author,) = citation["authors"]
+    assert author["name"] in (root / "LICENSE").read_text()
+    required = {"message", "abstract", "keywords"}
+    assert required <= citation.keys()
+    known = {"cff-version", "type", "title", "license", "authors", "repository-code"} | required
+    assert citation.keys() <= known
+
+
+def anchors(path):
+    """Those of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md", "README.md"])
+def test_links_lead_to_files_and_headings_that_are_there(root, name):
+    for link in re.findall(r"\]\(([^)]+)\)", (root / name).read_text()):
+        if "://" in link:
+            continue
+        path, _, heading = link.partition("#")
+        assert (root / path).is_file(), link
+        assert not heading or heading in anchors(root / path), link
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "README.md"])
+def test_make_has_the_targets_that_are_named(root, name):
+    named = set(re.findall(r"`make ([\w-]+)`", (root / name).read_text()))
+    assert named
+    assert named <= makefile(root)[0].keys()
+
+
+@pytest.fixture
+def examples(root):
+    """The blocks of Python in CONTRIBUTING.md: a source, and its tests."""
+    module, tests = re.findall(r"^```python\n(.*?)^```$", read(root), re.M | re.S)
+    return module, tests
+
+
+def read(root):
+    return (root / "CONTRIBUTING.md").read_text()
+
+
+def load_module(name, path, text, monkeypatch):
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_source_that_is_shown_passes_the_tests_that_are_shown(examples, tmp_path, monkeypatch):
+    module, tests = examples
+    cube = load_module("neurozarr.sources.cube", tmp_path / "cube.py", module, monkeypatch)
+    monkeypatch.setattr(sources, "FAMILIES", (*sources.FAMILIES, cube.CubeSource))
+    package = __name__.rpartition(".")[0]
+    shown = load_module(f"{package}._cube", tmp_path / "test_cube.py", tests, monkeypatch)
+    source = sources.open_source(shown.save(tmp_path / "first.cube"))
+    done = 0
+    for name, test in list(vars(shown).items()):
+        if not name.startswith("test_"):
+            continue
+        cases = [{}]
+        for mark in getattr(test, "pytestmark", []):
+            cases = [dict(zip(mark.args[0], values, strict=True)) for values in mark.args[1]]
+        for case in cases:
+            given = dict(case)
+            wanted = inspect.signature(test).parameters
+            if "cube" in wanted:
+                given["cube"] = source
+            if "tmp_path" in wanted:
+                given["tmp_path"] = tmp_path / str(done)
+                given["tmp_path"].mkdir()
+            test(**given)
+            done += 1
+    assert done == 6
+
+
+def test_what_is_shown_is_formatted_and_typed_like_the_rest(examples, root, tmp_path):
+    module, tests = examples
+    for name, text in (("scripts/neurozarr/sources/cube.py", module), ("tests/cube.py", tests)):
+        for command in (["format", "--check"], ["check"]):
+            options = ["--config", root / "pyproject.toml", "--stdin-filename", root / name, "-"]
+            done = subprocess.run(
+                [sys.executable, "-m", "ruff", *command, *options],
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_test_asserts_how_long_something_took(root):
+    """Times vary from machine to machine: speed is what benchmarks are for."""
+    clocks = re.compile(r"^ +assert .*\b(time\.(monotonic|perf_counter|time)|seconds|elapsed)\b.*<")
+    # An endless wait is ended there.
+    allowed = {"tests/slurm/cluster.py"}
+    found = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for path in (root / "tests").rglob("*.py")
+        if str(path.relative_to(root)) not in allowed
+        for line in path.read_text().splitlines()
+        if clocks.search(line)
+    ]
+    assert found == []
