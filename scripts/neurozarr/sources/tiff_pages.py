@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import mmap
@@ -152,11 +153,24 @@ class Pages:
         numbers = list(group)
         # To read a map beyond the end of its file is not an error, but a crash.
         _check_size(file, size, max(self._end(number) for _, number in numbers))
+        if self.stored.isnative and self._is_one_piece(region):
+            # That takes half as long as a map does, whose pages are to be set up.
+            first = np.ravel_multi_index([side.start for side in region], self.shape)
+            for place, number in numbers:
+                start = int(self.offsets[number, 0] + first * self.stored.itemsize)
+                _fill(file, descriptor, start, voxels[place])
+            return
         mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
         for place, number in numbers:
             start = int(self.offsets[number, 0])
             page = np.ndarray(self.shape, self.stored, mapped, start)
             voxels[place] = fetched(page[region], mapped, file)
+
+    def _is_one_piece(self, region: Region) -> bool:
+        """Whether the voxels of a region follow each other in a page."""
+        lengths = [side.stop - side.start for side in region]
+        first = next((axis for axis, length in enumerate(lengths) if length > 1), len(lengths))
+        return tuple(lengths[first + 1 :]) == self.shape[first + 1 :]
 
     def _end(self, number: int) -> int:
         return int(self.offsets[number, -1] + self.counts[number, -1])
@@ -316,6 +330,16 @@ def _as_given(path: str, file: str) -> Path:
         return Path(path)
     near = Path(path).parent / os.path.relpath(file, os.path.dirname(first))
     return near if near.exists() and near.samefile(file) else Path(file)
+
+
+def _fill(file: Path, descriptor: int, start: int, voxels: np.ndarray) -> None:
+    """Read what follows a place in a file into voxels that lie in one piece."""
+    left = voxels.reshape(-1).view(np.uint8).data
+    while left:
+        read = os.preadv(descriptor, [left], start)
+        if not read:
+            raise OSError(errno.EIO, "it ends before its voxels do", str(file))
+        left, start = left[read:], start + read
 
 
 def _check_size(file: Path, size: int, end: int) -> None:
