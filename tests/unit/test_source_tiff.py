@@ -374,6 +374,9 @@ def test_a_set_of_micromanager_with_a_pipe_in_it_is_refused(tmp_path):
     os.mkfifo(tmp_path / "NDTiff.index")
     with pytest.raises(SourceError, match=r"NDTiff\.index: a directory, a pipe or a device, not"):
         open_source(path)
+    # One by one, files of a single page do not need it.
+    path.rename(tmp_path / "a_0.tif")
+    assert_holds(open_source(tmp_path / "a_{t}.tif"), VOXELS[None, :1])
 
 
 def test_files_of_a_set_that_differ_are_refused(tmp_path):

@@ -221,13 +221,13 @@ class Pages:
         return np.ravel_multi_index(np.ix_(*sides), counts).ravel().tolist()
 
 
-def alike(path: str, found: Sequence[Any]) -> Pages:
+def alike(path: str, resolved: str, found: Sequence[Any]) -> Pages:
     """Pages that tifffile found, which are to be alike.
 
     Parameters
     ----------
-    path
-        The file that they were found by.
+    path, resolved
+        The file that they were found by, as it is named, and without links.
     found
         TiffPage and TiffFrame objects of tifffile.
 
@@ -250,7 +250,8 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
                     f"{name}: its pages are {_text(other)}, but those of {paths[0]} are "
                     f"{_text(key)}: pages of an image must be alike"
                 )
-        _check_directories(name, own)
+        if len(own) > 1:
+            _check_directories(name, own)
     places = {name: place for place, name in enumerate(groups)}
     segments = math.prod(key.chunked)
     tables = tuple(page.jpegtables for page in found) if key.compression in _JPEG else None
@@ -262,12 +263,14 @@ def alike(path: str, found: Sequence[Any]) -> Pages:
             )
     offsets = np.array([page.dataoffsets[:segments] for page in found], np.int64)
     counts = np.array([page.databytecounts[:segments] for page in found], np.int64)
-    segment: tuple[int, ...] | None = _segment(key)
-    if key.is_final and (np.diff(offsets) == counts[:, :-1]).all():
-        segment, offsets = None, offsets[:, :1]
+    segment = None
+    if not key.is_final or (segments > 1 and (np.diff(offsets) != counts[:, :-1]).any()):
+        segment = _segment(key)
+    else:
+        offsets = offsets[:, :1]
         counts = np.full_like(offsets, key.nbytes)
     return Pages(
-        files=tuple(_as_given(path, name) for name in groups),
+        files=tuple(_as_given(path, resolved, name) for name in groups),
         file_of=np.array([places[file] for file in paths], np.int32),
         offsets=offsets,
         counts=counts,
@@ -323,12 +326,11 @@ def _check_encoding(path: str, key: Any) -> None:
         raise SourceError(f"{path}: its pages cannot be decoded ({error})") from None
 
 
-def _as_given(path: str, file: str) -> Path:
+def _as_given(path: str, resolved: str, file: str) -> Path:
     """A file that tifffile opened, whose name it resolved, as it is named by that of the first."""
-    first = os.path.realpath(path)
-    if file == first:
+    if file == resolved:
         return Path(path)
-    near = Path(path).parent / os.path.relpath(file, os.path.dirname(first))
+    near = Path(path).parent / os.path.relpath(file, os.path.dirname(resolved))
     return near if near.exists() and near.samefile(file) else Path(file)
 
 
@@ -363,7 +365,7 @@ def _check_directories(file: str, pages: Sequence[Any]) -> None:
         for page in pages:
             if page.offset <= 0:
                 continue
-            tags, _ = directory(stream.fileno(), page.offset, tiff)
+            tags = _directory(stream.fileno(), page.offset, tiff)
             rows = tags.get(257, (0,))[0]
             tags[278] = (min(tags[278][0], rows),)
             first = first or tags
@@ -380,8 +382,8 @@ def _value(tags: dict[int, tuple[int, ...]], code: int) -> str:
     return ", ".join(map(str, tags.get(code, ("none",))))
 
 
-def directory(descriptor: int, offset: int, tiff: Any) -> tuple[dict[int, tuple[int, ...]], int]:
-    """How a page is stored, by its image file directory, and where the next one is; 0 if nowhere.
+def entries(descriptor: int, offset: int, tiff: Any) -> tuple[bytes, int]:
+    """The entries of an image file directory, and where the next one is; 0 if nowhere.
 
     Parameters
     ----------
@@ -392,23 +394,31 @@ def directory(descriptor: int, offset: int, tiff: Any) -> tuple[dict[int, tuple[
     tiff
         The format of the file, as tifffile has it.
     """
-    order = "little" if tiff.byteorder == "<" else "big"
-    size, width, field = (20, 8, "HHQ8s") if tiff.is_bigtiff else (12, 4, "HHI4s")
-    start = 8 if tiff.is_bigtiff else 2
+    size, width, start = (20, 8, 8) if tiff.is_bigtiff else (12, 4, 2)
     raw = os.pread(descriptor, _DIRECTORY_BYTES, offset)
-    end = start + size * int.from_bytes(raw[:start], order)  # type: ignore[arg-type]
+    end = start + size * _integer(raw[:start], tiff)
     if len(raw) < end + width:
         raw = os.pread(descriptor, end + width, offset)
+    return raw[start:end], _integer(raw[end : end + width], tiff)
+
+
+def _directory(descriptor: int, offset: int, tiff: Any) -> dict[int, tuple[int, ...]]:
+    """How a page is stored, by its image file directory."""
+    field, width = ("HHQ8s", 8) if tiff.is_bigtiff else ("HHI4s", 4)
+    raw, _ = entries(descriptor, offset, tiff)
     tags: dict[int, tuple[int, ...]] = {
         code: (default,) for code, (_, default) in _ALIKE.items() if default is not None
     }
-    for code, kind, count, value in struct.iter_unpack(tiff.byteorder + field, raw[start:end]):
+    for code, kind, count, value in struct.iter_unpack(tiff.byteorder + field, raw):
         if code not in _ALIKE or kind not in _INTEGERS:
             continue
         length = min(count * _INTEGERS[kind], _MOST_VALUES)
         if length > width:
-            place = int.from_bytes(value, order)  # type: ignore[arg-type]
-            value = os.pread(descriptor, length, place)
+            value = os.pread(descriptor, length, _integer(value, tiff))
         numbers = np.frombuffer(value[:length], f"{tiff.byteorder}u{_INTEGERS[kind]}")
         tags[code] = tuple(numbers.tolist())
-    return tags, int.from_bytes(raw[end : end + width], order)  # type: ignore[arg-type]
+    return tags
+
+
+def _integer(raw: bytes, tiff: Any) -> int:
+    return int.from_bytes(raw, "little" if tiff.byteorder == "<" else "big")
