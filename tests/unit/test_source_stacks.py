@@ -847,6 +847,21 @@ def test_slices_of_many_strips_are_read(tmp_path, compression):
     assert_holds(opened(tmp_path), voxels)
 
 
+@pytest.mark.parametrize(
+    ("code", "value", "message"),
+    [
+        (259, 4242, r"its pages cannot be decoded \(.*4242"),
+        (339, 9, "in SampleFormat 9, cannot be"),
+    ],
+)
+def test_slices_that_cannot_be_decoded_are_refused_before_any_work(tmp_path, code, value, message):
+    stack(tmp_path, values((2, 4, 5), "i2"), compression="lzw")
+    with tifffile.TiffFile(tmp_path / "a1.tif", mode="r+b") as file:
+        file.pages[0].tags[code].overwrite(value)
+    with pytest.raises(SourceError, match=rf"a1\.tif: .*{message}"):
+        opened(tmp_path)
+
+
 def test_axes_that_are_not_known_are_no_part_of_another(tmp_path):
     tifffile.imwrite(tmp_path / "a0.tif", values((2, 3, 4, 5)), photometric="minisblack")
     with pytest.raises(SourceError, match=r"a0\.tif: its axes are QQYX, .*: it can be no part of"):

@@ -72,7 +72,7 @@ class Pages:
     segment
         Shape of a strip or a tile; None where any voxels can be read at their own cost.
     decode
-        What tifffile makes of the bytes of a segment, and of its number.
+        What tifffile makes of the bytes of a segment, and of its number; None where there are none.
     tables, header
         What JPEG segments share: the tables of each page, and a header.
     nodata
@@ -86,7 +86,7 @@ class Pages:
     shape: tuple[int, ...]
     stored: np.dtype[Any]
     segment: tuple[int, ...] | None
-    decode: Callable[..., Any]
+    decode: Callable[..., Any] | None
     tables: tuple[bytes | None, ...] | None = None
     header: bytes | None = None
     nodata: float = 0
@@ -179,6 +179,7 @@ class Pages:
         self, file: Path, descriptor: int, number: int, region: Region, voxels: np.ndarray
     ) -> None:
         """Decode each segment of a page that a region touches."""
+        assert self.decode is not None
         first, top, row, column = (side.start for side in region[:4])
         samples = region[4]
         options: dict[str, Any] = {}
@@ -237,7 +238,6 @@ def alike(path: str, resolved: str, found: Sequence[Any]) -> Pages:
         They are not alike, or hold what cannot be decoded.
     """
     key = found[0].keyframe
-    _check_encoding(path, key)
     paths = [page.parent.filehandle.path for page in found]
     groups: dict[str, list[Any]] = {}
     for page, name in zip(found, paths, strict=True):
@@ -274,15 +274,13 @@ def alike(path: str, resolved: str, found: Sequence[Any]) -> Pages:
         file_of=np.array([places[file] for file in paths], np.int32),
         offsets=offsets,
         counts=counts,
-        segment=segment,
         tables=tables,
-        **_encoding(key),
+        **_encoding(path, key, segment),
     )
 
 
 def contiguous(path: str, key: Any, offset: int, number: int) -> Pages:
     """So many pages, all like one that tifffile found, that follow each other in its file."""
-    _check_encoding(path, key)
     _check_size(Path(path), key.parent.filehandle.size, offset + number * key.nbytes)
     offsets = offset + key.nbytes * np.arange(number, dtype=np.int64)[:, None]
     return Pages(
@@ -290,16 +288,33 @@ def contiguous(path: str, key: Any, offset: int, number: int) -> Pages:
         file_of=np.zeros(number, np.int32),
         offsets=offsets,
         counts=np.full_like(offsets, key.nbytes),
-        segment=None,
-        **_encoding(key),
+        **_encoding(path, key, None),
     )
 
 
-def _encoding(key: Any) -> dict[str, Any]:
+def _encoding(path: str, key: Any, segment: tuple[int, ...] | None) -> dict[str, Any]:
+    """How pages are encoded, as fields of `Pages`.
+
+    Raises
+    ------
+    SourceError
+        In a way that tifffile does not know.
+    """
+    if key.dtype is None:
+        raise SourceError(
+            f"{path}: samples of {key.bitspersample} bits, in SampleFormat {key.sampleformat}, "
+            "cannot be decoded"
+        )
+    if segment is not None:
+        try:
+            key.decode(None, 0)
+        except Exception as error:  # It raises the same for any segment.
+            raise SourceError(f"{path}: its pages cannot be decoded ({error})") from None
     return {
         "shape": tuple(map(int, key.shaped)),
         "stored": key.dtype.newbyteorder(key.parent.byteorder),
-        "decode": key.decode,
+        "segment": segment,
+        "decode": None if segment is None else key.decode,
         "header": key.jpegheader,
         "nodata": key.nodata,
     }
@@ -311,19 +326,6 @@ def _segment(key: Any) -> tuple[int, ...]:
     if key.is_tiled:
         return (1, key.tiledepth, key.tilelength, key.tilewidth, samples)
     return (1, 1, min(key.rowsperstrip, key.shaped[2]), key.shaped[3], samples)
-
-
-def _check_encoding(path: str, key: Any) -> None:
-    """Raise a SourceError where pages are encoded in a way that tifffile does not know."""
-    if key.dtype is None:
-        raise SourceError(
-            f"{path}: samples of {key.bitspersample} bits, in SampleFormat {key.sampleformat}, "
-            "cannot be decoded"
-        )
-    try:
-        key.decode(None, 0)
-    except Exception as error:  # It raises the same for any segment.
-        raise SourceError(f"{path}: its pages cannot be decoded ({error})") from None
 
 
 def _as_given(path: str, resolved: str, file: str) -> Path:
