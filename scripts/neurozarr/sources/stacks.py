@@ -431,8 +431,8 @@ def _checked_last(
 def _known(file: str, behind: Collection[str]) -> dict[str, Any]:
     """What the first file says, as fields of a source.
 
-    Without a voxel size, where files lie behind each other along some axis of space, and the file
-    does not say how far apart: it may say nothing else that is as large.
+    That is no voxel size where files lie ``behind`` each other along an axis of space, and it does
+    not say how far apart.
     """
     said = images.read_metadata(file)
     if not set(behind) <= set(said.pop("sized_axes", "")):
@@ -441,9 +441,9 @@ def _known(file: str, behind: Collection[str]) -> dict[str, Any]:
 
 
 def _renamed(said: dict[str, Any], own: str, axes: str) -> dict[str, Any]:
-    """What is said of the sizes along axes, when these are others, as a user says.
+    """The voxel size that is said along a file's own axes, when a user says that they are others.
 
-    Its channels may be none.
+    What is said of channels is left out: they may be something else too.
     """
     if not said.get("voxel_size"):
         return {}
