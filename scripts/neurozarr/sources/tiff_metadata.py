@@ -104,7 +104,7 @@ def describe_tags(path: str, tags: Any, axes: str) -> dict[str, Any]:
     given: dict[str, tuple[float, str]] = {}
     for axis in "yx":
         size = _pixel(tags, axis)
-        if unit and size and not is_default(size, unit):
+        if unit and size and not _is_default(size, unit):
             given[axis] = (size, unit)
     return _sizes(path, given, axes)
 
@@ -168,7 +168,7 @@ def _pixel(tags: Any, axis: str) -> float | None:
     return _number(value[1] / value[0])
 
 
-def is_default(size: float, unit: str) -> bool:
+def _is_default(size: float, unit: str) -> bool:
     """Whether a resolution is one that programs write for want of another."""
     dpi = 1 / (size * units.factor(unit, "inch"))
     return size == 1 or any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
