@@ -346,11 +346,9 @@ def test_each_strip_and_tile_is_decoded_once(tmp_path, monkeypatch):
     source = opened(tmp_path)
     assert source.file_read_shape == (1, 16, 16)
     read = []
-    original = tifffile.FileHandle.seek
+    original = os.pread
     monkeypatch.setattr(
-        tifffile.FileHandle,
-        "seek",
-        lambda self, offset, *a: (read.append(offset), original(self, offset, *a))[1],
+        os, "pread", lambda file, size, at: (read.append(at), original(file, size, at))[1]
     )
     for name, region, expected in (
         ("a1.tif", (slice(0, 1), slice(15, 33), slice(16, 32)), [1, 4, 7]),
@@ -400,14 +398,111 @@ def test_the_voxel_size_is_what_all_axes_are_known_of(tmp_path, options, expecte
 
 
 @pytest.mark.parametrize(
-    ("unit", "resolution", "expected"),
-    [(3, (20_000, 10_000), (1, 1, 0.5)), (2, (25_400, 25_400), (1, 1, 1)), (2, (72, 72), ())],
+    ("unit", "resolution", "expected", "name"),
+    [
+        (3, (20_000, 10_000), (5e-5, 1e-4, 5e-5), "centimeter"),
+        (2, (25_400, 25_400), (1 / 25_400,) * 3, "inch"),
+        (2, (72, 72), (1, 1, 1), ""),
+    ],
 )
-def test_one_plane_has_the_resolution_that_its_tags_say(tmp_path, unit, resolution, expected):
+def test_one_plane_has_the_resolution_that_its_tags_say(tmp_path, unit, resolution, expected, name):
     tiff(tmp_path / "0.tif", values((4, 5)), resolution=resolution, resolutionunit=unit)
     source = open_source(tmp_path / "{x}.tif")
-    assert source.voxel_size == (expected or (1, 1, 1))
-    assert source.space_unit == ("micrometer" if expected else "")
+    assert (source.voxel_size, source.space_unit) == (expected, name)
+
+
+UM_NM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.4, "PhysicalSizeZ": 2000}
+SAID = {
+    "OME in µm and nm": {"metadata": UM_NM | {"PhysicalSizeZUnit": "nm"}},
+    "OME without Z": {"metadata": {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.4}},
+    "OME in Å": {"metadata": {f"PhysicalSize{a}": 3 for a in "XYZ"}
+                 | {f"PhysicalSize{a}Unit": "Å" for a in "XYZ"}},
+    "ImageJ in microns": {"resolution": (4, 2), "metadata": {"unit": "microns", "spacing": 3}},
+    "ImageJ without spacing": {"resolution": (4, 2), "metadata": {"unit": "um"}},
+    "tags": {"resolution": (20_000, 10_000), "resolutionunit": 3, "metadata": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5)])
+def test_a_file_says_the_same_by_its_name_and_by_a_pattern(tmp_path, said, shape):
+    options = {"photometric": "minisblack", "imagej": said.startswith("ImageJ")} | SAID[said]
+    if options["metadata"] is not None:
+        options["metadata"] = {"axes": "ZYX"[-len(shape) :]} | options["metadata"]
+    path = tmp_path / ("o_0.ome.tif" if said.startswith("OME") else "o_0.tif")
+    tifffile.imwrite(path, values(shape), **options)
+    alone = open_source(path)
+    assert alone.space_unit
+    for place in "tczyx":
+        source = open_source(path.with_name(path.name.replace("0", f"{{{place}}}")))
+        assert (source.voxel_size, source.space_unit) == (alone.voxel_size, alone.space_unit)
+
+
+@st.composite
+def images_of_any_axes(draw):
+    """Axes of an image, their lengths, and how it is written."""
+    kind = draw(st.sampled_from(["ome", "imagej", "plain"]))
+    leading = draw(st.lists(st.sampled_from("TZC"), unique=True, max_size=3))
+    if kind == "imagej":
+        leading.sort(key="TZC".index)
+    elif kind == "plain":
+        leading = leading[:1] and ["Q"]
+    colours = "C" not in leading and draw(st.booleans())
+    axes = "".join(leading) + "YX" + "S" * colours
+    lengths = {axis: draw(st.integers(1, 3)) for axis in leading} | {"Y": 6, "X": 7, "S": 3}
+    metadata = {"axes": axes}
+    if kind == "ome":
+        units = st.sampled_from(["mm", "µm", "nm", "Å", "pixel"])
+        for axis in draw(st.sets(st.sampled_from("XYZ"))):
+            metadata[f"PhysicalSize{axis}"] = draw(st.integers(1, 9))
+            metadata[f"PhysicalSize{axis}Unit"] = draw(units)
+        metadata |= draw(st.sampled_from([{}, {"TimeIncrement": 2, "TimeIncrementUnit": "ms"}]))
+        names = [f"dye {number}" for number in range(lengths.get("C", 1))]
+        metadata |= draw(st.sampled_from([{}, {"Channel": {"Name": names}}]))
+    elif kind == "imagej":
+        metadata["unit"] = draw(st.sampled_from(["micron", "um", "\\u00B5m", "nm", "pixel"]))
+        metadata |= draw(st.sampled_from([{}, {"spacing": 3}, {"spacing": 2, "finterval": 0.5}]))
+    options = {
+        "metadata": None if kind == "plain" else metadata,
+        "ome": kind == "ome",
+        "imagej": kind == "imagej",
+        "photometric": "rgb" if colours else "minisblack",
+        "compression": draw(st.sampled_from([None, "zlib"])),
+        "resolution": draw(st.sampled_from([(1, 1), (4, 2), (72, 72)])),
+    }
+    return [lengths[axis] for axis in axes], options
+
+
+@given(image=images_of_any_axes(), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_an_image_of_any_axes_is_the_same_by_its_name_and_by_a_pattern(
+    tmp_path_factory, image, data
+):
+    shape, options = image
+    folder = tmp_path_factory.mktemp("a")
+    tifffile.imwrite(folder / "a0.tif", values(shape, "u1"), **options)
+    alone, source = open_source(folder / "a0.tif"), open_source(folder / "a{x}.tif")
+    for name in ("axes", "dtype", "voxel_size", "space_unit", "time_step", "time_unit",
+                 "channel_names", "channel_colors"):  # fmt: skip
+        assert getattr(source, name) == getattr(alone, name), name
+    source.check()
+    assert_holds(source, alone.read(whole(alone.shape)), data)
+
+
+def test_files_behind_each_other_have_no_voxel_size_if_their_distance_is_not_said(tmp_path):
+    for name, depth in (("a", 1), ("b", 3)):
+        for z in range(2):
+            path = tmp_path / f"{name}{z}.ome.tif"
+            axes = "ZYX" if depth > 1 else "YX"
+            metadata = {"axes": axes, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+            tifffile.imwrite(
+                path, values((depth, 4, 5))[slice(None) if depth > 1 else 0],
+                metadata=metadata, photometric="minisblack",
+            )  # fmt: skip
+    assert open_source(tmp_path / "a{z}.ome.tif").space_unit == ""
+    assert open_source(tmp_path / "a{c}.ome.tif").voxel_size == (0.5, 0.5, 0.5)
+    assert open_source(tmp_path / "b{z}.ome.tif").voxel_size == (0.5, 0.5, 0.5)
+    assert open_source(tmp_path / "b{z}.ome.tif").space_unit == "micrometer"
 
 
 def wrong_size(directory):
@@ -714,6 +809,65 @@ def test_slices_of_an_ome_tiff_are_read_one_by_one(tmp_path):
     assert_holds(opened(tmp_path / "a{z}.ome.tif"), voxels)
 
 
+def test_files_of_an_ome_set_of_several_images_have_the_size_of_the_first(tmp_path):
+    voxels = values((2, 3, 4, 5))
+    image = (
+        '<Image ID="Image:{0}" Name="position"><Pixels ID="Pixels:{0}" DimensionOrder="XYZCT" '
+        'Type="uint16" SizeX="5" SizeY="4" SizeZ="3" SizeC="1" SizeT="1" PhysicalSizeX="0.5">'
+        '<Channel ID="Channel:{0}"/><TiffData IFD="0" PlaneCount="3">'
+        '<UUID FileName="a{0}.ome.tif">urn:uuid:{0}</UUID></TiffData></Pixels></Image>'
+    )
+    for x in range(2):
+        xml = (
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{x}">{image.format(0)}{image.format(1)}</OME>'
+        )
+        tiff(tmp_path / f"a{x}.ome.tif", voxels[x], description=xml, photometric="minisblack")
+    source = open_source(tmp_path / "a{x}.ome.tif")
+    assert (source.voxel_size, source.space_unit) == ((0.5, 0.5, 0.5), "micrometer")
+    source.check()
+    assert_holds(source, np.concatenate(voxels, axis=2))
+
+
+def test_slices_that_were_split_from_a_hyperstack_keep_what_it_said(tmp_path):
+    voxels = values((3, 4, 5))
+    for z, image in enumerate(voxels):
+        said = "ImageJ=1.54f\nimages=3\nslices=3\nunit=microns\nspacing=2.0\n"
+        tiff(tmp_path / f"{z}.tif", image, description=said, resolution=(4, 2))
+    for path in (tmp_path, tmp_path / "{z}.tif"):
+        source = open_source(path)
+        assert (source.voxel_size, source.space_unit) == ((2, 0.5, 0.25), "micrometer")
+        assert_holds(source, voxels)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_slices_of_many_strips_are_read(tmp_path, compression):
+    voxels = values((2, 600, 3))
+    stack(tmp_path, voxels, compression=compression, rowsperstrip=1)
+    assert_holds(opened(tmp_path), voxels)
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "message"),
+    [
+        (259, 4242, r"its pages cannot be decoded \(.*4242"),
+        (339, 9, "in SampleFormat 9, cannot be"),
+    ],
+)
+def test_slices_that_cannot_be_decoded_are_refused_before_any_work(tmp_path, code, value, message):
+    stack(tmp_path, values((2, 4, 5), "i2"), compression="lzw")
+    with tifffile.TiffFile(tmp_path / "a1.tif", mode="r+b") as file:
+        file.pages[0].tags[code].overwrite(value)
+    with pytest.raises(SourceError, match=rf"a1\.tif: .*{message}"):
+        opened(tmp_path)
+
+
+def test_axes_that_are_not_known_are_no_part_of_another(tmp_path):
+    tifffile.imwrite(tmp_path / "a0.tif", values((2, 3, 4, 5)), photometric="minisblack")
+    with pytest.raises(SourceError, match=r"a0\.tif: its axes are QQYX, .*: it can be no part of"):
+        opened(tmp_path / "a{x}.tif")
+
+
 def test_tiles_of_ome_tiff_have_the_axes_that_it_says(tmp_path):
     voxels = values((2, 3, 4, 10))
     for x in range(2):
@@ -723,7 +877,7 @@ def test_tiles_of_ome_tiff_have_the_axes_that_it_says(tmp_path):
         path = tmp_path / f"{x}.ome.tif"
         tifffile.imwrite(path, tile, metadata=metadata, photometric="minisblack")
     source = open_source(tmp_path / "{x}.ome.tif")
-    assert source.voxel_size == (1, 1, 1)
+    assert (source.voxel_size, source.space_unit) == ((3000, 250, 500), "nanometer")
     assert_holds(source, voxels)
 
 

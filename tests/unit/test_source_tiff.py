@@ -1,6 +1,7 @@
 """TIFF files: any of their encodings, what they say of their axes, and what is refused."""
 
 import json
+import mmap
 import os
 import struct
 import sys
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
 from neurozarr.regions import whole
-from neurozarr.sources import open_source, stem
+from neurozarr.sources import open_source, stem, tiff_pages
 from neurozarr.sources.tiff_pages import Pages
 
 from .conversions import convert
@@ -373,6 +374,9 @@ def test_a_set_of_micromanager_with_a_pipe_in_it_is_refused(tmp_path):
     os.mkfifo(tmp_path / "NDTiff.index")
     with pytest.raises(SourceError, match=r"NDTiff\.index: a directory, a pipe or a device, not"):
         open_source(path)
+    # One by one, files of a single page do not need it.
+    path.rename(tmp_path / "a_0.tif")
+    assert_holds(open_source(tmp_path / "a_{t}.tif"), VOXELS[None, :1])
 
 
 def test_files_of_a_set_that_differ_are_refused(tmp_path):
@@ -589,6 +593,34 @@ def test_a_file_that_is_truncated_while_it_is_read_is_named(tmp_path, options):
     path.write_bytes(path.read_bytes()[:10_000])
     with pytest.raises(SourceError, match=r"a\.tif: cut short: 10000 bytes, but its pages reach"):
         read(source)
+
+
+def test_a_file_that_ends_while_its_voxels_are_read_is_named(tmp_path, monkeypatch):
+    source = open_source(write(tmp_path / "a.tif", VOXELS))
+    os.truncate(tmp_path / "a.tif", 10_000)
+    monkeypatch.setattr(tiff_pages, "_check_size", lambda *args: None)
+    with pytest.raises(
+        SourceError, match=r"a\.tif: the voxels cannot be read \(it ends before its"
+    ):
+        read(source)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_voxels_in_one_piece_are_read_without_a_map(tmp_path, monkeypatch, byteorder):
+    source = open_source(write(tmp_path / "a.tif", VOXELS, byteorder=byteorder))
+    maps, original = [], mmap.mmap
+    monkeypatch.setattr(mmap, "mmap", lambda *a, **k: (maps.append(a), original(*a, **k))[1])
+    swapped = int(np.dtype(f"{byteorder}u2") != np.dtype("u2"))
+    for rows, columns, mapped in (
+        (slice(0, 43), slice(0, 37), swapped),
+        (slice(7, 20), slice(0, 37), swapped),
+        (slice(7, 8), slice(3, 20), swapped),
+        (slice(7, 9), slice(3, 20), 1),
+    ):
+        maps.clear()
+        region = (slice(1, 4), rows, columns)
+        np.testing.assert_array_equal(source.read(region), VOXELS[region])
+        assert len(maps) == mapped
 
 
 def test_segments_that_are_damaged_are_named(tmp_path):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -19,9 +16,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
 from neurozarr.regions import Region
 from neurozarr.sources.base import library
-from neurozarr.sources.mapping import fetched
-from neurozarr.sources.tiff_metadata import is_default
-from neurozarr.units import factor, ome_unit
+from neurozarr.sources.tiff import TiffSource
 
 T = TypeVar("T")
 
@@ -33,10 +28,13 @@ FORMATS = {
 }
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
-#: What the axes are that tifffile finds: I and Q are pages of which a file says no more.
-_TIFF_AXES = {"X": "x", "Y": "y", "Z": "z", "I": "z", "Q": "z", "C": "c", "S": "c", "T": "t"}
-#: TIFF 6.0, section 8, ResolutionUnit.
-_UNITS = {2: "inch", 3: "centimeter"}
+#: What a TIFF says that holds for others like it too.
+_METADATA = (
+    "voxel_size", "space_unit", "sized_axes", "time_step", "time_unit", "channel_names",
+    "channel_colors",
+)  # fmt: skip
+#: Strips or tiles of a file whose places are kept when it was read.
+_KEPT_SEGMENTS = 256
 #: PNG (third edition), section 11.2.1: channels of each colour type, as decoded.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -82,30 +80,19 @@ def read_header(file: str) -> Image:
     SourceError
         It is no such file, or damaged, or no array of voxels.
     """
+    if format_of(file) == "TIFF":
+        return _tiff_header(TiffSource.open_part(file))
     check_kind(file)
     with _naming(file, "not an image that can be read"):
-        match format_of(file):
-            case "TIFF":
-                with _open_tiff(file) as tiff:
-                    return _tiff_header(file, _tiff_series(file, tiff))
-            case "PNG":
-                return _png_header(file)[0]
-            case _:
-                return _jpeg2k_header(file)
+        return _png_header(file)[0] if format_of(file) == "PNG" else _jpeg2k_header(file)
 
 
-def read_sizes(file: str) -> tuple[dict[str, float], str]:
-    """Size of a voxel, along those of z, y and x of which a file says it, and its unit.
-
-    Only a TIFF does, in OME-XML, in ImageJ's text, or by its resolution.
-    """
+def read_metadata(file: str) -> dict[str, Any]:
+    """What a file says beside its header, as fields of a `TiffSource`; only a TIFF says any."""
     if format_of(file) != "TIFF":
-        return {}, ""
-    with _naming(file, "not an image that can be read"), _open_tiff(file) as tiff:
-        if tiff.pages.first.is_ome:
-            xml = library("tifffile", "tiff", file).xml2dict(tiff.pages.first.description)
-            return _ome_sizes(xml)
-        return _tiff_sizes(tiff)
+        return {}
+    source = TiffSource.open_part(file, described=True)
+    return {name: getattr(source, name) for name in _METADATA}
 
 
 def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
@@ -118,23 +105,15 @@ def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
     SourceError
         The file does not have these axes, this shape and this data type, or cannot be read.
     """
-    check_kind(file)
     with _naming(file, "the voxels cannot be read; the file may be cut short or damaged"):
         if format_of(file) == "TIFF":
             status = os.stat(file)
-            image, stored, offset = _tiff_place(file, status.st_size, status.st_mtime_ns)
+            image, source = _tiff_part(file, status.st_size, status.st_mtime_ns)
             check(file, image, expected)
-            own = _along(image.axes, expected.axes, region)
-            if offset is None:
-                with _open_tiff(file) as tiff:
-                    voxels = _read_tiff(file, tiff, _tiff_series(file, tiff), own)
-            else:
-                _check_size(file, offset + math.prod(image.shape) * stored.itemsize)
-                with open(file, "rb") as stream:
-                    mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-                view = np.ndarray(image.shape, stored, mapped, offset)[own]
-                voxels = np.array(fetched(view, mapped, file))
+            source = source or TiffSource.open_part(file)
+            voxels = source.read_file(_along(image.axes, expected.axes, region))
             return voxels.reshape([side.stop - side.start for side in region])
+        check_kind(file)
         imagecodecs = library("imagecodecs", "tiff", file)
         with open(file, "rb") as stream:
             encoded = stream.read()
@@ -194,168 +173,22 @@ def _naming(file: str, wrong: str) -> Iterator[None]:
 
 
 @lru_cache(maxsize=4096)
-def _tiff_place(file: str, size: int, modified: int) -> tuple[Image, np.dtype[Any], int | None]:
-    """The header of a TIFF of a size and a time; the dtype of its voxels in the file; and where
-    they start, in bytes, if they lie in one piece.
+def _tiff_part(file: str, size: int, modified: int) -> tuple[Image, TiffSource | None]:
+    """The header of a TIFF of a size and a time, and the file, if that is small to keep.
 
     A slice is read a strip at a time, and reading its header takes longer than that.
     """
-    with _open_tiff(file) as tiff:
-        series = _tiff_series(file, tiff)
-        dtype = np.dtype(series.dtype).newbyteorder(tiff.byteorder)
-        return _tiff_header(file, series), dtype, series.dataoffset
+    source = TiffSource.open_part(file)
+    return _tiff_header(source), source if source.pages.offsets.size <= _KEPT_SEGMENTS else None
 
 
-def _open_tiff(file: str) -> Any:
-    # The OME-XML of a slice may name all the others, which are not to be looked for.
-    tifffile = library("tifffile", "tiff", file)
-    tiff = tifffile.TiffFile(file, is_ome=False)
-    if len(tiff.pages) > 1 and tiff.pages.first.is_ome:
-        tiff.close()
-        tiff = tifffile.TiffFile(file, _multifile=False)
-    return tiff
-
-
-def _tiff_series(file: str, tiff: Any) -> Any:
-    """The pages that make one array: the only one, or all that a file has."""
-    found = tiff.series
-    if len(found) != 1:
-        raise SourceError(
-            f"{file}: it holds {len(found)} images; only files of one can be a part of another"
-        )
-    return found[0]
-
-
-def _tiff_header(file: str, series: Any) -> Image:
-    page = series.keyframe
-    axes = "".join(_TIFF_AXES.get(axis, "?") for axis in series.axes)
-    own = "".join(_TIFF_AXES.get(axis, "?") for axis in page.axes)
-    if "?" in axes or len(set(axes)) < len(axes) or not axes.endswith(own) or "z" in own:
-        raise SourceError(
-            f"{file}: its axes are {series.axes}, of lengths {series.shape}; only those of z, c, t "
-            "before those of a page can be a part of another image"
-        )
-    shape = tuple(map(int, series.shape))
-    lengths = dict(zip(axes, shape, strict=True))
-    together = dict.fromkeys(axes, 1) | {"x": lengths["x"]}
-    if own.endswith("c"):
-        together["c"] = lengths["c"]
-    if series.dataoffset is None:
-        height, width = page.chunks[:2]
-        together |= {"y": min(height, lengths["y"]), "x": min(width, lengths["x"])}
-        if None in (series.pages[i] for i in range(math.prod(shape[: -len(own)]))):
-            raise SourceError(f"{file}: its header asks for pages that it does not have")
-    return Image(
-        axes=axes,
-        shape=shape,
-        dtype=np.dtype(series.dtype).newbyteorder("="),
-        read_shape=tuple(together[axis] for axis in axes),
-    )
-
-
-def _tiff_sizes(tiff: Any) -> tuple[dict[str, float], str]:
-    """Size of a voxel by axis, and its unit, where it is said in a unit of length.
-
-    ImageJ says the unit in its own text, and the distance between pages; others have TIFF 6.0's
-    ResolutionUnit, section 8, alone.
-    """
-    page = tiff.pages.first
-    try:
-        per_unit = [float(number) for number in page.resolution]
-    except ZeroDivisionError:
-        return {}, ""
-    if len(per_unit) != 2 or not all(0 < number < math.inf for number in per_unit):
-        return {}, ""
-    sizes = {"x": 1 / per_unit[0], "y": 1 / per_unit[1]}
-    if tiff.is_imagej:
-        said = tiff.imagej_metadata or {}
-        try:
-            unit = ome_unit(str(said.get("unit")).replace("\\u00B5", "µ"), "space")
-        except ValueError:
-            return {}, ""
-        if isinstance(said.get("spacing"), int | float) and said["spacing"]:
-            sizes["z"] = abs(float(said["spacing"]))
-        return sizes, unit
-    unit = _UNITS.get(int(page.resolutionunit), "")
-    if not unit or is_default(sizes["x"], unit):
-        return {}, ""
-    ratio = factor(unit, "micrometer")
-    return {axis: size * ratio for axis, size in sizes.items()}, "micrometer"
-
-
-def _ome_sizes(xml: Any) -> tuple[dict[str, float], str]:
-    """OME-XML (2016-06), Pixels: PhysicalSizeX and its unit, µm by default, and so on."""
-    try:
-        image = xml["OME"]["Image"]
-        pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
-        names = {axis: f"PhysicalSize{axis.upper()}" for axis in "zyx"}
-        sizes = {axis: float(pixels[name]) for axis, name in names.items() if name in pixels}
-        units = {ome_unit(pixels.get(f"{names[axis]}Unit", "µm"), "space") for axis in sizes}
-    except (KeyError, TypeError, ValueError):
-        return {}, ""
-    if len(units) != 1 or not all(0 < size < math.inf for size in sizes.values()):
-        return {}, ""
-    return sizes, units.pop()
-
-
-def _read_tiff(file: str, tiff: Any, series: Any, region: Region) -> np.ndarray:
-    dtype = np.dtype(series.dtype).newbyteorder("=")
-    voxels = np.empty([side.stop - side.start for side in region], dtype)
-    before = len(region) - len(series.keyframe.axes)
-    shape = tuple(series.shape[:before])
-    for index in np.ndindex(voxels.shape[:before]):
-        at = [side.start + i for side, i in zip(region[:before], index, strict=True)]
-        page = series.pages[int(np.ravel_multi_index(at, shape)) if at else 0]
-        _read_page(file, tiff, page, region[before:], voxels[index])
-    return voxels
-
-
-def _read_page(file: str, tiff: Any, page: Any, region: Region, voxels: np.ndarray) -> None:
-    """Decode the strips or tiles of a page that a region touches into ``voxels``."""
-    keyframe = page.keyframe
-    # As tifffile has it: separate samples, length, width, samples of a pixel.
-    planes, _, _, _, samples = keyframe.shaped
-    own = keyframe.axes
-    rows, columns = (region[own.index(axis)] for axis in "YX")
-    whole = slice(0, planes if own[0] == "S" else samples)
-    colours = region[own.index("S")] if "S" in own else whole
-    plane, sample = (colours, slice(0, 1)) if own[0] == "S" else (slice(0, 1), colours)
-    target = voxels[..., None] if own[0] == "S" else voxels.reshape(1, *voxels.shape[:2], -1)
-    height, width = keyframe.chunks[:2]
-    down, across = (-(-keyframe.shaped[i] // size) for i, size in ((2, height), (3, width)))
-    options = {}
-    if keyframe.compression in (6, 7, 33007, 34892):  # JPEG
-        options = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader}
-    touched = (
-        range(plane.start, plane.stop),
-        range(rows.start // height, -(-rows.stop // height)),
-        range(columns.start // width, -(-columns.stop // width)),
-    )
-    for i, j, k in itertools.product(*touched):
-        number = (i * down + j) * across + k
-        offset, count = page.dataoffsets[number], page.databytecounts[number]
-        _check_size(file, offset + count)
-        tiff.filehandle.seek(offset)
-        encoded = tiff.filehandle.read(count) if count else None
-        decoded, _, _ = keyframe.decode(encoded, number, **options)
-        top, left = j * height, k * width
-        inside = (
-            slice(max(rows.start - top, 0), min(rows.stop - top, height)),
-            slice(max(columns.start - left, 0), min(columns.stop - left, width)),
-        )
-        outside = (
-            slice(top + inside[0].start - rows.start, top + inside[0].stop - rows.start),
-            slice(left + inside[1].start - columns.start, left + inside[1].stop - columns.start),
-        )
-        target[(i - plane.start, *outside)] = (
-            keyframe.nodata if decoded is None else decoded[0][(*inside, sample)]
-        )
-
-
-def _check_size(file: str, end: int) -> None:
-    """Raise a SourceError where a file is too short: beyond its end there is only a crash."""
-    if (size := os.path.getsize(file)) < end:
-        raise SourceError(f"{file}: cut short: {size} bytes, but its header asks for {end}")
+def _tiff_header(source: TiffSource) -> Image:
+    shape, read_shape = source.file_shape, source.file_read_shape
+    if read_shape is None:
+        # Any voxels can be read, but a row of them costs no more.
+        row = source.file_axes.index("x")
+        read_shape = (1,) * row + shape[row:]
+    return Image(axes=source.file_axes, shape=shape, dtype=source.dtype, read_shape=read_shape)
 
 
 def _png_header(file: str) -> tuple[Image, int]:

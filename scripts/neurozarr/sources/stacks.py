@@ -7,10 +7,10 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -106,12 +106,11 @@ class StackSource(Source):
         own = f"z{tile.axes}"
         axes = layout.axes or own
         check_axes(path, axes, shape)
-        sizes, unit = images.read_sizes(files[0])
+        said = _known(files[0], "z" if len(files) > 1 and axes[0] in SPATIAL else "")
         return cls._of(
             files,
             tile=tile,
-            sizes={axes[own.index(axis)]: size for axis, size in sizes.items()},
-            unit=unit,
+            said=said if axes == own else _renamed(said, own, axes),
             tile_axes=axes[1:],
             last_shape=tile.shape,
             places=axes[0],
@@ -139,12 +138,11 @@ class StackSource(Source):
         last_shape = tile.shape
         if set(several) & set(tile.axes):
             last_shape = _checked_last(files, tile, several, overlap)
-        sizes, unit = images.read_sizes(files[0])
+        behind = (set(several) & set(SPATIAL)) - set(tile.axes)
         return cls._of(
             files,
             tile=tile,
-            sizes=sizes,
-            unit=unit,
+            said=_known(files[0], behind),
             tile_axes=tile.axes,
             last_shape=last_shape,
             places=places,
@@ -159,8 +157,7 @@ class StackSource(Source):
         *,
         tile: Image,
         tile_axes: str,
-        sizes: dict[str, float],
-        unit: str,
+        said: dict[str, Any],
         last_shape: tuple[int, ...],
         places: str,
         counts: tuple[int, ...],
@@ -175,22 +172,19 @@ class StackSource(Source):
             lengths[axis] = (count - 1) * step + last.get(axis, 1)
             together[axis] = min(together.get(axis, 1), step)
         file_axes = "".join(axis for axis in places if axis not in tile_axes) + tile_axes
-        file_shape = tuple(lengths[axis] for axis in file_axes)
-        voxel_size = _voxel_size(sizes, dict(zip(file_axes, file_shape, strict=True)))
         return cls(
             files=tuple(map(Path, files)),
             file_axes=file_axes,
-            file_shape=file_shape,
+            file_shape=tuple(lengths[axis] for axis in file_axes),
             dtype=tile.dtype,
             file_read_shape=tuple(together[axis] for axis in file_axes),
-            voxel_size=voxel_size,
-            space_unit=unit if voxel_size else "",
             tile=tile,
             tile_axes=tile_axes,
             last_shape=last_shape,
             places=places,
             counts=counts,
             overlap=overlap,
+            **said,
         )
 
     def read_file(self, region: Region) -> np.ndarray:
@@ -435,8 +429,28 @@ def _checked_last(
     return shape
 
 
-def _voxel_size(sizes: dict[str, float], lengths: dict[str, int]) -> tuple[float, ...]:
-    """Along z, y and x, where all are known; an axis of one voxel has any."""
-    if sizes:
-        sizes = {axis: 1.0 for axis in SPATIAL if lengths.get(axis, 1) == 1} | sizes
-    return tuple(sizes[axis] for axis in SPATIAL) if set(SPATIAL) <= set(sizes) else ()
+def _known(file: str, behind: Collection[str]) -> dict[str, Any]:
+    """What the first file says, as fields of a source.
+
+    That is no voxel size where files lie ``behind`` each other along an axis of space, and it does
+    not say how far apart.
+    """
+    said = images.read_metadata(file)
+    if not set(behind) <= set(said.pop("sized_axes", "")):
+        said |= {"voxel_size": (), "space_unit": ""}
+    return said
+
+
+def _renamed(said: dict[str, Any], own: str, axes: str) -> dict[str, Any]:
+    """The voxel size that is said along a file's own axes, when a user says that they are others.
+
+    What is said of channels is left out: they may be something else too.
+    """
+    if not said.get("voxel_size"):
+        return {}
+    sizes = dict(zip(SPATIAL, said["voxel_size"], strict=True))
+    sizes |= {new: sizes[old] for old, new in zip(own, axes, strict=True) if old in sizes}
+    return {
+        "voxel_size": tuple(sizes[axis] for axis in SPATIAL),
+        "space_unit": said["space_unit"],
+    }

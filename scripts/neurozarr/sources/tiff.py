@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 from xml.etree import ElementTree
@@ -29,6 +31,8 @@ _DROPPED = "TCSZIQ"
 #: Kinds of series, as tifffile names them, whose pages are all like the first one: that may be the
 #: only one with a directory, the voxels of the others following its own.
 _FIRST_PAGE_SAYS_ALL = ("shaped", "imagej", "stk", "lsm")
+#: Kinds of series that tifffile makes of pages alone: metadata that the file has do not fit them.
+_PLAIN = ("generic", "uniform")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +47,8 @@ class TiffSource(Source):
     numbers: np.ndarray[Any, Any]
     #: Of each axis of a page that the source has, the axis in `Pages`; None where it has length 1.
     page_axes: tuple[int | None, ...]
+    #: Those of z, y and x along which the file says the voxel size itself.
+    sized_axes: str = ""
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -50,48 +56,84 @@ class TiffSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        tifffile = library("tifffile", "tiff", path)
-        library("imagecodecs", "tiff", path)
-        check_file(path)
-        try:
-            with tifffile.TiffFile(path) as file:
-                return cls._open(path, file, layout)
-        except SourceError:
-            raise
-        except PermissionError:
-            raise SourceError(f"{path}: the file cannot be read: permission denied") from None
-        except Exception as error:  # It has no base for what it raises on damaged files.
-            raise SourceError(
-                f"{path}: not a TIFF that tifffile can read, or cut short or damaged ({error})"
-            ) from None
+        with _opened(path) as file:
+            if file.is_micromanager:
+                _check_neighbours(path)
+            root = _ome_root(path, file)
+            series = _series(path, file)
+            number = _chosen(path, series, layout.dataset)
+            image = series[number].levels[0]
+            described = root is not None or file.is_imagej or file.is_shaped
+            if described and image.kind in _PLAIN and layout.axes is None:
+                raise SourceError(
+                    f"{path}: its metadata do not fit its {len(file.pages)} pages, and it may be "
+                    f"cut short; give axes, to have them taken as they are: {_text(image)}"
+                )
+            element = None
+            if root is not None and image.kind in ("ome", "mmstack"):
+                element = tiff_metadata.image_of(root, number, image.name, len(series))
+            source = cls._of(path, file, image, layout, root)
+            return replace(source, **_describe(path, file, image, element, source))
 
     @classmethod
-    def _open(cls, path: str, file: Any, layout: Layout) -> Self:
-        root = _ome_root(path, file)
-        if file.is_micromanager:
-            _check_neighbours(path)
-        series = _series(path, file)
-        number = _chosen(path, series, layout.dataset)
-        image = series[number].levels[0]
-        described = root is not None or file.is_imagej or file.is_shaped
-        if described and image.kind in ("generic", "uniform") and layout.axes is None:
-            raise SourceError(
-                f"{path}: its metadata do not fit its {len(file.pages)} pages, and it may be cut "
-                f"short; give axes, to have them taken as they are: {_text(image)}"
-            )
+    def open_part(cls, path: str, *, described: bool = False) -> Self:
+        """Open a file that is a part of a stack or a mosaic: one image, of its own pages.
+
+        Parameters
+        ----------
+        path
+            The file.
+        described
+            Whether to look for its voxel size, its time step and its channels.
+        """
+        with _opened(path, _multifile=False) as file:
+            # What a slice says of a set may name all the others, which are not to be looked for.
+            if len(file.pages) == 1:
+                file.is_ome = file.is_mmstack = file.is_ndtiff = False
+            elif file.is_micromanager:
+                _check_neighbours(path)
+            series = _series(path, file)
+            if len(series) != 1:
+                raise SourceError(
+                    f"{path}: it holds {len(series)} images; only files of one can be a part of "
+                    "another"
+                )
+            image = series[0].levels[0]
+            source = cls._of(path, file, image)
+            if len(source.files) > 1:
+                raise SourceError(
+                    f"{path}: its image has pages in {source.files[1]} too; only files of whole "
+                    "images can be a part of another"
+                )
+            if not described:
+                return source
+            element = None
+            if file.pages.first.is_ome:
+                element = tiff_metadata.first_image(_parsed(path, file.pages.first.description))
+            return replace(source, **_describe(path, file, image, element, source))
+
+    @classmethod
+    def _of(
+        cls,
+        path: str,
+        file: Any,
+        image: Any,
+        layout: Layout | None = None,
+        root: ElementTree.Element | None = None,
+    ) -> Self:
+        """The source that an image of a file is, but for what it says of voxel size and channels.
+
+        Of a part of another image there is no layout.
+        """
         if image.transform is not None:
             raise SourceError(f"{path}: voxels of {image.kind} files are not stored as they are")
         letters, shape = image.get_axes(squeeze=False), image.get_shape(squeeze=False)
-        pages = _pages(path, image, shape, root)
+        pages = _pages(path, file, image, shape, root)
         first = _first_page_axis(path, pages, shape)
-        kept, names = _named(path, letters, shape, layout.axes)
+        kept, names = _named(path, letters, shape, layout)
         inner = _page_axes(pages, shape[first:])
         lengths = [shape[i] for i in kept if i < first]
         tail = [i for i in kept if i >= first]
-        channels = shape[kept[names.index("c")]] if "c" in names else 0
-        element = None
-        if root is not None and image.kind in ("ome", "mmstack"):
-            element = tiff_metadata.image_of(root, number, image.name, len(series))
         return cls(
             files=tuple(dict.fromkeys((Path(path), *pages.files))),
             file_axes=names,
@@ -104,7 +146,6 @@ class TiffSource(Source):
             file_read_shape=None
             if pages.segment is None
             else (1,) * len(lengths) + tuple(_together(pages, inner[i - first]) for i in tail),
-            **_describe(path, file, image, element, names, channels),
         )
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
@@ -132,14 +173,37 @@ class TiffSource(Source):
         self.pages.check()
 
 
+@contextmanager
+def _opened(path: str, **options: Any) -> Iterator[Any]:
+    """A file, opened by tifffile; whatever that raises names it."""
+    tifffile = library("tifffile", "tiff", path)
+    library("imagecodecs", "tiff", path)
+    check_file(path)
+    try:
+        with tifffile.TiffFile(path, **options) as file:
+            yield file
+    except SourceError:
+        raise
+    except PermissionError:
+        raise SourceError(f"{path}: the file cannot be read: permission denied") from None
+    except Exception as error:  # It has no base for what it raises on damaged files.
+        raise SourceError(
+            f"{path}: not a TIFF that tifffile can read, or cut short or damaged ({error})"
+        ) from None
+
+
+def _parsed(path: str, xml: str) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise SourceError(f"{path}: its OME-XML is damaged ({error})") from None
+
+
 def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
     """The OME-XML of a file, parsed; None where it has none."""
     if not file.is_ome:
         return None
-    try:
-        root = ElementTree.fromstring(file.ome_metadata)
-    except ElementTree.ParseError as error:
-        raise SourceError(f"{path}: its OME-XML is damaged ({error})") from None
+    root = _parsed(path, file.ome_metadata)
     if name := tiff_metadata.metadata_file(root):
         raise SourceError(
             f"{path}: a part of an OME-TIFF set, whose metadata are in {name}: give that one"
@@ -165,7 +229,7 @@ def _series(path: str, file: Any) -> list[Any]:
     last = file.pages[len(file.pages) - 1]
     if last.offset > 0:
         # tifffile ends where a directory cannot be read, as if there were no more.
-        _, after = tiff_pages.directory(file.filehandle.fileno(), last.offset, file.tiff)
+        _, after = tiff_pages.entries(file.filehandle.fileno(), last.offset, file.tiff)
         if after and not file.is_lsm:
             raise SourceError(
                 f"{path}: cut short or damaged: the directory of page {len(file.pages)}, at byte "
@@ -216,7 +280,7 @@ def _text(image: Any) -> str:
 
 
 def _pages(
-    path: str, image: Any, shape: tuple[int, ...], root: ElementTree.Element | None
+    path: str, file: Any, image: Any, shape: tuple[int, ...], root: ElementTree.Element | None
 ) -> Pages:
     """The pages of an image, in C order of its axes."""
     key = image.keyframe
@@ -239,7 +303,7 @@ def _pages(
         raise SourceError(
             f"{path}: {len(found)} pages, but its metadata ask for {needed}, for {_text(image)}"
         )
-    return tiff_pages.alike(path, found)
+    return tiff_pages.alike(path, file.filehandle.path, found)
 
 
 def _first_page_axis(path: str, pages: Pages, shape: tuple[int, ...]) -> int:
@@ -267,9 +331,10 @@ def _together(pages: Pages, axis: int | None) -> int:
 
 
 def _named(
-    path: str, letters: str, shape: tuple[int, ...], axes: str | None
+    path: str, letters: str, shape: tuple[int, ...], layout: Layout | None
 ) -> tuple[list[int], str]:
     """Indices of the axes that the source has, and their names."""
+    axes = None if layout is None else layout.axes
     names = [_NAMES.get(letter, "") for letter in letters]
     kept = [
         i
@@ -281,7 +346,12 @@ def _named(
         if len(found) < len(kept) or len(set(found)) < len(found):
             raise SourceError(
                 f"{path}: its axes are {''.join(letters[i] for i in kept)}, as tifffile names "
-                f"them, of lengths {tuple(shape[i] for i in kept)}: say by axes what they are"
+                f"them, of lengths {tuple(shape[i] for i in kept)}: "
+                + (
+                    "it can be no part of another"
+                    if layout is None
+                    else "say by axes what they are"
+                )
             )
         return kept, found
     if len(axes) != len(kept):
@@ -293,21 +363,17 @@ def _named(
 
 
 def _describe(
-    path: str,
-    file: Any,
-    image: Any,
-    element: ElementTree.Element | None,
-    axes: str,
-    channels: int,
+    path: str, file: Any, image: Any, element: ElementTree.Element | None, source: TiffSource
 ) -> dict[str, Any]:
     """What a source says of its voxel size, its time step and its channels.
 
     By its Image element in OME-XML, by ImageJ's description, or else by the tags of its first page.
     """
-    tags = image.keyframe.tags
+    tags, axes = image.keyframe.tags, source.file_axes
+    channels = source.file_shape[axes.index("c")] if "c" in axes else 0
     if element is not None:
         return tiff_metadata.describe_ome(path, element, axes, channels)
     said = {}
-    if image.kind == "imagej":
+    if file.is_imagej and image.kind in ("imagej", *_PLAIN):
         said = tiff_metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
     return said if "voxel_size" in said else said | tiff_metadata.describe_tags(path, tags, axes)

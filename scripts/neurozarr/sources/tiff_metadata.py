@@ -71,13 +71,16 @@ def describe_imagej(
 ) -> dict[str, Any]:
     """What ImageJ says in the description of a hyperstack, and in its tags.
 
-    ImageJ leaves out what is 1: the spacing of the slices, and the width of a pixel.
+    ImageJ leaves out what is 1: the spacing of the slices, where there are any, and the width of a
+    pixel.
     """
     unit = str(metadata.get("unit", ""))
     given: dict[str, tuple[float, str]] = {}
     for axis in "zyx":
         name = _unit(str(metadata.get(f"{axis}unit", unit)), "space")
-        size = metadata.get("spacing", 1.0) if axis == "z" else _pixel(tags, axis) or 1.0
+        size = _pixel(tags, axis) or 1.0
+        if axis == "z":
+            size = metadata.get("spacing", 1.0 if "z" in axes else None)
         if name and (number := _number(size)):
             given[axis] = (number, name)
     said = _sizes(path, given, axes)
@@ -101,7 +104,7 @@ def describe_tags(path: str, tags: Any, axes: str) -> dict[str, Any]:
     given: dict[str, tuple[float, str]] = {}
     for axis in "yx":
         size = _pixel(tags, axis)
-        if unit and size and not is_default(size, unit):
+        if unit and size and not _is_default(size, unit):
             given[axis] = (size, unit)
     return _sizes(path, given, axes)
 
@@ -113,6 +116,11 @@ def image_of(root: ElementTree.Element, number: int, name: str, count: int) -> A
         return images[number]
     named = [image for image in images if image.get("Name") == name]
     return named[0] if len(named) == 1 else None
+
+
+def first_image(root: ElementTree.Element) -> ElementTree.Element | None:
+    """The first Image element, if any."""
+    return next((part for part in root if _tag(part) == "Image"), None)
 
 
 def files_of_set(root: ElementTree.Element) -> list[str]:
@@ -145,7 +153,11 @@ def _sizes(path: str, given: dict[str, tuple[float, str]], axes: str) -> dict[st
                 axis,
                 known[axis],
             )
-    return {"voxel_size": tuple(known[axis] for axis in "zyx"), "space_unit": unit}
+    return {
+        "voxel_size": tuple(known[axis] for axis in "zyx"),
+        "space_unit": unit,
+        "sized_axes": "".join(given),
+    }
 
 
 def _pixel(tags: Any, axis: str) -> float | None:
@@ -156,7 +168,7 @@ def _pixel(tags: Any, axis: str) -> float | None:
     return _number(value[1] / value[0])
 
 
-def is_default(size: float, unit: str) -> bool:
+def _is_default(size: float, unit: str) -> bool:
     """Whether a resolution is one that programs write for want of another."""
     dpi = 1 / (size * units.factor(unit, "inch"))
     return size == 1 or any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
