@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
 from neurozarr.regions import whole
-from neurozarr.sources import open_source, stem, tiff_pages
-from neurozarr.sources.tiff_pages import Pages
+from neurozarr.sources import open_source, stem
+from neurozarr.sources.tiff import segments
+from neurozarr.sources.tiff.segments import Pages
 
 from .conversions import convert
 from .families import assert_holds
@@ -598,7 +599,7 @@ def test_a_file_that_is_truncated_while_it_is_read_is_named(tmp_path, options):
 def test_a_file_that_ends_while_its_voxels_are_read_is_named(tmp_path, monkeypatch):
     source = open_source(write(tmp_path / "a.tif", VOXELS))
     os.truncate(tmp_path / "a.tif", 10_000)
-    monkeypatch.setattr(tiff_pages, "_check_size", lambda *args: None)
+    monkeypatch.setattr(segments, "_check_size", lambda *args: None)
     with pytest.raises(
         SourceError, match=r"a\.tif: the voxels cannot be read \(it ends before its"
     ):

@@ -29,7 +29,8 @@ from niizarr import nii2zarr
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.samples.headers import read_template
-from neurozarr.sources import addresses, open_source, stem, zarr_nodes
+from neurozarr.sources import open_source, stem
+from neurozarr.sources.zarr import addresses, nodes
 
 from .conversions import convert
 from .families import assert_holds
@@ -696,8 +697,8 @@ def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path, served, mon
 
 def test_a_server_that_fails_or_is_not_there_is_named(tmp_path, served, monkeypatch):
     retries = {"max_retries": 1, "initial_delay": "1ms", "max_delay": "1ms"}
-    context = {**zarr_nodes._CONTEXT, "http_request_retries": retries}
-    monkeypatch.setattr(zarr_nodes, "_CONTEXT", context)
+    context = {**nodes._CONTEXT, "http_request_retries": retries}
+    monkeypatch.setattr(nodes, "_CONTEXT", context)
     monkeypatch.setattr(addresses, "DELAYS", (0.01,))
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/a/zarr\.json: .*connect"):
         open_source("http://127.0.0.1:9/a")
@@ -855,7 +856,7 @@ def test_documents_have_a_depth_and_a_size(tmp_path, monkeypatch):
     document.write_text(200_000 * '{"a":' + "0" + 200_000 * "}")
     with pytest.raises(SourceError, match=r"zarr\.json: damaged: JSON that is nested too deep$"):
         open_source(path)
-    monkeypatch.setattr(zarr_nodes, "MOST_BYTES", 1000)
+    monkeypatch.setattr(nodes, "MOST_BYTES", 1000)
     document.write_bytes(b" " * 1001)
     with pytest.raises(SourceError, match=r"zarr\.json: damaged: more than 1000 bytes"):
         open_source(path)

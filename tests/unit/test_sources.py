@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
-from neurozarr.sources import mapping, nibabel_image, numpy_file, open_source, stem, tiff_pages
+from neurozarr.sources import mapping, nibabel_image, numpy_file, open_source, stem
+from neurozarr.sources.tiff import segments
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +282,7 @@ def test_a_page_of_a_map_that_cannot_be_read_is_an_error_that_names_its_file(
     last = save_as(tmp_path / name, np.ones((4, 300, 400), "f4"))
     source = open_source(tmp_path / name)
     assert whole(source).all()
-    for module in (nibabel_image, numpy_file, tiff_pages):
+    for module in (nibabel_image, numpy_file, segments):
         monkeypatch.setattr(module, "_check_size", lambda *args: None)
     if not populates:  # Before Linux 5.14, and elsewhere.
         monkeypatch.setattr(mapping, "_MADVISE", None)

@@ -20,7 +20,7 @@ from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import Source, open_source
 from neurozarr.sources.paths import is_address
-from neurozarr.sources.zarr_store import ZarrSource
+from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document

@@ -25,8 +25,8 @@ from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.stacks import StackSource
-from neurozarr.sources.tiff import TiffSource
-from neurozarr.sources.zarr_store import ZarrSource
+from neurozarr.sources.tiff.source import TiffSource
+from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.units import ABSURD
 from neurozarr.zarr.metadata import check_dtype
 

@@ -16,7 +16,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
 from neurozarr.regions import Region
 from neurozarr.sources.base import library
-from neurozarr.sources.tiff import TiffSource
+from neurozarr.sources.tiff.source import TiffSource
 
 T = TypeVar("T")
 

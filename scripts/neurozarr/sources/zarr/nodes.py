@@ -19,10 +19,16 @@ import numpy as np
 from neurozarr.errors import SourceError, reason
 from neurozarr.files import check_kind, tensorstore_file
 from neurozarr.regions import Region
-from neurozarr.sources import addresses
-from neurozarr.sources.addresses import MOST_BYTES, RETRIES, DeniedError, fetch, limit_tensorstore
 from neurozarr.sources.base import library
 from neurozarr.sources.paths import is_address
+from neurozarr.sources.zarr import addresses
+from neurozarr.sources.zarr.addresses import (
+    MOST_BYTES,
+    RETRIES,
+    DeniedError,
+    fetch,
+    limit_tensorstore,
+)
 from neurozarr.zarr.chunks import chunk_keys
 from neurozarr.zarr.documents import Document
 

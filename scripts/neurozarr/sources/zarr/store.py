@@ -23,7 +23,7 @@ from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.paths import is_address
-from neurozarr.sources.zarr_nodes import DOCUMENTS, Array, Node, Store, is_below, join
+from neurozarr.sources.zarr.nodes import DOCUMENTS, Array, Node, Store, is_below, join
 from neurozarr.units import ABSURD
 from neurozarr.zarr.documents import HEADER, Document
 

@@ -17,10 +17,10 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
 from neurozarr.regions import Region
-from neurozarr.sources import tiff_metadata, tiff_pages
 from neurozarr.sources.base import Layout, Source, check_axes, library
 from neurozarr.sources.paths import is_pattern
-from neurozarr.sources.tiff_pages import Pages
+from neurozarr.sources.tiff import metadata, segments
+from neurozarr.sources.tiff.segments import Pages
 
 _ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 #: What the axes are that tifffile has letters for; S is samples, such as colours, and I and Q are
@@ -71,7 +71,7 @@ class TiffSource(Source):
                 )
             element = None
             if root is not None and image.kind in ("ome", "mmstack"):
-                element = tiff_metadata.image_of(root, number, image.name, len(series))
+                element = metadata.image_of(root, number, image.name, len(series))
             source = cls._of(path, file, image, layout, root)
             return replace(source, **_describe(path, file, image, element, source))
 
@@ -109,7 +109,7 @@ class TiffSource(Source):
                 return source
             element = None
             if file.pages.first.is_ome:
-                element = tiff_metadata.first_image(_parsed(path, file.pages.first.description))
+                element = metadata.first_image(_parsed(path, file.pages.first.description))
             return replace(source, **_describe(path, file, image, element, source))
 
     @classmethod
@@ -204,12 +204,12 @@ def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
     if not file.is_ome:
         return None
     root = _parsed(path, file.ome_metadata)
-    if name := tiff_metadata.metadata_file(root):
+    if name := metadata.metadata_file(root):
         raise SourceError(
             f"{path}: a part of an OME-TIFF set, whose metadata are in {name}: give that one"
         )
     folder = os.path.dirname(os.path.realpath(path))
-    for other in tiff_metadata.files_of_set(root):
+    for other in metadata.files_of_set(root):
         check_kind(os.path.join(folder, other))
     return root
 
@@ -229,7 +229,7 @@ def _series(path: str, file: Any) -> list[Any]:
     last = file.pages[len(file.pages) - 1]
     if last.offset > 0:
         # tifffile ends where a directory cannot be read, as if there were no more.
-        _, after = tiff_pages.entries(file.filehandle.fileno(), last.offset, file.tiff)
+        _, after = segments.entries(file.filehandle.fileno(), last.offset, file.tiff)
         if after and not file.is_lsm:
             raise SourceError(
                 f"{path}: cut short or damaged: the directory of page {len(file.pages)}, at byte "
@@ -289,11 +289,11 @@ def _pages(
         raise SourceError(f"{path}: the image is empty: its shape is {tuple(shape)}")
     # Others that lie in one piece have directories, which may differ.
     if image.kind in _FIRST_PAGE_SAYS_ALL and image.dataoffset is not None:
-        return tiff_pages.contiguous(path, key, image.dataoffset, needed)
+        return segments.contiguous(path, key, image.dataoffset, needed)
     found = list(image)
     if missing := sum(page is None for page in found):
         folder = os.path.dirname(os.path.realpath(path))
-        files = [] if root is None else tiff_metadata.files_of_set(root)
+        files = [] if root is None else metadata.files_of_set(root)
         lacking = [name for name in files if not os.path.exists(os.path.join(folder, name))]
         raise SourceError(
             f"{path}: {missing} of its {needed} planes are in no file"
@@ -303,7 +303,7 @@ def _pages(
         raise SourceError(
             f"{path}: {len(found)} pages, but its metadata ask for {needed}, for {_text(image)}"
         )
-    return tiff_pages.alike(path, file.filehandle.path, found)
+    return segments.alike(path, file.filehandle.path, found)
 
 
 def _first_page_axis(path: str, pages: Pages, shape: tuple[int, ...]) -> int:
@@ -372,8 +372,8 @@ def _describe(
     tags, axes = image.keyframe.tags, source.file_axes
     channels = source.file_shape[axes.index("c")] if "c" in axes else 0
     if element is not None:
-        return tiff_metadata.describe_ome(path, element, axes, channels)
+        return metadata.describe_ome(path, element, axes, channels)
     said = {}
     if file.is_imagej and image.kind in ("imagej", *_PLAIN):
-        said = tiff_metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
-    return said if "voxel_size" in said else said | tiff_metadata.describe_tags(path, tags, axes)
+        said = metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
+    return said if "voxel_size" in said else said | metadata.describe_tags(path, tags, axes)
