@@ -95,7 +95,7 @@ def test_a_kernel_of_a_new_version_redoes_what_the_old_one_made(converted, tmp_p
     package = converted.root / "scripts"
     patched = tmp_path / "patched"
     shutil.copytree(converted.root, patched, ignore=shutil.ignore_patterns(".*", "tests", "demo"))
-    kernels = patched / package.name / "neurozarr/pyramid.py"
+    kernels = patched / package.name / "neurozarr/voxels/kernels.py"
     converted.root = patched
     kernels.write_text(kernels.read_text().replace('"median": 1', '"median": 2'))
     assert converted("--dry-run").jobs == set()
