@@ -95,5 +95,10 @@ def nifti_unit(unit: str) -> str:
     return min(named, key=lambda name: abs(math.log(factor(unit, name))))
 
 
-#: Lengths from which, and below whose inverse, a header is damaged: no product of two overflows.
-ABSURD = 1e30
+#: Lengths and times beyond this, in any unit, are damage: their products overflow.
+MAX_LENGTH = 1e30
+
+
+def is_plausible(size: float) -> bool:
+    """Whether a voxel size or a time step can be one: positive, finite, and not of damage."""
+    return bool(1 / MAX_LENGTH < size < MAX_LENGTH)

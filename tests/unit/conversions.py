@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 from hypothesis import strategies as st
 
-from neurozarr.convert import convert_sample
+from neurozarr.conversion import convert_sample
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.export_nifti import export_nifti

@@ -17,7 +17,7 @@ FLOORS = [
     {"samples"},
     {"verify"},
     {"steps"},
-    {"convert", "__main__"},
+    {"conversion", "__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

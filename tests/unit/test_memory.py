@@ -52,8 +52,8 @@ watcher = threading.Thread(target=watch)
 watcher.start()
 peaks = []
 for work in (
-    lambda: voxels.write_base(source, base, slab=json.loads(sys.argv[4]), threads=2),
-    lambda: voxels.write_level(base, child, threads=2),
+    lambda: voxels.copy_from_source(source, base, slab=json.loads(sys.argv[4]), threads=2),
+    lambda: voxels.downsample_level(base, child, threads=2),
     lambda: export.write_nifti(
         base,
         "zyx",
@@ -104,7 +104,7 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
             source.dtype,
             "zyx",
             ZarrConfig(**config),
-            read_shape=source.read_shape,
+            native_chunk_shape=source.native_chunk_shape,
             in_order=source.file_axes if source.in_order else None,
         )
         command = [sys.executable, "-c", JOB, path, tmp_path / f"{length}.zarr"]
@@ -115,7 +115,7 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
             text=True,
         )
         allowed = [
-            plan.base_memory_mb(levels[0], 2, read_shape=source.read_shape),
+            plan.base_memory_mb(levels[0], 2, native_chunk_shape=source.native_chunk_shape),
             levels[1].memory_mb(2),
             export.memory_mb(source.shape, levels[0].chunks, "zyx", source.dtype),
         ]

@@ -121,7 +121,7 @@ def test_a_plan_has_a_document_for_each_level():
         (3, 100, 25, 25),
     ]
     for level in levels:
-        assert level.write_unit == (1, 64, 64, 64)
+        assert level.write_chunk == (1, 64, 64, 64)
         assert level.document["shape"] == list(level.shape)
         assert level.document["dimension_names"] == ["t", "z", "y", "x"]
 
@@ -157,7 +157,7 @@ def test_blocks_tile_each_level_exactly_and_share_no_file(levels):
             region = level.region(block)
             count[region] += 1
             assert level.blocks_of(region) == [block]
-            for side, size, length in zip(region, level.write_unit, level.shape, strict=True):
+            for side, size, length in zip(region, level.write_chunk, level.shape, strict=True):
                 assert side.start % size == 0
                 assert side.stop % size == 0 or side.stop == length
         assert (count == 1).all()

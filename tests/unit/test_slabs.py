@@ -34,17 +34,19 @@ class Pages(Volume):
     def read_file(self, region):
         touched = tuple(
             slice(side.start // size, -(-side.stop // size))
-            for side, size in zip(region, self.file_read_shape, strict=True)
+            for side, size in zip(region, self.file_native_chunk_shape, strict=True)
         )
         with self.lock:
             self.times[touched] += 1
         return super().read_file(region)
 
 
-def pages(shape, read_shape, **said):
+def pages(shape, native_chunk_shape, **said):
     values = np.random.default_rng(0).integers(0, 60_000, shape).astype("u2")
-    times = np.zeros(grid(shape, read_shape), int)
-    return volume(values, kind=Pages, file_read_shape=read_shape, times=times, **said)
+    times = np.zeros(grid(shape, native_chunk_shape), int)
+    return volume(
+        values, kind=Pages, file_native_chunk_shape=native_chunk_shape, times=times, **said
+    )
 
 
 def write(source, tmp_path, threads=2, block_mb=1000, **config):
@@ -57,25 +59,25 @@ def write(source, tmp_path, threads=2, block_mb=1000, **config):
         config,
         block_mb=block_mb,
         max_jobs=1000,
-        read_shape=source.read_shape,
+        native_chunk_shape=source.native_chunk_shape,
     )
     array = from_config(config).create_array("0", source.shape, UINT16)
     for block in range(level.blocks):
         region = level.region(block)
-        voxels.write_base(source, array, region=region, slab=level.slab, threads=threads)
+        voxels.copy_from_source(source, array, region=region, slab=level.slab, threads=threads)
     return array, level
 
 
 @pytest.mark.parametrize(
-    "read_shape",
+    "native_chunk_shape",
     [(1, 70, 60), (1, 8, 60), (40, 1, 1), (1, 70, 1), (16, 16, 16), (40, 70, 60)],
     ids=["pages", "strips", "columns", "rows", "tiles", "whole"],
 )
 @pytest.mark.parametrize(
     "config", [{"chunk": 16}, {"chunk": 8, "shard": 16}], ids=["chunks", "shards"]
 )
-def test_what_is_stored_together_is_read_once(small, tmp_path, read_shape, config):
-    source = pages((40, 70, 60), read_shape)
+def test_what_is_stored_together_is_read_once(small, tmp_path, native_chunk_shape, config):
+    source = pages((40, 70, 60), native_chunk_shape)
     array, _ = write(source, tmp_path, **config)
     np.testing.assert_array_equal(array[...], source.voxels)
     assert (source.times == 1).all()
@@ -101,9 +103,11 @@ def test_a_block_smaller_than_a_page_says_how_often_that_is_decoded(small, tmp_p
 
 def test_chunks_of_the_source_that_are_those_of_the_store_need_no_slab():
     config = ZarrConfig(chunk=64)
-    for read_shape in [(64, 64, 64), (32, 1, 16), (1, 1, 1), (1, 64, 300)]:
-        (level,) = plan.plan_levels((64, 64, 300), UINT16, "zyx", config, read_shape=read_shape)[:1]
-        fits = read_shape != (1, 64, 300)
+    for native_chunk_shape in [(64, 64, 64), (32, 1, 16), (1, 1, 1), (1, 64, 300)]:
+        (level,) = plan.plan_levels(
+            (64, 64, 300), UINT16, "zyx", config, native_chunk_shape=native_chunk_shape
+        )[:1]
+        fits = native_chunk_shape != (1, 64, 300)
         assert (level.slab is None) == fits
 
 
@@ -113,7 +117,9 @@ def test_chunks_of_the_source_that_are_those_of_the_store_need_no_slab():
     st.tuples(*[st.integers(1, 250)] * 3),
     st.floats(1e-3, 10),
 )
-def test_a_slab_is_whole_units_and_no_larger_than_a_block(shape, chunk, read_shape, block_mb):
+def test_a_slab_is_whole_units_and_no_larger_than_a_block(
+    shape, chunk, native_chunk_shape, block_mb
+):
     levels = plan.plan_levels(
         shape,
         UINT16,
@@ -121,14 +127,14 @@ def test_a_slab_is_whole_units_and_no_larger_than_a_block(shape, chunk, read_sha
         ZarrConfig(chunk=chunk),
         block_mb=block_mb,
         max_jobs=10**9,
-        read_shape=read_shape,
+        native_chunk_shape=native_chunk_shape,
     )
     base = levels[0]
     assert all(level.slab is None for level in levels[1:])
     if base.slab is None:
         return
-    assert all(s % u == 0 for s, u in zip(base.slab, base.write_unit, strict=True))
-    assert np.prod(base.slab) * 2 <= block_mb * 1e6 or base.slab == base.write_unit
+    assert all(s % u == 0 for s, u in zip(base.slab, base.write_chunk, strict=True))
+    assert np.prod(base.slab) * 2 <= block_mb * 1e6 or base.slab == base.write_chunk
     assert all(b % s == 0 for b, s in zip(base.block, base.slab, strict=True))
 
 
@@ -149,8 +155,12 @@ def test_boxes_of_a_grid_tile_a_region_and_cross_no_line(box, sides):
 
 def test_axes_that_a_file_lacks_have_length_1_and_others_are_put_in_order():
     values = np.arange(24, dtype="u2").reshape(4, 3, 2)
-    source = volume(values, file_axes="yxc", file_read_shape=(1, 3, 2))
-    assert (source.axes, source.shape, source.read_shape) == ("czyx", (2, 1, 4, 3), (2, 1, 1, 3))
+    source = volume(values, file_axes="yxc", file_native_chunk_shape=(1, 3, 2))
+    assert (source.axes, source.shape, source.native_chunk_shape) == (
+        "czyx",
+        (2, 1, 4, 3),
+        (2, 1, 1, 3),
+    )
     read = source.read((slice(1, 2), slice(0, 1), slice(1, 4), slice(0, 2)))
     np.testing.assert_array_equal(read, values[1:4, :2, 1][None, None])
 

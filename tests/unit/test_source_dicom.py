@@ -147,7 +147,7 @@ def test_the_affine_is_that_of_nibabel(directory, voxels, wrapped):
     assert np.linalg.det(source.affine) > 0
     np.testing.assert_allclose(source.voxel_size, (2.5, 1.5, 0.5))
     assert source.space_unit == "millimeter"
-    assert source.file_read_shape == (1, 5, 7)
+    assert source.file_native_chunk_shape == (1, 5, 7)
     assert not source.in_order
 
 

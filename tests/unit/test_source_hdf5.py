@@ -54,7 +54,7 @@ def stored(request, tmp_path_factory):
 @given(data=st.data())
 def test_any_region_is_read_however_it_is_stored(stored, data):
     source, layout = stored
-    assert source.read_shape == LAYOUTS[layout].get("chunks")
+    assert source.native_chunk_shape == LAYOUTS[layout].get("chunks")
     assert_holds(source, VOXELS[0, 0], data)
 
 
@@ -206,7 +206,7 @@ def test_linked_and_virtual_datasets_name_their_files(tmp_path):
         file["nowhere"] = h5py.SoftLink("/nothing")
     source = open_source(path, axes="czyx")
     assert source.files == (path, *parts)
-    assert source.read_shape == (1, 3, 10, 11)
+    assert source.native_chunk_shape == (1, 3, 10, 11)
     assert_holds(source, VOXELS[0])
     source = open_source(path, dataset="link")
     assert source.files == (path, parts[1])
@@ -460,7 +460,7 @@ def image(tmp_path_factory):
 @given(data=st.data())
 def test_an_imaris_image_is_its_finest_level_without_the_padding(image, data):
     source = open_source(image)
-    assert source.read_shape == (1, 1, 4, 4, 4)
+    assert source.native_chunk_shape == (1, 1, 4, 4, 4)
     assert_holds(source, VOXELS, data)
 
 

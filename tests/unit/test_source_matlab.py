@@ -38,7 +38,7 @@ def volume(request, tmp_path_factory):
 
 @given(data=st.data())
 def test_a_volume_has_rows_columns_and_planes(volume, data):
-    assert (volume.file_axes, volume.read_shape) == ("zxy", None)
+    assert (volume.file_axes, volume.native_chunk_shape) == ("zxy", None)
     assert volume.held_bytes == VOLUME.nbytes
     assert_holds(volume, VOLUME.transpose(2, 0, 1), data)
 

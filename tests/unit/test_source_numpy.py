@@ -68,7 +68,7 @@ def test_raw_voxels_have_defaults(tmp_path, voxels, ndim, axes, name):
     (tmp_path / name).write_bytes(voxels.tobytes())
     source = open_source(tmp_path / name, shape=voxels.shape, dtype="uint16")
     assert source.file_axes == axes
-    assert source.file_read_shape is None
+    assert source.file_native_chunk_shape is None
     assert (source.voxel_size, source.space_unit, source.affine) == ((1, 1, 1), "", None)
     assert_holds(source, voxels.reshape(-1, *voxels.shape[-2:]))
 

@@ -377,7 +377,7 @@ def directory(tmp_path_factory):
 def test_any_minc_2_is_what_nibabel_reads(directory, made, data):
     source = assert_minc(write_minc2(directory / "a.mnc", made), made, data)
     chunks = tuple(min(2, length) for length in made["shape"]) if made["chunks"] else None
-    assert source.file_read_shape == chunks
+    assert source.file_native_chunk_shape == chunks
 
 
 @given(data=st.data(), made=mincs())

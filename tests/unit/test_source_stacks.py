@@ -110,7 +110,7 @@ def test_tiff_slices_keep_their_values(tmp_path, dtype):
 def test_png_and_jpeg2000_slices_keep_their_values(tmp_path, suffix, dtype, channels):
     voxels = values((3, 6, 7, *channels), dtype)
     source = opened(stack(tmp_path / "s", voxels, "a{}" + suffix))
-    assert source.file_read_shape == (1, 6, 7, *channels)
+    assert source.file_native_chunk_shape == (1, 6, 7, *channels)
     source.check()
     assert_holds(source, np.moveaxis(voxels, -1, 0) if channels else voxels)
 
@@ -197,7 +197,7 @@ def test_a_pattern_names_channels_times_and_slices(tmp_path):
         directory.mkdir(exist_ok=True)
         tiff(directory / f"z{z:03}_c{c + 1}_t{t}.tif", voxels[t, c, z])
     source = opened(tmp_path / "t{t}/z{z}_c{c}_t{t}.tif")
-    assert (source.axes, source.file_read_shape) == ("tczyx", (1, 1, 1, 1, 6))
+    assert (source.axes, source.file_native_chunk_shape) == ("tczyx", (1, 1, 1, 1, 6))
     source.check()
     assert_holds(source, voxels)
     region = (slice(1, 2), slice(0, 3), slice(2, 4), slice(0, 1), slice(0, 1))
@@ -296,7 +296,7 @@ def test_slices_of_tiles_are_a_mosaic_too(tmp_path):
         png(tmp_path / f"c{c}z{z}y{y}.png", voxels[c, z, [slice(0, 4), slice(3, 7)][y]])
     source = opened(tmp_path / "c{c}z{z}y{y}.png", overlap=(0, 1, 0))
     assert_holds(source, voxels)
-    assert source.file_read_shape == (1, 1, 3, 8)
+    assert source.file_native_chunk_shape == (1, 1, 3, 8)
     region = (slice(0, 1), slice(1, 2), slice(3, 4), slice(0, 8))
     assert [file.name for file in source.files_of(region)] == ["c0z1y0.png"]
     region = (slice(1, 2), slice(0, 2), slice(2, 5), slice(0, 8))
@@ -344,7 +344,7 @@ def test_each_strip_and_tile_is_decoded_once(tmp_path, monkeypatch):
     tiff(tmp_path / "a1.tif", values((64, 48)), tile=(16, 16), compression="zlib")
     tiff(tmp_path / "a2.tif", values((64, 48)), rowsperstrip=8, compression="zlib")
     source = opened(tmp_path)
-    assert source.file_read_shape == (1, 16, 16)
+    assert source.file_native_chunk_shape == (1, 16, 16)
     read = []
     original = os.pread
     monkeypatch.setattr(

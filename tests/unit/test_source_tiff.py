@@ -85,7 +85,7 @@ def test_all_of_it_is_read_as_it_is_encoded(encoded):
     encoding, source = encoded
     source.check()
     assert source.file_axes == "zyx"
-    assert source.file_read_shape == READ_SHAPES.get(encoding)
+    assert source.file_native_chunk_shape == READ_SHAPES.get(encoding)
     assert_holds(source, VOXELS)
 
 
@@ -147,7 +147,7 @@ def test_a_single_page_is_one_plane(tmp_path):
 def test_volumes_in_one_page_are_read(tmp_path):
     voxels = RNG.integers(0, 99, (32, 33, 34)).astype("u1")
     source = open_source(write(tmp_path / "a.tif", voxels, tile=(16, 16, 16), volumetric=True))
-    assert source.file_read_shape == (16, 16, 16)
+    assert source.file_native_chunk_shape == (16, 16, 16)
     assert_holds(source, voxels)
 
 
@@ -168,7 +168,7 @@ def test_strips_that_do_not_follow_each_other_are_found(tmp_path):
     expected = VOXELS.copy()
     expected[0, 10:20], expected[0, 30:40] = VOXELS[0, 30:40], VOXELS[0, 10:20]
     source = open_source(path)
-    assert source.file_read_shape == (1, 10, 37)
+    assert source.file_native_chunk_shape == (1, 10, 37)
     assert_holds(source, expected)
 
 
@@ -262,7 +262,7 @@ def test_a_pyramid_of_colours_is_read_at_full_resolution(tmp_path, ome):
         file.write(voxels, subifds=1, metadata={"axes": "YXS"}, **options)
         file.write(voxels[::2, ::2], subfiletype=1, **options)
     source = open_source(path)
-    assert source.file_read_shape == (16, 16, 3)
+    assert source.file_native_chunk_shape == (16, 16, 3)
     assert_holds(source, voxels.transpose(2, 0, 1)[:, None])
 
 

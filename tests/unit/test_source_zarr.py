@@ -180,7 +180,7 @@ def image(path, version="0.5", levels=("0",), extra=None, voxels=VOXELS, **multi
 def test_arrays_are_read_however_they_are_encoded(tmp_path, options):
     source = open_source(save(tmp_path / "a.zarr", **options))
     assert source.axes == source.file_axes == "zyx"
-    assert source.read_shape == (5, 10, 10)
+    assert source.native_chunk_shape == (5, 10, 10)
     assert_holds(source, VOXELS)
 
 
@@ -202,7 +202,7 @@ def test_n5_is_read_with_its_axes_reversed(tmp_path, compression):
     spec["metadata"] = metadata | {"compression": {"type": compression} | options}
     tensorstore.open(spec, create=True).result()[...] = VOXELS[:17, :, :33].T
     source = open_source(path)
-    assert source.read_shape == (5, 10, 10)
+    assert source.native_chunk_shape == (5, 10, 10)
     assert_holds(source, VOXELS[:17, :, :33])
 
 

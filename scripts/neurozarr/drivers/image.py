@@ -40,7 +40,7 @@ class ImageGroup(ZarrGroup):
         parent = base
         for level, spatial in enumerate(shapes[1:], start=1):
             child = self.create_array_from_base(str(level), (*batch, *spatial))
-            voxels.write_level(parent, child, mode=mode)
+            voxels.downsample_level(parent, child, mode=mode)
             parent = child
         return [list(shape) for shape in shapes]
 

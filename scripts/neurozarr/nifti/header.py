@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
-from neurozarr.units import ABSURD
+from neurozarr.units import MAX_LENGTH
 
 EXTENDER_SIZE = 4
 #: Largest header that is read, in bytes, extensions included: one that is damaged may ask for more
@@ -121,7 +121,7 @@ def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
             matrix = np.asarray(getattr(_load(raw), f"get_{form}")(), np.float64)
     except ValueError:  # the quaternion is no rotation
         return None
-    return matrix if (np.abs(matrix) < ABSURD).all() else None
+    return matrix if (np.abs(matrix) < MAX_LENGTH).all() else None
 
 
 def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:

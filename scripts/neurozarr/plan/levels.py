@@ -57,7 +57,7 @@ class Level:
         Length of every axis, in voxels.
     chunks
         Shape of a chunk.
-    write_unit
+    write_chunk
         Shape of what is one file: a shard, or a chunk where there are no shards.
     block
         Shape of what one job writes: whole write units.
@@ -73,7 +73,7 @@ class Level:
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
-    write_unit: tuple[int, ...]
+    write_chunk: tuple[int, ...]
     block: tuple[int, ...]
     dtype: np.dtype[Any]
     document: Document
@@ -114,7 +114,7 @@ class Level:
             lose the least in starting and ending.
         """
         shape = [side.stop - side.start for side in self.region(block)]
-        parts = math.prod(grid(shape, sub_block(self.chunks, self.write_unit, self.dtype)))
+        parts = math.prod(grid(shape, sub_block(self.chunks, self.write_chunk, self.dtype)))
         share = MAX_THREADS if cores is None else -(-cores // self.blocks)
         return min(parts, share, MAX_THREADS)
 
@@ -139,7 +139,7 @@ class Level:
         Each thread holds the voxels under a sub-block, decoded and reduced, and the unit that it
         writes with its encoded form; whatever the size of the block.
         """
-        unit = math.prod(sub_block(self.chunks, self.write_unit, self.dtype))
+        unit = math.prod(sub_block(self.chunks, self.write_chunk, self.dtype))
         steps = (1,) * (len(self.chunks) - 3) + (2,) * 3
         window = 8 * math.prod(sub_block_below(self.chunks, steps[-len(self.chunks) :], self.dtype))
         voxels = (threads + 2) * (2 * window + 3 * unit)
@@ -175,7 +175,7 @@ def plan_levels(
     *,
     block_mb: float = math.inf,
     max_jobs: int = 1,
-    read_shape: Sequence[int] | None = None,
+    native_chunk_shape: Sequence[int] | None = None,
     in_order: str | None = None,
 ) -> tuple[Level, ...]:
     """Plan every level of an image.
@@ -195,7 +195,7 @@ def plan_levels(
         and where there would be more than ``max_jobs`` of them in all levels together.
     max_jobs
         How many blocks there may be, if there are more of them than levels.
-    read_shape
+    native_chunk_shape
         Shape of what can only be read together of the source; None where any voxels can be read.
     in_order
         Names of the axes as they lie in a source that can only be read from the start to the end,
@@ -230,9 +230,14 @@ def plan_levels(
     slab = None
     if in_order is not None:
         slab = row_of_units(shape, unit, "".join(axes), in_order)
-    elif read_shape is not None:
+    elif native_chunk_shape is not None:
         slab = slab_of_units(
-            shape, chunks, unit, read_shape, dtype=dtype, most=block_mb * 1e6 / dtype.itemsize
+            shape,
+            chunks,
+            unit,
+            native_chunk_shape,
+            dtype=dtype,
+            most=block_mb * 1e6 / dtype.itemsize,
         )
     blocks = _blocks(
         shapes, unit, dtype.itemsize, block_mb, max_jobs, slab=slab, in_order=in_order is not None
@@ -241,7 +246,7 @@ def plan_levels(
         Level(
             shape=level_shape,
             chunks=chunks,
-            write_unit=unit,
+            write_chunk=unit,
             block=block,
             dtype=dtype,
             document=array_document(
@@ -298,7 +303,7 @@ def base_memory_mb(
     level: Level,
     threads: int,
     *,
-    read_shape: Sequence[int] | None = None,
+    native_chunk_shape: Sequence[int] | None = None,
     held_bytes: int = 0,
 ) -> int:
     """Memory of a job that writes a block of level 0, in MB.
@@ -307,10 +312,10 @@ def base_memory_mb(
     in slabs, two of them are held as well, and what threads decode; and whatever the source holds
     by itself.
     """
-    unit = math.prod(sub_block(level.chunks, level.write_unit, level.dtype))
+    unit = math.prod(sub_block(level.chunks, level.write_chunk, level.dtype))
     voxels = (threads + 2) * 3 * unit
     if level.slab is not None:
         voxels += 2 * math.prod(level.slab)
-    if read_shape is not None:
-        voxels += (threads + 1) * 2 * math.prod(piece(level.shape, read_shape, level.dtype))
+    if native_chunk_shape is not None:
+        voxels += (threads + 1) * 2 * math.prod(piece(level.shape, native_chunk_shape, level.dtype))
     return BASE_MEMORY_MB + math.ceil((voxels * level.dtype.itemsize + held_bytes) / 1e6)

@@ -36,14 +36,14 @@ def _block(shape: tuple[int, ...], unit: tuple[int, ...], voxels: float) -> tupl
 
 
 def sub_block(
-    chunks: Sequence[int], write_unit: Sequence[int], dtype: np.dtype[Any]
+    chunks: Sequence[int], write_chunk: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
     """Shape of what a thread writes at once.
 
     A shard where there are shards; else a chunk, or, of small chunks, a box of them.
     """
-    box = list(write_unit)
-    if tuple(chunks) != tuple(write_unit):
+    box = list(write_chunk)
+    if tuple(chunks) != tuple(write_chunk):
         return tuple(box)
     axes = range(len(box) - spatial_ndim(len(box)), len(box))
     while 2 * math.prod(box) * dtype.itemsize <= SUB_BLOCK_BYTES:
@@ -68,8 +68,8 @@ def sub_block_below(
 def slab_of_units(
     shape: Sequence[int],
     chunks: Sequence[int],
-    write_unit: Sequence[int],
-    read_shape: Sequence[int],
+    write_chunk: Sequence[int],
+    native_chunk_shape: Sequence[int],
     *,
     dtype: np.dtype[Any],
     most: float = math.inf,
@@ -78,9 +78,9 @@ def slab_of_units(
 
     Parameters
     ----------
-    shape, chunks, write_unit
+    shape, chunks, write_chunk
         Of the array, of its chunks and of its files.
-    read_shape
+    native_chunk_shape
         Of what is read together: a page, a strip, a tile or a chunk of the source.
     dtype
         Data type of the voxels.
@@ -94,20 +94,20 @@ def slab_of_units(
         them, and enough of it that little is read twice; None where nothing is, whoever reads what
         it writes.
     """
-    together = [min(size, length) for size, length in zip(read_shape, shape, strict=True)]
-    box = sub_block(chunks, write_unit, dtype)
+    together = [min(size, length) for size, length in zip(native_chunk_shape, shape, strict=True)]
+    box = sub_block(chunks, write_chunk, dtype)
     if all(b % r == 0 or b >= n for b, r, n in zip(box, together, shape, strict=True)):
         return None
-    slab = [-(-r // u) * u for r, u in zip(together, write_unit, strict=True)]
-    while math.prod(slab) > most and slab != list(write_unit):
-        axis = next(i for i, unit in enumerate(write_unit) if slab[i] > unit)
-        slab[axis] = -(-slab[axis] // write_unit[axis] // 2) * write_unit[axis]
+    slab = [-(-r // u) * u for r, u in zip(together, write_chunk, strict=True)]
+    while math.prod(slab) > most and slab != list(write_chunk):
+        axis = next(i for i, unit in enumerate(write_chunk) if slab[i] > unit)
+        slab[axis] = -(-slab[axis] // write_chunk[axis] // 2) * write_chunk[axis]
     times = math.prod(-(-r // s) for r, s in zip(together, slab, strict=True))
     if times > 1:
         logger.warning(
             "what is stored together in the source, of shape %s, is decoded %d times, since blocks "
             "of %g MB (block_mb) hold less: larger ones, or chunks of fewer planes, are faster",
-            tuple(read_shape),
+            tuple(native_chunk_shape),
             times,
             most * dtype.itemsize / 1e6,
         )
@@ -127,20 +127,24 @@ def slab_of_units(
     return tuple(slab)
 
 
-def piece(shape: Sequence[int], read_shape: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, ...]:
+def piece(
+    shape: Sequence[int], native_chunk_shape: Sequence[int], dtype: np.dtype[Any]
+) -> tuple[int, ...]:
     """Shape of what a thread reads at once of a slab: what is read together, or a box of it."""
-    together = tuple(min(size, length) for size, length in zip(read_shape, shape, strict=True))
+    together = tuple(
+        min(size, length) for size, length in zip(native_chunk_shape, shape, strict=True)
+    )
     return _block(tuple(shape), together, SUB_BLOCK_BYTES / dtype.itemsize)
 
 
 def row_of_units(
-    shape: Sequence[int], write_unit: Sequence[int], axes: str, file_axes: str
+    shape: Sequence[int], write_chunk: Sequence[int], axes: str, file_axes: str
 ) -> tuple[int, ...]:
     """Shape of what is read at once of a source that can only be read in order.
 
     Parameters
     ----------
-    shape, write_unit
+    shape, write_chunk
         Of the array and of its files, in the order of ``axes``.
     axes, file_axes
         Names of the axes as they are stored, and as they lie in the source, the fastest last.
@@ -155,5 +159,5 @@ def row_of_units(
     fast = file_axes[file_axes.index(planes[0]) :]
     return tuple(
         length if axis in fast else unit
-        for axis, length, unit in zip(axes, shape, write_unit, strict=True)
+        for axis, length, unit in zip(axes, shape, write_chunk, strict=True)
     )

@@ -35,7 +35,7 @@ _NIFTI_ZARR_2 = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunSettings:
     """What holds for all samples of a run: where stores go, how they are checked, and the names of
     the files in them.
     """
@@ -172,7 +172,7 @@ class Sample:
                 self.dtype,
                 source.axes,
                 self.zarr,
-                read_shape=source.read_shape,
+                native_chunk_shape=source.native_chunk_shape,
                 in_order=source.file_axes if source.in_order else None,
                 **self.options["resources"],
             )
@@ -203,7 +203,7 @@ class Sample:
         return plan.base_memory_mb(
             self.levels[0],
             threads,
-            read_shape=self.source.read_shape,
+            native_chunk_shape=self.source.native_chunk_shape,
             held_bytes=self.source.held_bytes,
         )
 

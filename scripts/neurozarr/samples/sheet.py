@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozarr.errors import ConfigError
-from neurozarr.samples.sample import Run, Sample
+from neurozarr.samples.sample import RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
 from neurozarr.sources import stem
 from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
@@ -56,7 +56,7 @@ _LONGEST_PATH = 128
 RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
 
 
-def read_run(config: Document) -> tuple[Run, dict[str, Sample]]:
+def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
     """Read and check a configuration and, if it names one, its sample sheet.
 
     Parameters
@@ -66,7 +66,7 @@ def read_run(config: Document) -> tuple[Run, dict[str, Sample]]:
 
     Returns
     -------
-    Run, dict[str, Sample]
+    RunSettings, dict[str, Sample]
         What holds for all samples; and the samples by name, in the order of the sheet or of the
         files.
 
@@ -109,7 +109,7 @@ def read_run(config: Document) -> tuple[Run, dict[str, Sample]]:
             raise ConfigError(f"{where}: source {found[0]} cannot be read: permission denied")
         samples[sample.name] = sample
     _check_lengths(options["output"], samples)
-    run = Run(
+    run = RunSettings(
         output=options["output"],
         zarr_version=options["zarr"]["zarr_version"],
         nii=options["nifti"]["nii"],

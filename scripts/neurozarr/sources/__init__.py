@@ -27,7 +27,7 @@ from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.stacks import StackSource
 from neurozarr.sources.tiff.source import TiffSource
 from neurozarr.sources.zarr.store import ZarrSource
-from neurozarr.units import ABSURD
+from neurozarr.units import is_plausible
 from neurozarr.zarr.metadata import check_dtype
 
 __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
@@ -114,7 +114,7 @@ def _with_size(
 ) -> Source:
     """A source with the voxel size and the unit that a user says, or else with those it has."""
     if voxel_size is not None:
-        known = [size for size in voxel_size if 1 / ABSURD < size < ABSURD]
+        known = [size for size in voxel_size if is_plausible(size)]
         if not len(known) == len(voxel_size) == 3:
             raise SourceError(
                 f"{path}: voxel_size is {list(voxel_size)}; allowed: 3 positive numbers, in the "

@@ -68,7 +68,7 @@ class Source(ABC):
         Length of each of them, in voxels.
     dtype
         Data type of the stored (unscaled) voxels, in native byte order.
-    file_read_shape
+    file_native_chunk_shape
         Shape, along the axes of the file, of what can only be read, or decoded, together: a strip,
         a tile, a page, a chunk; None where any voxels can be read at their own cost.
     in_order
@@ -102,7 +102,7 @@ class Source(ABC):
     file_axes: str
     file_shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    file_read_shape: tuple[int, ...] | None = None
+    file_native_chunk_shape: tuple[int, ...] | None = None
     in_order: bool = False
     held_bytes: int = 0
     voxel_size: tuple[float, ...] = ()
@@ -172,9 +172,13 @@ class Source(ABC):
         return self._stored(self.file_shape)
 
     @property
-    def read_shape(self) -> tuple[int, ...] | None:
+    def native_chunk_shape(self) -> tuple[int, ...] | None:
         """Shape, along the stored axes, of what can only be read together."""
-        return None if self.file_read_shape is None else self._stored(self.file_read_shape)
+        return (
+            None
+            if self.file_native_chunk_shape is None
+            else self._stored(self.file_native_chunk_shape)
+        )
 
     def read(self, region: Region) -> np.ndarray:
         """Read a region, given by a slice for each stored axis, in native byte order.

@@ -219,7 +219,7 @@ class DicomSource(Source):
             file_axes=axes,
             file_shape=(*lengths, *first.shape),
             dtype=first.dtype,
-            file_read_shape=(*(1 for _ in lengths), *first.shape),
+            file_native_chunk_shape=(*(1 for _ in lengths), *first.shape),
             slope=slope,
             inter=inter,
             frames=rows,

@@ -19,7 +19,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, check_axes, library
-from neurozarr.units import ABSURD
+from neurozarr.units import is_plausible
 
 #: What every HDF5 file has at byte 0, or at 512, 1024, 2048 and so on (HDF5 File Format
 #: Specification 3.0, section II.A).
@@ -64,7 +64,7 @@ class Hdf5Source(Source):
                 file_axes=cls._axes(path, dataset, layout.axes),
                 file_shape=dataset.shape,
                 dtype=cls.numbers(dataset).newbyteorder("="),
-                file_read_shape=_read_shape(dataset),
+                file_native_chunk_shape=_read_shape(dataset),
                 dataset=name,
                 **_size(dataset),
             )
@@ -246,7 +246,7 @@ def _size(dataset: Any) -> dict[str, Any]:
         sizes = np.ravel(dataset.attrs.get("element_size_um", ())).astype(float)
     except (TypeError, ValueError):
         return {}
-    if len(sizes) != 3 or not ((sizes > 1 / ABSURD) & (sizes < ABSURD)).all():
+    if len(sizes) != 3 or not all(map(is_plausible, sizes)):
         return {}
     return {"voxel_size": tuple(sizes.tolist()), "space_unit": "micrometer"}
 

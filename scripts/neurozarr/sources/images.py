@@ -56,14 +56,14 @@ class Image:
         Length of each, in voxels.
     dtype
         Data type of the voxels, in native byte order.
-    read_shape
+    native_chunk_shape
         Shape of what is decoded together: a strip, a tile or a page.
     """
 
     axes: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    read_shape: tuple[int, ...]
+    native_chunk_shape: tuple[int, ...]
 
 
 def format_of(file: str) -> str:
@@ -183,12 +183,17 @@ def _tiff_part(file: str, size: int, modified: int) -> tuple[Image, TiffSource |
 
 
 def _tiff_header(source: TiffSource) -> Image:
-    shape, read_shape = source.file_shape, source.file_read_shape
-    if read_shape is None:
+    shape, native_chunk_shape = source.file_shape, source.file_native_chunk_shape
+    if native_chunk_shape is None:
         # Any voxels can be read, but a row of them costs no more.
         row = source.file_axes.index("x")
-        read_shape = (1,) * row + shape[row:]
-    return Image(axes=source.file_axes, shape=shape, dtype=source.dtype, read_shape=read_shape)
+        native_chunk_shape = (1,) * row + shape[row:]
+    return Image(
+        axes=source.file_axes,
+        shape=shape,
+        dtype=source.dtype,
+        native_chunk_shape=native_chunk_shape,
+    )
 
 
 def _png_header(file: str) -> tuple[Image, int]:
@@ -252,4 +257,4 @@ def _skip_boxes(stream: Any) -> None:
 
 def _page(height: int, width: int, channels: int, dtype: np.dtype[Any]) -> Image:
     shape = (height, width, channels) if channels > 1 else (height, width)
-    return Image(axes="yxc"[: len(shape)], shape=shape, dtype=dtype, read_shape=shape)
+    return Image(axes="yxc"[: len(shape)], shape=shape, dtype=dtype, native_chunk_shape=shape)

@@ -17,7 +17,7 @@ from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.hdf5 import check_dataset, check_filters, check_links, open_file, opened
-from neurozarr.units import ABSURD
+from neurozarr.units import is_plausible
 
 _LEVEL = "DataSet/ResolutionLevel 0"
 
@@ -65,7 +65,7 @@ class ImarisSource(Source):
                 file_axes="".join(axis for axis, _ in several) + "zyx",
                 file_shape=(*(n for _, n in several), *shape),
                 dtype=np.dtype(data.dtype.str).newbyteorder("="),
-                file_read_shape=(1,) * len(several) + data.chunks if data.chunks else None,
+                file_native_chunk_shape=(1,) * len(several) + data.chunks if data.chunks else None,
                 times=times,
                 channels=channels,
                 **_size(image, shape),
@@ -143,7 +143,7 @@ def _size(image: Any, shape: tuple[int, ...]) -> dict[str, Any]:
         unit = units.ome_unit(_text(image.get("Unit", "")), "space")
     except ValueError:
         unit = ""
-    if not all(1 / ABSURD < size < ABSURD for size in sizes):
+    if not all(is_plausible(size) for size in sizes):
         return {}
     return {"voxel_size": sizes, "space_unit": unit}
 

@@ -20,7 +20,7 @@ from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.mapping import fetched
-from neurozarr.units import ABSURD, NIFTI_NAMES
+from neurozarr.units import MAX_LENGTH, NIFTI_NAMES, is_plausible
 
 ArrayProxy = nibabel.arrayproxy.ArrayProxy
 SpatialImage = nibabel.spatialimages.SpatialImage
@@ -255,7 +255,7 @@ def _open_voxels(
 def _describe(image: Any, axes: str) -> dict[str, Any]:
     """Voxel size, time step and their units; where the voxels lie; and how values are scaled."""
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
-    sizes = [abs(zoom) if 1 / ABSURD < abs(zoom) < ABSURD else 1.0 for zoom in zooms]
+    sizes = [abs(zoom) if is_plausible(abs(zoom)) else 1.0 for zoom in zooms]
     space_unit, time_unit = "millimeter", ""
     if isinstance(image, nibabel.Nifti1Pair):
         xyzt_units = int(image.header["xyzt_units"])
@@ -278,7 +278,7 @@ def known_affine(found: Any) -> np.ndarray[Any, Any] | None:
     """The affine that nibabel found, which may be that of a damaged header, or of any .mat file."""
     if np.shape(found) != (4, 4) or found.dtype.kind != "f":
         return None
-    is_sane = (np.abs(found) < ABSURD).all() and nifti.has_inverse(found)
+    is_sane = (np.abs(found) < MAX_LENGTH).all() and nifti.has_inverse(found)
     return found if is_sane else None
 
 

@@ -28,7 +28,7 @@ from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, library
 from neurozarr.sources.hdf5 import check_dataset, check_links
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
-from neurozarr.units import ABSURD, ome_unit
+from neurozarr.units import MAX_LENGTH, is_plausible, ome_unit
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def _scaling(
     """Stored values with one scale, where a NIfTI header (32-bit floats) can hold it; or scales."""
     slope, inter = float(slopes.flat[0]), float(inters.flat[0])
     is_one = (slopes == slope).all() and (inters == inter).all()
-    can_be_held = np.finfo(np.float32).tiny <= abs(slope) < ABSURD and abs(inter) < ABSURD
+    can_be_held = np.finfo(np.float32).tiny <= abs(slope) < MAX_LENGTH and abs(inter) < MAX_LENGTH
     if is_one and can_be_held and all(isinstance(limit, int) for limit in limits or ()):
         kept = dtype.newbyteorder("=")
         return {"dtype": kept, "slope": slope, "inter": inter, "limits": limits}
@@ -146,12 +146,12 @@ def _scaling(
 def _sizes(zooms: Sequence[float]) -> tuple[float, ...]:
     """Voxel sizes along z, y and x from those along x, y and z; none where one makes no sense."""
     sizes = tuple(abs(float(zoom)) for zoom in reversed(zooms))
-    return sizes if all(1 / ABSURD < size < ABSURD for size in sizes) else ()
+    return sizes if all(is_plausible(size) for size in sizes) else ()
 
 
 def _time(step: Any, unit: str) -> dict[str, Any]:
     """A time step and its unit, where they are known."""
-    is_sane = step is not None and 1 / ABSURD < abs(float(step)) < ABSURD
+    is_sane = step is not None and is_plausible(abs(float(step)))
     return {"time_step": abs(float(step)), "time_unit": unit} if is_sane else {}
 
 
@@ -323,7 +323,7 @@ def _open_minc2(path: Path) -> dict[str, Any]:
         "files": tuple(dict.fromkeys(files)),
         "file_axes": axes,
         "file_shape": image.shape,
-        "file_read_shape": image.chunks,
+        "file_native_chunk_shape": image.chunks,
         "stored": image.__getitem__,
         **_describe(minc, axes, dimensions),
         **_minc_scaling(

@@ -166,7 +166,7 @@ class StackSource(Source):
         dropped = dict(zip(SPATIAL, overlap, strict=True))
         lengths = dict(zip(tile_axes, tile.shape, strict=True))
         last = dict(zip(tile_axes, last_shape, strict=True))
-        together = dict(zip(tile_axes, tile.read_shape, strict=True))
+        together = dict(zip(tile_axes, tile.native_chunk_shape, strict=True))
         for axis, count in zip(places, counts, strict=True):
             step = lengths.get(axis, 1) - dropped.get(axis, 0)
             lengths[axis] = (count - 1) * step + last.get(axis, 1)
@@ -177,7 +177,7 @@ class StackSource(Source):
             file_axes=file_axes,
             file_shape=tuple(lengths[axis] for axis in file_axes),
             dtype=tile.dtype,
-            file_read_shape=tuple(together[axis] for axis in file_axes),
+            file_native_chunk_shape=tuple(together[axis] for axis in file_axes),
             tile=tile,
             tile_axes=tile_axes,
             last_shape=last_shape,

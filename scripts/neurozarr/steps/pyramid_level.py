@@ -59,7 +59,7 @@ def write_level(
     missing = receipts.check_blocks(parent, parent_blocks)
     receipts.refuse("the block cannot be made", missing)
     receipts.delete_block(level, region)
-    summary = voxels.write_level(
+    summary = voxels.downsample_level(
         open_array(parent.folder, "r", driver=driver, threads=threads),
         open_array(level.folder, driver=driver, threads=threads),
         region=region,

@@ -57,7 +57,7 @@ def write_base(
     volume = open_source(source, **layout)
     fingerprints.check(begun["source"], volume.files, volume.files_of(region))
     receipts.delete_block(level, region)
-    summary = voxels.write_base(
+    summary = voxels.copy_from_source(
         volume,
         open_array(level.folder, driver=driver, threads=threads),
         region=region,

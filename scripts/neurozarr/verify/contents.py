@@ -19,7 +19,7 @@ from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage, region_of
 from neurozarr.sources import Source
 from neurozarr.verify.metadata import Planned
-from neurozarr.voxels.copy import read_base, reduced
+from neurozarr.voxels.copy import reduced, summarize_source
 from neurozarr.voxels.kernels import Mode
 from neurozarr.voxels.summary import checksum
 from neurozarr.voxels.threads import for_each
@@ -206,7 +206,7 @@ def check_source(
     for receipt in level.paths.block_receipts(level.blocks):
         block = read_json(receipt)
         region = region_of(block)
-        found = read_base(source, level.array, region=region, slab=slab, threads=threads)
+        found = summarize_source(source, level.array, region=region, slab=slab, threads=threads)
         if found.checksum != block["checksum"]:
             problem = (
                 f"the voxels of {block['region']} are not those of the source any more, although "

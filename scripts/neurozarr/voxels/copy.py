@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 COPY_VERSION = 1
 
 
-def write_base(
+def copy_from_source(
     source: Source,
     array: ZarrArray,
     *,
@@ -65,7 +65,7 @@ def write_base(
     return _each_part(source, array, partial(_store, array), region, slab, threads)
 
 
-def read_base(
+def summarize_source(
     source: Source,
     array: ZarrArray,
     *,
@@ -73,9 +73,9 @@ def read_base(
     slab: Sequence[int] | None = None,
     threads: int = 1,
 ) -> Summary:
-    """Read what `write_base` would copy, and write nothing: its summary tells a changed source.
+    """Summarize what `copy_from_source` would copy, without writing it.
 
-    Parameters and result are those of `write_base`.
+    Parameters and result are those of `copy_from_source`.
     """
     return _each_part(source, array, lambda part, voxels: None, region, slab, threads)
 
@@ -116,7 +116,7 @@ def read_slab(source: Source, region: Region, *, threads: int) -> np.ndarray:
 
     Each of them reads a box of what can only be read together, so that nothing is read twice.
     """
-    if source.in_order or source.read_shape is None:
+    if source.in_order or source.native_chunk_shape is None:
         return source.read(region)
     voxels = np.empty([side.stop - side.start for side in region], source.dtype)
 
@@ -127,12 +127,12 @@ def read_slab(source: Source, region: Region, *, threads: int) -> np.ndarray:
         )
         voxels[inner] = source.read(part)
 
-    box = piece(source.shape, source.read_shape, source.dtype)
+    box = piece(source.shape, source.native_chunk_shape, source.dtype)
     for_each(read, regions_of_grid(region, box), threads=threads)
     return voxels
 
 
-def write_level(
+def downsample_level(
     parent: ZarrArray,
     child: ZarrArray,
     *,

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from neurozarr import units
-from neurozarr.units import ABSURD
+from neurozarr.units import is_plausible
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if 1 / ABSURD < number < ABSURD else None
+    return number if is_plausible(number) else None
 
 
 def _tag(element: ElementTree.Element) -> str:

@@ -143,7 +143,7 @@ class TiffSource(Source):
             pages=pages,
             numbers=np.arange(len(pages)).reshape(lengths),
             page_axes=tuple(inner[i - first] for i in tail),
-            file_read_shape=None
+            file_native_chunk_shape=None
             if pages.segment is None
             else (1,) * len(lengths) + tuple(_together(pages, inner[i - first]) for i in tail),
         )

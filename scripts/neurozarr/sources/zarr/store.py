@@ -24,7 +24,7 @@ from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Array, Node, Store, is_below, join
-from neurozarr.units import ABSURD
+from neurozarr.units import MAX_LENGTH, is_plausible
 from neurozarr.zarr.documents import HEADER, Document
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class ZarrSource(Source):
             file_axes=axes,
             file_shape=shape,
             dtype=np.dtype(array.dtype).newbyteorder("="),
-            file_read_shape=array.chunks,
+            file_native_chunk_shape=array.chunks,
             address=address,
             array=array,
             **found,
@@ -391,14 +391,14 @@ def _describe(address: str, axes: str, grid: Grid) -> dict[str, Any]:
     if grid.scale is None:
         return found
     scale = dict(zip(axes, grid.scale, strict=True))
-    if 1 / ABSURD < scale.get("t", 1.0) < ABSURD:
+    if is_plausible(scale.get("t", 1.0)):
         found["time_step"] = scale.get("t", 1.0)
     ratio = {
         axis: units.factor(_unit(named.get(axis, ""), "space"), found["space_unit"])
         for axis in SPATIAL
     }
     sizes = {axis: scale.get(axis, 1.0) * ratio[axis] for axis in SPATIAL}
-    if not all(1 / ABSURD < size < ABSURD for size in sizes.values()):
+    if not all(is_plausible(size) for size in sizes.values()):
         logger.warning("%s: its voxel size is %s: it is not taken", address, list(sizes.values()))
         return found
     found["voxel_size"] = tuple(sizes[axis] for axis in SPATIAL)
@@ -437,7 +437,7 @@ def _affine(
 
 def _sane(affine: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
     """An affine, if it is finite and has an inverse."""
-    is_sane = (np.abs(affine) < ABSURD).all() and nifti.has_inverse(affine)
+    is_sane = (np.abs(affine) < MAX_LENGTH).all() and nifti.has_inverse(affine)
     return affine if is_sane else None
 
 

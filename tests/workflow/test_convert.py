@@ -1,0 +1,97 @@
+"""The whole conversion in one call of the library: the workflow's bytes, and no work done twice."""
+
+import doctest
+import gzip
+import os
+import shutil
+
+import pytest
+
+import neurozarr
+from neurozarr.errors import ConfigError, OwnershipError
+
+from ..runs import Workflow
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"resources": {"block_mb": 0.02}, "pyramid": {"mode": "median"}},
+        {"zarr": {"chunk": 8, "zarr_version": 2, "compressor": "zlib"}, "nifti": {"nii": False}},
+    ],
+    ids=["defaults", "blocks", "v2"],
+)
+def test_a_call_writes_the_bytes_of_the_workflow(workflow, tmp_path, config):
+    workflow.config |= config
+    workflow()
+    options = {name: value for name, value in workflow.config.items() if name != "source"}
+    store = neurozarr.convert(
+        workflow.directory / "anatomical.nii", tmp_path / "out", threads=2, **options
+    )
+    made = Workflow(workflow.root, tmp_path, workflow.config | {"output": "out"})
+    assert store == made.store()
+    assert made.tree() == workflow.tree()
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_done_is_not_done_again_and_what_is_missing_is(tmp_path, mri):
+    source = shutil.copy(mri / "anatomical.nii", tmp_path)
+    options = {"zarr": {"chunk": 16}, "resources": {"block_mb": 0.02}}
+    store = neurozarr.convert(source, tmp_path / "out", **options)
+    before = times(tmp_path)
+    assert neurozarr.convert(source, tmp_path / "out", **options) == store
+    assert times(tmp_path) == before
+    state = tmp_path / "out/.state" / store.name
+    for lost in (state / "1/block-0.json", store / "zarr.json", state / "verify.json"):
+        content = {path.relative_to(store): path.read_bytes() for path in times(store)}
+        lost.unlink()
+        neurozarr.convert(source, tmp_path / "out", **options)
+        assert lost.exists()
+        assert {path.relative_to(store): path.read_bytes() for path in times(store)} == content
+        after = times(tmp_path)
+        assert after[state / "0/block-0.json"] == before[state / "0/block-0.json"]
+    shutil.rmtree(store / "1")
+    neurozarr.convert(source, tmp_path / "out", **options)
+    assert {path.relative_to(store): path.read_bytes() for path in times(store)} == content
+
+
+def test_another_option_redoes_what_it_decides(tmp_path, mri):
+    source = shutil.copy(mri / "anatomical.nii", tmp_path)
+    store = neurozarr.convert(source, tmp_path / "out", zarr={"chunk": 16})
+    before = times(store)
+    mode = {"pyramid": {"mode": "stride"}}
+    neurozarr.convert(source, tmp_path / "out", zarr={"chunk": 16}, **mode)
+    after = times(store)
+    assert after[store / "0/zarr.json"] == before[store / "0/zarr.json"]
+    assert after[store / "1/c/0/0/0"] != before[store / "1/c/0/0/0"]
+    fresh = neurozarr.convert(source, tmp_path / "fresh", zarr={"chunk": 16}, **mode)
+    assert {path.relative_to(store): path.read_bytes() for path in after} == {
+        path.relative_to(fresh): path.read_bytes() for path in times(fresh)
+    }
+
+
+def test_what_the_workflow_refuses_is_refused(tmp_path, mri, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.nii", "b.nii"):
+        shutil.copy(mri / "anatomical.nii", name)
+    with pytest.raises(ConfigError, match="2 volumes; convert them one by one"):
+        neurozarr.convert("*.nii", "out")
+    with pytest.raises(ConfigError, match=r"unknown option zarr\.chunks; did you mean chunk"):
+        neurozarr.convert("a.nii", "out", zarr={"chunks": 3})
+    os.makedirs("out/a.nii.zarr")
+    with open("out/a.nii.zarr/mine", "w"):
+        pass
+    with pytest.raises(OwnershipError, match="mine was not written by this workflow"):
+        neurozarr.convert("a.nii", "out")
+
+
+def test_the_example_of_the_front_page_runs(tmp_path, mri, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with gzip.open("scan.nii.gz", "wb") as file:
+        file.write((mri / "anatomical.nii").read_bytes())
+    found = doctest.testmod(neurozarr)
+    assert (found.failed, found.attempted) == (0, 4)
