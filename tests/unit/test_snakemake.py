@@ -1,0 +1,41 @@
+"""What the rules use of Snakemake beyond its documented interface, and its versions.
+
+Runs test the use of the plan: forced files in workflow/test_records.py, forced rules and targets
+in workflow/test_verify.py, the jobs of a run in workflow/test_concurrency.py.
+"""
+
+import inspect
+import re
+
+import snakemake
+import snakemake.api  # Before its workflow, or they import each other.
+from snakemake.scheduling.job_scheduler import JobScheduler
+from snakemake.workflow import Workflow
+
+PRIVATE = {
+    "dag.needrun_jobs": "workflow/test_concurrency.py",
+    "dag.forcefiles": "workflow/test_records.py",
+    "dag.forcerules": "workflow/test_verify.py",
+    "dag_settings.targets": "workflow/test_verify.py",
+    "scheduler.job_rate_limiter": "unit/test_snakemake.py",
+}
+
+
+def test_the_rules_use_no_other_internals(root):
+    text = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    used = re.findall(r"workflow\.((?:dag|dag_settings|scheduler)\.\w+)", text)
+    assert set(used) == PRIVATE.keys()
+    assert all((root / "tests" / test).is_file() for test in PRIVATE.values())
+
+
+def test_a_scheduler_without_a_rate_limiter_limits_nothing():
+    source = inspect.getsource(JobScheduler)
+    assert "self.job_rate_limiter is not None" in source
+    assert hasattr(Workflow, "scheduler")
+
+
+def test_the_version_is_one_that_the_package_asks_for(root):
+    bound = re.search(r'"snakemake>=([\d.]+),<(\d+)"', (root / "pyproject.toml").read_text())
+    version = tuple(map(int, snakemake.__version__.split(".")[:2]))
+    assert tuple(map(int, bound[1].split("."))) <= version < (int(bound[2]),)
+    assert f'min_version("{bound[1]}")' in (root / "Snakefile").read_text()
