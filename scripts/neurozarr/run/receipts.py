@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-import neurozarr
 from neurozarr.durable import sync, sync_files
 from neurozarr.errors import ReceiptError
 from neurozarr.regions import Region
@@ -91,8 +90,10 @@ def write_array_receipt(
     recipe
         What else decides about its voxels.
     """
-    nonce = uuid.uuid4().hex
-    made = {"nonce": nonce, "version": neurozarr.__version__, "document": document}
+    # Imported here, because only this step needs it: it asks git.
+    from neurozarr.version import VERSION
+
+    made = {"nonce": uuid.uuid4().hex, "version": VERSION, "document": document}
     write_json(receipt, made | {"source": source, "recipe": recipe})
 
 
