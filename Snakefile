@@ -13,9 +13,10 @@ include: "rules/common.smk"
 
 rule all:
     input:
+        all_bundles,
         all_images,
         all_arrays,
-        expand(VERIFY_RECEIPT, sample=SAMPLES) if RUN.verify != "none" else [],
+        all_verify_receipts,
 
 
 rule export:
@@ -23,6 +24,7 @@ rule export:
         all_exports,
 
 
+include: "rules/convert_bundle.smk"
 include: "rules/create_array.smk"
 include: "rules/write_base.smk"
 include: "rules/pyramid_level.smk"

@@ -13,7 +13,9 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.run import claims, ownership
-from neurozarr.samples import arguments, rerun
+from neurozarr.samples import arguments, bundles, rerun
+from neurozarr.samples.bundles import Bundle
+from neurozarr.samples.sample import Sample
 from neurozarr.samples.sheet import read_run
 
 from snakemake.logging import logger
@@ -38,12 +40,14 @@ HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
 REPORT = str(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
+BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 
 wildcard_constraints:
     sample="[^/]+",
     level="[0-9]+",
     block="[0-9]+",
+    bundle="[0-9a-z-]+",
 
 
 onstart:
@@ -71,12 +75,29 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
 
 
+onsuccess:
+    forget_bundles()
+
+
+onerror:
+    forget_bundles()
+
+
+def forget_bundles():
+    """Delete the files of bundles: whether a sample is converted, its receipts say."""
+    for file in PATHS.state.parent.glob("bundle-*"):
+        file.unlink(missing_ok=True)
+
+
 def claimed_samples():
     """The samples that this run has jobs for, which Snakemake tells nobody else."""
-    jobs = workflow.dag.needrun_jobs()
-    return sorted(
-        {job.wildcards.sample for job in jobs if "sample" in job.wildcards.keys()}
-    )
+    found = set()
+    for job in workflow.dag.needrun_jobs():
+        if "sample" in job.wildcards.keys():
+            found.add(job.wildcards.sample)
+        elif "bundle" in job.wildcards.keys():
+            found.update(sample.name for sample in members(job.wildcards.bundle))
+    return sorted(found)
 
 
 def is_locked(directory):
@@ -192,6 +213,82 @@ def verify_minutes(wildcards, threads, attempt):
     return attempt * sample(wildcards).verify_minutes(RUN.verify, threads)
 
 
+# Bundles: small samples, which are converted many to a job.
+
+
+def is_bundled(name):
+    return RUN.bundle and bundles.is_small(planned(name))
+
+
+@cache
+def large_samples():
+    """The samples that have jobs of their own, for each block of each level."""
+    return [name for name in SAMPLES if not is_bundled(name)]
+
+
+@cache
+def bundled():
+    """The bundle of each small sample that is not converted yet."""
+    names = list(SAMPLES)
+    verify_again = "verify" in workflow.dag_settings.targets
+    work = {
+        name: bundles.seconds(planned(name))
+        for name in names
+        if is_bundled(name) and (verify_again or not is_converted(name))
+    }
+    cores = workflow.cores if workflow.local_exec else None
+    found = bundles.divide(names, work, cores=cores, verify_again=verify_again)
+    # An earlier run that was killed may have left a file of that name.
+    workflow.dag.forcefiles.update(
+        expand(BUNDLE, bundle=[bundle.name for bundle in found])
+    )
+    return {
+        name: bundle
+        for bundle in found
+        for name in names[bundle.start : bundle.stop]
+        if name in work
+    }
+
+
+def is_converted(name):
+    return rerun.Todo(planned(name), RUN.paths(name), verify=RUN.verify).is_done()
+
+
+@cache
+def members(name):
+    """The samples of a bundle; those that are converted already need no work."""
+    bundle = Bundle.from_name(name)
+    if workflow.is_main_process:
+        return [planned(name) for name in bundled() if bundled()[name] == bundle]
+    try:
+        names = bundle.names(list(SAMPLES))
+    except ValueError as error:
+        sys.exit(f"neurozarr: {error}: run again")
+    return [planned(name) for name in names if is_bundled(name)]
+
+
+def bundle_samples(wildcards):
+    """What `Sample` is made of."""
+    return [
+        {field: getattr(sample, field) for field in Sample.__dataclass_fields__}
+        for sample in members(wildcards.bundle)
+    ]
+
+
+def bundle_threads(wildcards):
+    count = len(set(bundled().values())) if workflow.is_main_process else 1
+    cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
+    return bundles.threads(members(wildcards.bundle), bundles=count, cores=cores)
+
+
+def bundle_memory(wildcards, threads, attempt):
+    return attempt * bundles.memory_mb(members(wildcards.bundle), RUN.verify, threads)
+
+
+def bundle_minutes(wildcards, attempt):
+    return attempt * bundles.minutes(members(wildcards.bundle))
+
+
 # Files that a rule needs.
 
 
@@ -242,27 +339,49 @@ def each_block_receipt(wildcards):
     ]
 
 
-def blocks_to_export(wildcards):
-    """The receipts of the blocks of a level that is exported, in no other file's place."""
+def level_to_export(wildcards):
+    """What a level that is exported needs, if it takes no other file's place."""
     paths, number = RUN.paths(wildcards.sample), int(wildcards.level)
     try:
         ownership.check_file(paths.export_receipt(number), paths.export(number))
     except NeurozarrError as error:
         sys.exit(f"neurozarr: sample {wildcards.sample}: {error}")
-    return files(paths.level(number).block_receipts(level(wildcards).blocks))
+    if wildcards.sample in bundled():
+        return expand(BUNDLE, bundle=bundled()[wildcards.sample].name)
+    place = paths.level(number)
+    receipts = place.block_receipts(level(wildcards).blocks)
+    return files([*paths.header, place.document, *receipts])
 
 
 # Targets.
 
 
+def all_bundles(wildcards):
+    """The bundles of this run.
+
+    Without any, a file that no rule makes: Snakemake then sees that there is nothing to be done.
+    """
+    found = dict.fromkeys(bundle.name for bundle in bundled().values())
+    small = [name for name in SAMPLES if is_bundled(name)]
+    if found or not small:
+        return expand(BUNDLE, bundle=found)
+    return [str(RUN.paths(small[0]).state / "owned.json")]
+
+
 def all_images(wildcards):
-    return expand(GROUP + HEADER, sample=SAMPLES)
+    return expand(GROUP + HEADER, sample=large_samples())
+
+
+def all_verify_receipts(wildcards):
+    return (
+        expand(VERIFY_RECEIPT, sample=large_samples()) if RUN.verify != "none" else []
+    )
 
 
 def all_arrays(wildcards):
     return [
         str(level.document)
-        for name in SAMPLES
+        for name in large_samples()
         for level in RUN.paths(name).levels(len(planned(name).levels))
     ]
 
@@ -273,7 +392,7 @@ def all_verified(wildcards):
         sys.exit("neurozarr: verify is none: set it to quick or full")
     # What was verified before is verified again, without --forcerun.
     workflow.dag.forcerules.add(workflow.get_rule("verify_store"))
-    return expand(VERIFY_RECEIPT, sample=SAMPLES)
+    return [*all_bundles(wildcards), *all_verify_receipts(wildcards)]
 
 
 def all_exports(wildcards):

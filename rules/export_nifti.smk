@@ -1,8 +1,6 @@
 rule export_nifti:
     input:
-        header=HEADER,
-        array=ARRAY,
-        blocks=blocks_to_export,
+        level_to_export,
     output:
         EXPORT,
     log:

@@ -70,9 +70,13 @@ class Workflow:
     directory: Path
     config: dict = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    #: Whether small samples are bundled; else each step of theirs is a job to look at.
+    bundle: bool = False
 
     def command(self, *args: str) -> list[str]:
-        (self.directory / "config.yaml").write_text(yaml.safe_dump(self.config))
+        resources = {"bundle": self.bundle} | self.config.get("resources", {})
+        config = self.config | {"resources": resources}
+        (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
         return [
             sys.executable,
             "-m",

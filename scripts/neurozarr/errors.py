@@ -33,6 +33,10 @@ class ClaimError(NeurozarrError, RuntimeError):
     """Another run works on the same sample."""
 
 
+class BundleError(NeurozarrError, RuntimeError):
+    """Some samples of a bundle were not converted."""
+
+
 class OwnershipError(NeurozarrError, RuntimeError):
     """What would be overwritten or deleted is not this workflow's."""
 

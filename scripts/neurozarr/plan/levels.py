@@ -120,12 +120,16 @@ class Level:
 
     def minutes(self, block: int, threads: int) -> int:
         """Minutes that a job may take to write a block, on a slow node: ask for no less."""
+        return MIN_MINUTES + math.ceil(self.seconds(block, threads) / 60)
+
+    def seconds(self, block: int, threads: int) -> float:
+        """Time that the voxels of a block take on a slow node."""
         shape = [side.stop - side.start for side in self.region(block)]
         size = math.prod(shape) * self.dtype.itemsize
-        seconds = size / self.bytes_per_second / threads
+        rates = [self.bytes_per_second]
         if self.slab is not None:
-            seconds += size / READ_BYTES_PER_SECOND / threads
-        return MIN_MINUTES + math.ceil(seconds / 60)
+            rates.append(READ_BYTES_PER_SECOND)
+        return sum(size / rate for rate in rates) / threads
 
     @property
     def export_minutes(self) -> int:

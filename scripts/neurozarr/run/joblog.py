@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from neurozarr.errors import NeurozarrError
+
+FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+@contextmanager
+def logged_also(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Log to a second file, while a job works on one of several samples."""
+    handler = logging.FileHandler(path, "w")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 @contextmanager
@@ -21,7 +37,7 @@ def logged(path: str) -> Iterator[None]:
     logging.basicConfig(
         handlers=[handler],
         level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
+        format=FORMAT,
         force=True,
     )
     faulthandler.enable(handler.stream or sys.stderr)

@@ -138,6 +138,36 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     return found
 
 
+class Todo:
+    """Which files of a sample are still to be made, or to be made again.
+
+    Parameters
+    ----------
+    sample
+        What it is to be.
+    paths
+        Where its store lies.
+    verify
+        How the store is checked: "none", "quick" or "full".
+    """
+
+    def __init__(self, sample: Sample, paths: StorePaths, *, verify: str) -> None:
+        self.stale = stale(sample, paths, verify=verify)
+        self._files = [*paths.group, *paths.header, paths.ome_receipt]
+        if paths.nii:
+            self._files.append(paths.header_receipt)
+        if verify != "none":
+            self._files.append(paths.verify_receipt)
+        for number, level in enumerate(sample.levels):
+            place = paths.level(number)
+            self._files += [place.document, place.array_receipt]
+            self._files += place.block_receipts(level.blocks)
+
+    def is_done(self, *files: Path) -> bool:
+        """Whether some files are there, and need not be made again; without any, all."""
+        return all(file not in self.stale and file.exists() for file in files or self._files)
+
+
 def _stale_array(sample: Sample, number: int, receipt: Document, paths: StorePaths) -> str | None:
     """Why a level must be created again, by the receipt of its array."""
     recipe = recipe_of(sample, number, paths)

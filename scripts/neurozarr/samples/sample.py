@@ -45,6 +45,7 @@ class RunSettings:
     nii: bool
     verify: Literal["none", "quick", "full"]
     overwrite: bool
+    bundle: bool
 
     def paths(self, sample: str) -> StorePaths:
         """Where everything of a sample lies."""
@@ -174,7 +175,8 @@ class Sample:
                 self.zarr,
                 native_chunk_shape=source.native_chunk_shape,
                 in_order=source.file_axes if source.in_order else None,
-                **self.options["resources"],
+                block_mb=self.options["resources"]["block_mb"],
+                max_jobs=self.options["resources"]["max_jobs"],
             )
             if len(levels) > 1:
                 kernels.check_mode(self.mode, self.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class Schema:
     """A JSON schema whose errors are one sentence each, and whose defaults can be filled in."""
 
     def __init__(self, path: str | Path) -> None:
-        self._schema = yaml.safe_load(Path(path).read_text())
+        self._schema = _load(Path(path))
         self._validator = jsonschema.Draft202012Validator(self._schema)
 
     def options(self) -> list[str]:
@@ -70,6 +71,11 @@ class Schema:
         for key in name.split("."):
             found = found["properties"][key]
         return found
+
+
+@cache
+def _load(path: Path) -> Document:
+    return yaml.safe_load(path.read_text())
 
 
 def _from_text(value: Any) -> Any:

@@ -53,7 +53,7 @@ _LONGEST_PATH = 128
 
 
 #: Options that hold for the whole run: they decide the names of the files in a store.
-RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii")
+RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii", "resources.bundle")
 
 
 def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
@@ -115,6 +115,7 @@ def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
         nii=options["nifti"]["nii"],
         verify=options["verify"],
         overwrite=options["overwrite"],
+        bundle=options["resources"]["bundle"],
     )
     return run, samples
 

@@ -1,0 +1,19 @@
+rule convert_bundle:
+    output:
+        BUNDLE,
+    log:
+        "logs/bundle_{bundle}.log",
+    benchmark:
+        "benchmarks/bundle_{bundle}.tsv"
+    conda:
+        "../envs/neurozarr.yaml"
+    threads: bundle_threads
+    resources:
+        mem_mb=bundle_memory,
+        runtime=bundle_minutes,
+    params:
+        samples=bundle_samples,
+        run=vars(RUN),
+        verify_again=lambda wildcards: Bundle.from_name(wildcards.bundle).verify_again,
+    script:
+        "../scripts/convert_bundle.py"

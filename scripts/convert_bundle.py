@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from neurozarr.conversion import convert_bundle
+from neurozarr.run.joblog import logged
+from neurozarr.samples.sample import RunSettings, Sample
+
+with logged(snakemake.log[0]):
+    convert_bundle(
+        [Sample(**fields) for fields in snakemake.params.samples],
+        RunSettings(**snakemake.params.run),
+        log=lambda name: Path("logs", name, "convert.log"),
+        verify_again=snakemake.params.verify_again,
+        threads=snakemake.threads,
+    )
+    Path(snakemake.output[0]).touch()

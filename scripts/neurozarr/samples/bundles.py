@@ -1,0 +1,148 @@
+"""Bundles: samples that are too small for jobs of their own, converted many to a job."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from neurozarr.plan import MAX_THREADS, MIN_MINUTES
+from neurozarr.samples.sample import Sample
+
+#: Time that a bundle may take on a slow node, in seconds, unless one sample takes more.
+MAX_SECONDS = 120.0
+#: Time that a sample takes beside its voxels, in seconds: documents, receipts and syncs.
+SAMPLE_SECONDS = 0.1
+#: Bundles for each processor, so that none waits long for the last one.
+BUNDLES_PER_CORE = 2
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A run of samples, of which one job converts those that are small and not converted yet.
+
+    Attributes
+    ----------
+    start, stop
+        Where it starts and ends among all samples of the run.
+    digest
+        Of the names of these, so that a job that plans anew notices other samples in their place.
+    verify_again
+        Whether stores that were verified are verified again.
+    """
+
+    start: int
+    stop: int
+    digest: str
+    verify_again: bool
+
+    @classmethod
+    def of(cls, names: Sequence[str], start: int, stop: int, *, verify_again: bool) -> Bundle:
+        """The bundle of some of the samples of a run."""
+        return cls(start, stop, _digest(names[start:stop]), verify_again)
+
+    @classmethod
+    def from_name(cls, name: str) -> Bundle:
+        """The bundle of a name that another process gave it."""
+        start, stop, digest, *rest = name.split("-")
+        return cls(int(start), int(stop), digest, rest == ["verify"])
+
+    @property
+    def name(self) -> str:
+        """A name that says all of it."""
+        verify = "-verify" if self.verify_again else ""
+        return f"{self.start}-{self.stop}-{self.digest}{verify}"
+
+    def names(self, names: Sequence[str]) -> list[str]:
+        """The samples in its place.
+
+        Raises
+        ------
+        ValueError
+            They are not those that it was made of.
+        """
+        found = list(names[self.start : self.stop])
+        if _digest(found) != self.digest:
+            raise ValueError("the samples are not those that the run was planned with")
+        return found
+
+
+def is_small(sample: Sample) -> bool:
+    """Whether no level is worth more than one job."""
+    return all(level.blocks == 1 for level in sample.levels)
+
+
+def seconds(sample: Sample) -> float:
+    """Time that the whole conversion of a small sample takes on a slow node, by one thread."""
+    return SAMPLE_SECONDS + sum(level.seconds(0, 1) for level in sample.levels)
+
+
+def divide(
+    names: Sequence[str],
+    work: Mapping[str, float],
+    *,
+    cores: int | None,
+    verify_again: bool = False,
+) -> list[Bundle]:
+    """Divide samples into bundles of nearly the same work.
+
+    Parameters
+    ----------
+    names
+        All samples of the run, in order.
+    work
+        Seconds of work of those to be bundled, by their names.
+    cores
+        Number of processors that convert them, where they share one machine; None on a cluster.
+    verify_again
+        Whether stores that were verified are verified again.
+
+    Returns
+    -------
+    list[Bundle]
+        Enough to use all processors, none longer than `MAX_SECONDS` but for a single sample.
+    """
+    total = sum(work.values())
+    count = max(math.ceil(total / MAX_SECONDS), min(len(work), (cores or 0) * BUNDLES_PER_CORE))
+    if not count:
+        return []
+    found: list[Bundle] = []
+    members: list[int] = []
+    before = 0.0
+    for place, name in enumerate(names):
+        if name not in work:
+            continue
+        # The middle of its work says in which share it is.
+        share = int(count * (before + work[name] / 2) / total)
+        before += work[name]
+        if members and share > len(found):
+            found.append(Bundle.of(names, members[0], place, verify_again=verify_again))
+            members = []
+        members.append(place)
+    found.append(Bundle.of(names, members[0], members[-1] + 1, verify_again=verify_again))
+    return found
+
+
+def threads(samples: Iterable[Sample], *, bundles: int, cores: int | None) -> int:
+    """Threads of the job of a bundle: a processor's, unless there are fewer bundles than those."""
+    most = max(level.threads(0) for sample in samples for level in sample.levels[:1])
+    return most if cores is None else max(1, min(most, MAX_THREADS, cores // max(bundles, 1)))
+
+
+def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
+    """Memory of the job of a bundle, in MB: that of the sample which needs most."""
+    return max(
+        max(sample.verify_memory_mb(verify, threads), sample.memory_mb(level, threads))
+        for sample in samples
+        for level in range(len(sample.levels))
+    )
+
+
+def minutes(samples: Iterable[Sample]) -> int:
+    """Minutes that the job of a bundle may take on a slow node."""
+    return MIN_MINUTES + math.ceil(2 * sum(map(seconds, samples)) / 60)
+
+
+def _digest(names: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:8]
