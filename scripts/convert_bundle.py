@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from neurozarr.conversion import convert_bundle
 from neurozarr.run.joblog import logged
 from neurozarr.samples.sample import RunSettings, Sample
+from neurozarr.steps.convert_bundle import convert_bundle
 
 with logged(snakemake.log[0]):
     convert_bundle(

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurozarr.errors import BundleError, ConfigError, NeurozarrError
-from neurozarr.run import claims, ownership
-from neurozarr.run.joblog import logged_also
-from neurozarr.run.paths import StorePaths
-from neurozarr.samples import arguments, rerun
-from neurozarr.samples.sample import RunSettings, Sample
+from neurozarr.errors import ConfigError, NeurozarrError
+from neurozarr.run import ownership
+from neurozarr.samples import rerun
 from neurozarr.samples.sheet import read_run
-from neurozarr.steps.create_array import create_array
-from neurozarr.steps.nifti_header import publish_header
-from neurozarr.steps.ome_metadata import make_metadata
-from neurozarr.steps.pyramid_level import write_level
-from neurozarr.steps.verify_store import Verify, verify_store
-from neurozarr.steps.write_base import write_base
-
-logger = logging.getLogger(__name__)
+from neurozarr.steps.convert_bundle import convert_sample
 
 
 def convert(
@@ -81,100 +69,3 @@ def convert(
         raise type(error)(f"sample {sample.name}: {error}") from None
     convert_sample(sample, paths, verify=run.verify, threads=threads)
     return paths.store
-
-
-def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads: int) -> None:
-    """Do every step of a conversion that is not done already.
-
-    Parameters
-    ----------
-    sample
-        What is to be converted, and how.
-    paths
-        Where its store lies.
-    verify
-        How the store is checked when it is published: "none", "quick" or "full".
-    threads
-        How many chunks are encoded at once.
-    """
-    todo = rerun.Todo(sample, paths, verify=verify)
-    written: set[tuple[int, int]] = set()
-    for number, level in enumerate(sample.levels):
-        place = paths.level(number)
-        # As in the workflow, all levels are made again after level 0 was created again.
-        created = not todo.is_done(place.document, place.array_receipt) or (0, -1) in written
-        if created:
-            create_array(paths, number, **arguments.create_array(sample, paths, level=number))
-            written.add((number, -1))
-        for block in range(level.blocks):
-            above = sample.parents(number, block) if number else []
-            parents = [(number - 1, parent) for parent in above]
-            receipt = place.block_receipt(block)
-            if not created and todo.is_done(receipt) and written.isdisjoint(parents):
-                continue
-            receipt.unlink(missing_ok=True)
-            if number:
-                told = arguments.pyramid_level(sample, paths, level=number, block=block)
-                write_level(paths, number, block, **told, threads=threads)
-            else:
-                told = arguments.write_base(sample, paths, block=block)
-                write_base(paths, block, **told, threads=threads)
-            written.add((number, block))
-    done = not written and todo.is_done(paths.ome_receipt)
-    if not done or not (paths.nii or todo.is_done(*paths.group)):
-        make_metadata(paths, **arguments.ome_metadata(sample, paths))
-        done = False
-    if paths.nii and not (done and todo.is_done(*paths.group, *paths.header, paths.header_receipt)):
-        publish_header(paths, **arguments.nifti_header(sample, paths))
-        done = False
-    if verify != "none" and not (done and todo.is_done(paths.verify_receipt)):
-        told = arguments.verify_store(sample, paths)
-        verify_store(paths, verify=verify, **told, threads=threads)
-
-
-def convert_bundle(
-    samples: Sequence[Sample],
-    run: RunSettings,
-    *,
-    log: Callable[[str], Path],
-    verify_again: bool,
-    threads: int,
-) -> None:
-    """Convert samples one by one; one that fails stops no other.
-
-    Parameters
-    ----------
-    samples
-        What is to be converted, and how.
-    run
-        Where the stores lie, and how they are checked.
-    log
-        Gives the log of a sample, by its name.
-    verify_again
-        Whether stores that were verified are verified again.
-    threads
-        How many chunks are encoded at once.
-
-    Raises
-    ------
-    BundleError
-        Some failed: their reasons, one in each line.
-    """
-    failed = []
-    for sample in samples:
-        paths, file = run.paths(sample.name), log(sample.name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with logged_also(file):
-            try:
-                claims.check(paths.state)
-                if verify_again:
-                    paths.verify_receipt.unlink(missing_ok=True)
-                convert_sample(sample, paths, verify=run.verify, threads=threads)
-            except Exception as error:
-                logger.error("%s", error, exc_info=not isinstance(error, NeurozarrError))
-                reason = f"{type(error).__name__}: {error} (more in {file})"
-                failed.append(f"sample {sample.name}: {reason}")
-    logger.info("%d of %d samples are converted", len(samples) - len(failed), len(samples))
-    if failed:
-        count = f"{len(failed)} of {len(samples)} samples were not converted"
-        raise BundleError("\n".join([count, *failed]))

@@ -6,9 +6,9 @@ import nibabel
 import numpy as np
 from hypothesis import strategies as st
 
-from neurozarr.conversion import convert_sample
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples.sheet import read_run
+from neurozarr.steps.convert_bundle import convert_sample
 from neurozarr.steps.export_nifti import export_nifti
 
 DRIVER = "tensorstore"
