@@ -25,7 +25,7 @@ def is_allowed(zarr_version, ome_version, shard, separator):
 @pytest.mark.parametrize("combination", [f for f in FORMATS if not is_allowed(*f)], ids=str)
 def test_what_a_specification_forbids_is_refused_with_the_reason(combination):
     zarr_version, ome_version, shard, separator = combination
-    with pytest.raises(ValueError, match=r"Zarr v2 has no shards|asks for zarr_version [23]"):
+    with pytest.raises(ValueError, match=r"Zarr v2 has no shards|requires zarr_version [23]"):
         ZarrConfig(
             zarr_version=zarr_version,
             ome_version=ome_version,

@@ -109,7 +109,7 @@ def test_codecs_that_no_option_expresses_are_copied_too(tmp_path):
     group = neurozarr.open_group(tmp_path / "a")
     level = group.create_array_from_base("1", (20, 15, 10))
     assert document(level)["codecs"] == document(group["0"])["codecs"]
-    with pytest.raises(ValueError, match="codecs bytes, zstd, crc32c, which have no option"):
+    with pytest.raises(ValueError, match="no option for the array's codecs bytes, zstd, crc32c"):
         group.create_array_from_base("2", (20, 15, 10), compressor="gzip")
 
 

@@ -147,7 +147,7 @@ def test_big_endian_voxels_are_described_little_endian():
 def test_chunk_files_have_the_names_that_a_document_gives_them(config, shards):
     shards = shards if config.zarr_version == 3 else None
     document = describe(config, "u1", shards=shards)
-    grid = chunks.file_grid(document)
+    grid = chunks.write_chunk_grid(document)
     assert grid == ((2, 1, 1) if shards else (2, 2, 2))
     with tempfile.TemporaryDirectory() as directory:
         array, _ = store(Path(directory), document)
