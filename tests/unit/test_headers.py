@@ -10,7 +10,13 @@ import pytest
 import neurozarr
 from neurozarr import nifti
 from neurozarr.errors import ConfigError
-from neurozarr.nifti.fit import colours_were, file_header, fit_header, level_header, stored_dtype
+from neurozarr.nifti.fit import (
+    file_header,
+    fit_header,
+    level_header,
+    rgb_header_fields,
+    stored_dtype,
+)
 from neurozarr.samples import headers
 
 from .volumes import volume
@@ -107,14 +113,14 @@ def test_colours_become_channels_with_an_intent_and_can_be_restored(code, intent
         shape=(count, 6, 5, 4),
         scale=[1, 1, 1],
         shift=[0, 0, 0],
-        colours=colours_were(made, found),
+        colours=rgb_header_fields(made, found),
     )
     expected = nifti.fields(made)
     expected["pixdim"][4:6] = 1
     assert restored == expected.tobytes()
-    assert colours_were(header(), header()) is None
+    assert rgb_header_fields(header(), header()) is None
     absurd = header(datatype=code, bitpix=8 * count, intent_p1=np.nan, intent_p2=np.inf)
-    json.dumps(colours_were(absurd, found), allow_nan=False)
+    json.dumps(rgb_header_fields(absurd, found), allow_nan=False)
 
 
 # A header that is a template's

@@ -83,7 +83,7 @@ def test_chunks_cover_the_last_axes_and_are_no_larger_than_the_volume(shape, chu
 
 @pytest.mark.parametrize("chunk", [(64, 64), (1, 1, 64, 64, 64)])
 def test_a_chunk_of_too_few_or_too_many_sizes_is_refused(chunk):
-    with pytest.raises(ValueError, match="allowed for 4 axes: one number, or 3 to 4 of them"):
+    with pytest.raises(ValueError, match="allowed for 4 axes: one number, or 3 to 4 numbers"):
         array_layout((9, 300, 300, 300), UINT16, ZarrConfig(chunk=chunk))
 
 
@@ -93,7 +93,7 @@ def test_a_shard_is_a_multiple_of_the_chunk():
 
     assert layout((300, 300, 300), 64, 128) == ((64,) * 3, (128,) * 3)
     assert layout((40, 300, 300), 64, 128) == ((40, 64, 64), (40, 128, 128))
-    with pytest.raises(ValueError, match="axis 0 is no multiple of the chunk's 64"):
+    with pytest.raises(ValueError, match="axis 0 is not a multiple of the chunk's 64"):
         layout((300, 300, 300), 64, 100)
 
 
@@ -252,7 +252,7 @@ def test_memory_depends_on_chunks_and_threads_and_not_on_the_volume():
     assert small.memory_mb(2) == large.memory_mb(2) < large.memory_mb(4)
     for level in (small, large):
         assert plan.base_memory_mb(level, 2) < 400
-    assert slabs.row_of_units((6, 900, 800), (1, 64, 64), "zyx", "zyx") == (1, 900, 800)
+    assert slabs.slab_shape_in_order((6, 900, 800), (1, 64, 64), "zyx", "zyx") == (1, 900, 800)
     in_order = replace(small, slab=(1, 900, 800))
     held = 2 * 900 * 800 * 2 / 1e6
     assert plan.base_memory_mb(in_order, 2) - plan.base_memory_mb(small, 2) >= int(held)
@@ -264,7 +264,7 @@ def test_a_source_in_order_is_read_from_its_start_to_its_end(file_axes):
     lengths = {"t": 3, "c": 2, "z": 5, "y": 4, "x": 6}
     shape = tuple(lengths[axis] for axis in axes)
     unit = tuple(2 if axis in "zyx" else 1 for axis in axes)
-    row = slabs.row_of_units(shape, unit, axes, file_axes)
+    row = slabs.slab_shape_in_order(shape, unit, axes, file_axes)
     places = np.arange(np.prod(shape)).reshape([lengths[axis] for axis in file_axes])
     stored = places.transpose([file_axes.index(axis) for axis in axes])
     read = [stored[part].ravel() for part in regions_in_order(whole(shape), row, axes, file_axes)]

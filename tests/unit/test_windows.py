@@ -52,7 +52,7 @@ def test_no_window_is_empty(group, values, extremes, expected):
 
 
 def test_a_volume_too_large_to_be_read_is_shown_whole(group, monkeypatch):
-    monkeypatch.setattr(windows, "MOST_BYTES", 63)
+    monkeypatch.setattr(windows, "MAX_BYTES", 63)
     values = np.arange(64, dtype="u1").reshape(4, 4, 4)
     assert windows.windows(stored(group, values), None, 0, 200) == [(0, 200, 0, 200)]
 
