@@ -1,4 +1,4 @@
-"""What a configuration accepts, and how it refuses the rest."""
+"""Values that `ZarrConfig` accepts and refuses."""
 
 import dataclasses
 
@@ -53,7 +53,7 @@ from neurozarr.zarr.config import COMPRESSORS
     ],
     ids=str,
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(wrong, message):
+def test_wrong_value_is_refused_with_the_allowed_values(wrong, message):
     with pytest.raises(ValueError, match=message):
         ZarrConfig(**wrong)
 
@@ -72,14 +72,14 @@ def test_a_wrong_value_is_named_with_what_is_allowed(wrong, message):
     ],
     ids=str,
 )
-def test_a_right_value_is_taken(right):
+def test_allowed_value_is_accepted(right):
     config = ZarrConfig(**right)
     for name, value in right.items():
         found = getattr(config, name)
         assert found == (tuple(value) if isinstance(value, list) else value) or found != found
 
 
-def test_options_of_the_compressor_have_defaults():
+def test_compressor_options_have_defaults():
     assert ZarrConfig(compressor_options={"shuffle": "noshuffle"}).compressor_settings() == {
         "cname": "zstd",
         "clevel": 1,

@@ -87,7 +87,7 @@ def members_of(attributes: Mapping[str, Any]) -> list[str] | None:
 
 
 def is_series(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group has "bioformats2raw.layout" metadata: it contains images named 0, 1, …"""
+    """Whether a group holds images named 0, 1 and so on ("bioformats2raw.layout" metadata)."""
     return "bioformats2raw.layout" in metadata_of(attributes)
 
 
