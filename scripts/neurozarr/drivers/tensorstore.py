@@ -14,8 +14,8 @@ from neurozarr.files import tensorstore_file
 
 _DRIVERS = {2: "zarr", 3: "zarr3"}
 
-# No cache, because every voxel is read or written once; and no sync of each file, because
-# `neurozarr.durable` syncs all files of a block at once.
+# No cache, because every voxel is read or written once; and no sync of each file, because a job
+# syncs all files of its block at once (see `neurozarr.durable`).
 _CONTEXT = {"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False}
 _POOLS = ("data_copy_concurrency", "file_io_concurrency")
 

@@ -15,24 +15,19 @@ from neurozarr.zarr.documents import Document
 #: Datatype codes of RGB and RGBA voxels, with the intent codes of RGB and RGBA vectors.
 _COLOURS = {128: 2003, 2304: 2004}
 
-
 #: Attribute of the header's array that holds the original fields of an RGB or RGBA image.
 COLOURS = "neurozarr:colours"
-
 
 #: Fields that change when the colours of RGB or RGBA voxels become channels.
 _COLOUR_FIELDS = ("dim", "datatype", "bitpix", "intent_code", "intent_p1", "intent_p2", "intent_p3")
 
-
 _LENGTHS = ("srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z")
-
 
 #: dtypes that NIfTI does not have, with the smallest NIfTI dtype that holds their values.
 _WIDER: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(bool): np.dtype(np.uint8),
     np.dtype(np.float16): np.dtype(np.float32),
 }
-
 
 #: Longest dimension of a NIfTI-1 image, in voxels.
 MAX_NIFTI_1_LENGTH = np.iinfo(np.int16).max
@@ -180,7 +175,13 @@ def file_header(raw: bytes) -> bytes:
 
 
 def nifti_dim(axes: str, shape: Sequence[int]) -> list[int]:
-    """Lengths of the NIfTI dimensions x, y, z, t, c, up to the last axis but at least z."""
+    """Lengths of the NIfTI dimensions x, y, z, t, c, up to the last one of ``axes``, or z.
+
+    Parameters
+    ----------
+    axes, shape
+        Names and lengths of the stored axes, in Zarr order; a missing axis has length 1.
+    """
     lengths = dict(zip(axes, shape, strict=True))
     count = 5 if "c" in axes else 4 if "t" in axes else 3
     return [int(lengths.get(axis, 1)) for axis in "xyztc"[:count]]

@@ -94,7 +94,7 @@ def stored_length(start: bytes, *, single: bool | None = None) -> int | None:
     offset = record["vox_offset"].item()
     if not size + EXTENDER_SIZE <= offset <= MAX_HEADER_BYTES:  # Also true for NaN.
         raise ValueError(
-            f"its vox_offset, where its extensions end, is {offset:g}; allowed: "
+            f"its vox_offset is {offset:g}, the end of its extensions; allowed: "
             f"{size + EXTENDER_SIZE} to {MAX_HEADER_BYTES}"
         )
     return int(offset)

@@ -17,7 +17,6 @@ _DATA_TYPES = {
     1536: "double128", 1792: "complex128", 2048: "complex256", 2304: "rgba32",
 }  # fmt: skip
 
-
 # Names in the JSON schema of NIfTI-Zarr 1.0.rc1, with the numbers of parameters in table 4.4. If
 # names in the schema and the tables differ (no intent, intents of FSL), those of the schema.
 _INTENTS: dict[int, tuple[str, int]] = {
@@ -37,19 +36,15 @@ _INTENTS: dict[int, tuple[str, int]] = {
     2017: ("fsl_topup_quadratic_spline_coefficients", 0), 2018: ("fsl_topup_field", 0),
 }  # fmt: skip
 
-
 _XFORMS = {
     0: "", 1: "scanner_anat", 2: "aligned_anat", 3: "talairach", 4: "mni_152", 5: "template_other",
 }  # fmt: skip
-
 
 _SLICE_ORDERS = {
     0: "", 1: "seq+", 2: "seq-", 3: "alt+", 4: "alt-", 5: "alt2+", 6: "alt2-",
 }  # fmt: skip
 
-
 _SPACE_UNITS = {1: "m", 2: "mm", 3: "um"}
-
 
 _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
 

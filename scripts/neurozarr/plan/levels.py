@@ -27,7 +27,6 @@ from neurozarr.zarr.metadata import array_document
 
 logger = logging.getLogger(__name__)
 
-
 #: Most threads of a job: more would gain little, because jobs run side by side.
 MAX_THREADS = 4
 
@@ -240,13 +239,7 @@ def plan_levels(
             max_voxels=block_mb * 1e6 / dtype.itemsize,
         )
     blocks = _blocks(
-        shapes,
-        write_chunk,
-        dtype.itemsize,
-        block_mb,
-        max_jobs,
-        slab=slab,
-        in_order=in_order is not None,
+        shapes, write_chunk, dtype.itemsize, block_mb, max_jobs, slab=slab, in_order=bool(in_order)
     )
     return tuple(
         Level(

@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 #: make a call worth its cost, and small enough for the processor's cache.
 SUB_BLOCK_BYTES = 2**22
 
-
 #: Uncompressed size, in bytes, up to which slabs grow, so that fewer native chunks are decoded
 #: twice.
 SLAB_BYTES = 2**28
@@ -26,9 +25,14 @@ SLAB_BYTES = 2**28
 def block_shape(
     shape: tuple[int, ...], tile: tuple[int, ...], max_voxels: float
 ) -> tuple[int, ...]:
-    """Shape, in voxels, of as many whole tiles as possible, successive in C order.
+    """Shape, in voxels, of as many successive tiles, in C order, as ``max_voxels`` allows.
 
-    At least one tile; more of them only up to ``max_voxels``, and to the shape of the array.
+    Parameters
+    ----------
+    shape, tile
+        Shapes of the array and of a tile, in voxels.
+    max_voxels
+        Most voxels; one tile may be larger.
     """
     block = list(tile)
     for axis in reversed(range(len(shape))):
@@ -43,7 +47,15 @@ def block_shape(
 def sub_block(
     chunks: Sequence[int], write_chunk: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
-    """Shape of a sub-block, in voxels: a shard, a chunk, or several small chunks."""
+    """Shape of a sub-block, in voxels: a shard, a chunk, or several small chunks.
+
+    Parameters
+    ----------
+    chunks, write_chunk
+        Shapes of chunk and write chunk, in voxels.
+    dtype
+        Data type of the voxels.
+    """
     shape = list(write_chunk)
     if tuple(chunks) != tuple(write_chunk):
         return tuple(shape)
@@ -143,7 +155,15 @@ def slab_shape(
 def read_shape(
     shape: Sequence[int], native_chunk_shape: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
-    """Shape of the region that a thread decodes at once: one or several whole native chunks."""
+    """Shape, in voxels, of the region that a thread decodes at once: whole native chunks.
+
+    Parameters
+    ----------
+    shape, native_chunk_shape
+        Shapes of the source and of a native chunk, in voxels.
+    dtype
+        Data type of the voxels.
+    """
     native = tuple(
         min(size, length) for size, length in zip(native_chunk_shape, shape, strict=True)
     )

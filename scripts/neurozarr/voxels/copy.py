@@ -113,6 +113,11 @@ def read_slab(source: Source, region: Region, *, threads: int) -> np.ndarray:
     """Read a slab, with several threads unless the source can only be read in order.
 
     Each thread reads whole native chunks, so that none is decoded twice.
+
+    Returns
+    -------
+    numpy.ndarray
+        The voxels of the slab, in the dtype of the source.
     """
     if source.in_order or source.native_chunk_shape is None:
         return source.read(region)
@@ -180,7 +185,17 @@ def _store(array: ZarrArray, region: Region, voxels: np.ndarray) -> None:
 
 
 def reduced(parent: ZarrArray, child: ZarrArray, region: Region, mode: kernels.Mode) -> np.ndarray:
-    """Voxels of a region of a level, downsampled from its parent level; nothing is written."""
+    """Voxels of a region of a level, downsampled from its parent level; nothing is written.
+
+    Parameters
+    ----------
+    parent, child
+        The parent level, and the level.
+    region
+        The region of the child.
+    mode
+        How 2×2×2 voxels become one (see `neurozarr.voxels.kernels.downsample`).
+    """
     steps = factors(parent.shape, child.shape)
     voxels = np.empty([side.stop - side.start for side in region], child.dtype)
     # Small regions of the parent level at a time, so that each reuses the memory of the last.

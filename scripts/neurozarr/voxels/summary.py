@@ -87,14 +87,14 @@ def _total(voxels: np.ndarray) -> float:
 
 def merge(summaries: Iterable[Summary]) -> Summary:
     """One summary of several regions, the same for any order of these."""
-    parts = list(summaries)
-    totals = [part.total for part in parts if part.total is not None]
+    found = list(summaries)
+    totals = [one.total for one in found if one.total is not None]
     exact = all(isinstance(total, int) for total in totals)
     total = sum(totals) if exact else float(np.sum(sorted(totals)))
     return Summary(
-        checksum=sum(part.checksum for part in parts) % 2**64,
-        minimum=min((part.minimum for part in parts if part.minimum is not None), default=None),
-        maximum=max((part.maximum for part in parts if part.maximum is not None), default=None),
+        checksum=sum(one.checksum for one in found) % 2**64,
+        minimum=min((one.minimum for one in found if one.minimum is not None), default=None),
+        maximum=max((one.maximum for one in found if one.maximum is not None), default=None),
         total=total if totals and math.isfinite(total) else None,
-        count=sum(part.count for part in parts),
+        count=sum(one.count for one in found),
     )

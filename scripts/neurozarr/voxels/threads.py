@@ -8,7 +8,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-
 R = TypeVar("R")
 
 
@@ -28,8 +27,8 @@ def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[
 def for_each(function: Callable[[T], R], items: Iterable[T], *, threads: int) -> list[R]:
     """Call a function on every item, in several threads, and return the results in any order.
 
-    Items are taken in this thread, in order, and at most one more than there are threads. After
-    the first error no more items are taken, and it is raised.
+    Items are taken by the calling thread, in order, at most one ahead of the other threads. After
+    an error, no more items are taken, and the error is raised.
     """
     results: list[R] = []
     with ThreadPoolExecutor(threads) as pool:

@@ -33,19 +33,16 @@ def write_chunk_grid(document: Document) -> tuple[int, ...]:
 
 
 def chunk_key(document: Document, index: Sequence[int]) -> str:
-    """Name of the file of a write chunk, from its index in the grid.
+    """Name of the file of a write chunk, from its index in the grid of write chunks.
 
-    Zarr v3, "Chunk key encoding"; Zarr v2, "Chunks".
+    Follows Zarr v3, "Chunk key encoding", and Zarr v2, "Chunks".
     """
     prefix, separator = _key_encoding(document)
     return prefix + separator.join(str(i) for i in index)
 
 
 def chunk_index(document: Document, key: str) -> tuple[int, ...] | None:
-    """Index of a write chunk in the grid, from the name of its file.
-
-    None if no write chunk of the array has a file of this name.
-    """
+    """Index of a write chunk, from the name of its file; None if it is not one of the array."""
     prefix, separator = _key_encoding(document)
     parts = key.removeprefix(prefix).split(separator)
     counts = write_chunk_grid(document)

@@ -184,6 +184,15 @@ def encode_fill_value(
 ) -> Any:
     """JSON form of a fill value (Zarr v2 and v3: "Fill value").
 
+    Parameters
+    ----------
+    value
+        The fill value; None is null in Zarr v2, and 0 in Zarr v3.
+    dtype
+        Data type of the voxels.
+    zarr_version
+        Version of the Zarr format.
+
     Raises
     ------
     ValueError
