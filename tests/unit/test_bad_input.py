@@ -373,7 +373,9 @@ def test_an_absurd_extension_is_refused_before_memory_is_taken(tmp_path, frugal,
     else:
         path.write_bytes(content)
         os.truncate(path, 2**30)
-    limit = "a header of more than 33554432" if name == "a.hdr" else "an extension at byte 352 of"
+    limit = (
+        "its header has more than 33554432" if name == "a.hdr" else "the extension at byte 352 of"
+    )
     refused(path, limit)
 
 

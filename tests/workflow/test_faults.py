@@ -68,7 +68,8 @@ def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk
     )
     assert found, output
     assert found[2].startswith(
-        "it cannot be written (No space left on device). Run again when this is mended"
+        "it cannot be written (No space left on device). Free space or fix the permissions, "
+        "then run again"
     )
     assert not (workflow.store() / "zarr.json").exists()
     fill.unlink()

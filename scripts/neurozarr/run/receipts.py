@@ -22,7 +22,7 @@ from neurozarr.durable import sync, sync_files
 from neurozarr.errors import ReceiptError
 from neurozarr.regions import Region
 from neurozarr.run.paths import LevelPaths
-from neurozarr.zarr.chunks import chunk_index, chunk_keys, file_grid
+from neurozarr.zarr.chunks import chunk_index, chunk_keys, write_chunk_grid
 from neurozarr.zarr.documents import Document, read_json, write_json
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def check(level: LevelPaths, blocks: int) -> list[Damage]:
     document = read_json(level.document)
     nonce = read_json(level.array_receipt)["nonce"]
     written = {receipt: read_json(receipt) for receipt in level.block_receipts(blocks)}
-    if sum(block["files"] for block in written.values()) != math.prod(file_grid(document)):
+    if sum(block["files"] for block in written.values()) != math.prod(write_chunk_grid(document)):
         problem = "the receipts of its blocks are not those of all its voxels"
         return [damage(problem, level.document)]
     problem = "voxels were written into an older array of that name"

@@ -15,7 +15,7 @@ from neurozarr.errors import ConfigError
 from neurozarr.files import check_kind
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import (
-    _MOST_IN_NIFTI_1,
+    MAX_NIFTI_1_LENGTH,
     _as_nifti_2,
     _scale_lengths,
     _set_array,
@@ -126,7 +126,7 @@ def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes
     dtype
         Data type of the stored voxels.
     """
-    if max(source.shape) > _MOST_IN_NIFTI_1:
+    if max(source.shape) > MAX_NIFTI_1_LENGTH:
         template = _as_nifti_2(template)
     record = nifti.fields(template)
     _set_array(record, source.axes, source.shape, dtype)
@@ -160,8 +160,8 @@ def make_header(
     dtype
         Data type of the stored voxels, one that NIfTI has.
     orientation
-        Axis codes of x, y and z (see `neurozarr.nifti.anatomy.letters`), to be used in place of the
-        volume's affine; None for its affine or, without one, RAS.
+        Axis codes of x, y and z (see `neurozarr.nifti.anatomy.parse_orientation`), to be used in
+        place of the volume's affine; None for its affine or, without one, RAS.
     center
         Whether the centre of the volume has coordinates 0, 0, 0, where the affine is not its own;
         or else the first voxel.
@@ -178,7 +178,7 @@ def make_header(
         The orientation is none.
     """
     dim = nifti_dim(source.axes, source.shape)
-    kind: Any = nibabel.Nifti1Header if max(dim) <= _MOST_IN_NIFTI_1 else nibabel.Nifti2Header
+    kind: Any = nibabel.Nifti1Header if max(dim) <= MAX_NIFTI_1_LENGTH else nibabel.Nifti2Header
     space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
     ratio = units.factor(source.space_unit, space_unit)
     sizes = [size * ratio for size in reversed(source.voxel_size)]

@@ -15,7 +15,7 @@ from neurozarr import ome, plan
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
-from neurozarr.regions import factors, window
+from neurozarr.regions import factors, parent_region
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import Source, open_source
@@ -245,7 +245,7 @@ class Sample:
         """The blocks of the level above that a block of a level is made from."""
         parent, child = self.levels[level - 1], self.levels[level]
         steps = factors(parent.shape, child.shape)
-        return parent.blocks_of(window(child.region(block), steps))
+        return parent.blocks_of(parent_region(child.region(block), steps))
 
     @cached_property
     def attributes(self) -> Document:

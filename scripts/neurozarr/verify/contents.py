@@ -13,7 +13,7 @@ from neurozarr import nifti
 from neurozarr.drivers import open_array
 from neurozarr.nifti.fit import COLOURS, fit_header
 from neurozarr.plan.slabs import sub_block
-from neurozarr.regions import Region, factors, regions, window
+from neurozarr.regions import Region, factors, parent_region, regions
 from neurozarr.run import receipts
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage, region_of
@@ -154,7 +154,7 @@ def check_voxels(
         found = checksum(voxels, part, unit, array.shape)
         if parent is None:
             return found, []
-        above = window(part, factors(parent.array.shape, array.shape))
+        above = parent_region(part, factors(parent.array.shape, array.shape))
         if not parent.files(above).isdisjoint(damaged):
             return found, []
         expected = reduced(parent.array, array, part, mode)
