@@ -35,7 +35,7 @@ def test_a_disk_that_fills_up_is_named_and_with_more_room_the_rest_is_done(
     workflow, disk, driver, fresh
 ):
     workflow.config["zarr"]["driver"] = driver
-    disk("size=60k")
+    disk("size=100k")
     run = workflow(check=False)
     assert run.code == 1
     assert "No space left on device" in run.output
