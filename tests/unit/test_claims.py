@@ -84,13 +84,13 @@ def test_of_a_directory_on_another_machine_that_is_not_to_be_seen_nobody_can_say
 def test_a_claim_that_is_damaged_is_none_and_the_log_says_so_once(
     state, tmp_path, monkeypatch, caplog, text
 ):
-    monkeypatch.setattr(claims, "PATIENCE", 0.05)
+    monkeypatch.setattr(claims, "TIMEOUT", 0.05)
     start(state, run(tmp_path))
     (state / "run-1.json").write_text(text)
     with caplog.at_level(logging.WARNING):
         start(state, run(tmp_path / "other"), running=True)
     (record,) = caplog.records
-    assert f"{state / 'run-1.json'}: not a claim of a run" in record.message
+    assert f"{state / 'run-1.json'}: not a valid claim" in record.message
     assert claims.read(state).directory == str(tmp_path / "other")
 
 
@@ -101,7 +101,7 @@ def test_a_claim_that_is_being_written_is_waited_for(state, tmp_path, monkeypatc
     monkeypatch.setattr(
         claims.time, "sleep", lambda seconds: (state / "run-1.json").write_text(whole)
     )
-    with pytest.raises(ClaimError, match=f"started in {tmp_path}, is at work"):
+    with pytest.raises(ClaimError, match=f"started in {tmp_path}, is"):
         start(state, run(tmp_path / "other"), running=True)
 
 
@@ -147,7 +147,7 @@ def test_of_two_that_claim_in_the_same_instant_one_wins_and_the_other_names_it(
     for number, (first, second) in enumerate(zip(told["a"], told["b"], strict=True)):
         assert (first == "") != (second == ""), (number, first, second)
         winner = "a" if first == "" else "b"
-        assert f"a run on host-{winner}, started in /runs/{winner}, is at work" in first + second
+        assert f"a run on host-{winner}, started in /runs/{winner}, is" in first + second
         assert claims.read(tmp_path / str(number)).directory == f"/runs/{winner}"
     assert {"" in said for said in told.values()} == {True}
 

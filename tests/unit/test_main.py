@@ -91,11 +91,11 @@ def test_what_is_no_image_is_refused_in_a_line(tmp_path):
     path = image(tmp_path / "a", "0.4")
     assert run(path / LEVEL) == (
         [],
-        f"{path}/{LEVEL}: an array, but no OME-Zarr image, nor is one in it",
+        f"{path}/{LEVEL}: a Zarr array that contains no OME-Zarr image",
     )
     zarr.create_group(tmp_path / "b")
     zarr.create_array(tmp_path / "b/raw", data=np.zeros(SHAPE, "u1"))
-    refusal = f"{tmp_path}/b: a group, but no OME-Zarr image, nor is one in it"
+    refusal = f"{tmp_path}/b: a Zarr group that contains no OME-Zarr image"
     assert run(tmp_path / "b") == ([], refusal)
     assert run(tmp_path / "c") == ([], f"{tmp_path}/c: there is no such directory")
     for name, changes, message in [

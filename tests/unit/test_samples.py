@@ -160,7 +160,7 @@ def test_text_from_a_command_line_is_read_as_yaml(read):
         ({"source": "c*.nii"}, "config: source 'c*.nii' matches no file"),
         (
             {"source": "a.nii", "output": "{x}"},
-            "config: output is '{x}', and the workflow cannot have curly",
+            "config: output is '{x}'; curly brackets in it",
         ),
         ({"source": "a.nii", "output": "s3://b/x"}, "config: output s3://b/x: s3:// is not suppor"),
         ({"source": "a.nii", "output": "http://b/x"}, "http:// is not supported; give a path"),
@@ -169,10 +169,10 @@ def test_text_from_a_command_line_is_read_as_yaml(read):
         ({"source": "a.nii", "nifti": {"header": "az://a"}}, "nifti.header az://a: az:// is not"),
         ({"source": "a.nii", "output": "$NONE/x"}, "there is no variable NONE in the environment"),
         ({"source": "a.nii", "output": "~nobody-9/x"}, "output ~nobody-9/x: there is no user nobo"),
-        ({"source": "a.nii", "output": "x" * 300}, "has 300 bytes, and the disk of /"),
-        ({"source": "a.nii", "output": "x/" * 2000}, "bytes, and the disk of /"),
+        ({"source": "a.nii", "output": "x" * 300}, "has 300 bytes, but the file system of /"),
+        ({"source": "a.nii", "output": "x/" * 2000}, "bytes, but the file system of /"),
         ({"samples": "none.tsv"}, "config: samples none.tsv cannot be read: No such file"),
-        ({"source": ["a.nii", "./a.nii"]}, "sample 'a' is there twice, for a.nii and ./a.nii"),
+        ({"source": ["a.nii", "./a.nii"]}, "two samples are named 'a': a.nii and ./a.nii"),
     ],
     ids=str,
 )
@@ -244,14 +244,14 @@ def test_an_output_is_where_the_shell_would_have_it(read, directory, output, nor
     [
         (["sample|file", "a|a.nii"], "samples.tsv: unknown column 'file'"),
         (["sample|pyramid.mod", "a|mean"], "column 'pyramid.mod'; did you mean pyramid.mode?"),
-        (["sample|source|nifti.nii", "a|a.nii|true"], "'nifti.nii' holds for the whole run"),
-        (["sample|source|zarr.zarr_version", "a|a.nii|2"], "holds for the whole run"),
+        (["sample|source|nifti.nii", "a|a.nii|true"], "'nifti.nii' must be the same for all samples"),
+        (["sample|source|zarr.zarr_version", "a|a.nii|2"], "must be the same for all samples"),
         (["sample", "a"], "column 'source' is missing"),
-        (["sample|source|source", "a|a.nii|b.nii"], "column 'source' is there twice"),
+        (["sample|source|source", "a|a.nii|b.nii"], "there are two columns 'source'"),
         (["sample|source"], "samples.tsv: the sheet has no samples"),
-        (["sample|source", "a|a.nii|x"], "samples.tsv, line 2: more cells than there are columns"),
+        (["sample|source", "a|a.nii|x"], "samples.tsv, line 2: more cells than columns"),
         (["sample|source", "a|"], "samples.tsv, line 2: source is missing"),
-        (["sample|source", "a|a.nii", "a|b.nii"], "line 3: sample 'a' is there twice, for a.nii"),
+        (["sample|source", "a|a.nii", "a|b.nii"], "line 3: two samples are named 'a': a.nii"),
         (["sample|source", "../a|a.nii"], "line 2: sample is '../a'; allowed: a name of letters"),
         (["sample|source", "a/b|a.nii"], "line 2: sample is 'a/b'; allowed: a name of letters"),
         (["sample|source", ".a|a.nii"], "line 2: sample is '.a'"),
@@ -324,15 +324,15 @@ def test_options_that_do_not_fit_a_volume_are_refused_before_any_work(read, opti
 
 def test_levels_to_export_must_be_there(read):
     sample = read({"source": "a.nii", "export": {"levels": [0, 9]}})[1]["a"]
-    with pytest.raises(ConfigError, match=r"export.levels is \[0, 9\], but the last level of"):
+    with pytest.raises(ConfigError, match=r"export.levels is \[0, 9\], but the coarsest level of"):
         _ = sample.export_levels
 
 
 @pytest.mark.parametrize(
     ("zarr", "message"),
     [
-        ({"order": "C"}, "zarr.order is 'C', but NIfTI-Zarr on Zarr v2 has 'F' alone"),
-        ({"compressor": "gzip"}, "zarr.compressor is 'gzip', .* has 'blosc' or 'zlib' alone"),
+        ({"order": "C"}, "zarr.order is 'C', but NIfTI-Zarr on Zarr v2 allows only 'F'"),
+        ({"compressor": "gzip"}, "zarr.compressor is 'gzip', .* allows only 'blosc' or 'zlib'"),
         ({"compressor": None}, "zarr.compressor is None"),
         ({"dimension_separator": "."}, "zarr.dimension_separator is '.'"),
     ],

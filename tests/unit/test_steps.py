@@ -102,7 +102,7 @@ def test_voxels_of_an_older_array_are_not_taken_for_those_of_the_present_one(ste
     steps.create(1)
     shutil.rmtree(steps.array(1))
     old.rename(steps.array(1))
-    with pytest.raises(ReceiptError, match="voxels were written into an older array"):
+    with pytest.raises(ReceiptError, match="a block was written into an older array"):
         steps.publish()
 
 

@@ -72,7 +72,7 @@ def test_what_was_just_made_is_sound(tmp_path, mri, config, driver):
     assert made.verify(driver=driver)["sound"]
     assert (made.state / "verify.json").exists()
     levels = len(made.sample.levels)
-    start = f"{made.store}: sound, by a full check of {levels} levels, "
+    start = f"{made.store}: no damage found by a full check of {levels} levels, "
     assert summarize([made.report]).startswith(start)
 
 
@@ -102,7 +102,7 @@ def test_a_bit_in_a_chunk_is_found_by_a_full_check(made, place):
     content[place] ^= 16
     chunk.write_bytes(content)
     assert made.problems("quick") == {}
-    assert made.problems() == {"0/c/1/0/0": "its bytes are not those that were written"}
+    assert made.problems() == {"0/c/1/0/0": "its checksum differs from the recorded one"}
 
 
 def test_a_level_that_was_made_from_other_voxels_is_found_and_so_is_who_changed_them(made):
@@ -116,8 +116,8 @@ def test_a_level_that_was_made_from_other_voxels_is_found_and_so_is_who_changed_
     receipt["sizes"][0], receipt["checksums"][:1] = chunk.stat().st_size, file_checksums([chunk])
     state.write_text(json.dumps(receipt))
     assert made.problems() == {
-        "0": "the voxels of [[0, 25], [0, 41], [0, 33]] are not those that were written",
-        "1/c/0/0/0": "its voxels are not those that its parent level gives",
+        "0": "the voxels in the region [[0, 25], [0, 41], [0, 33]] differ from those written",
+        "1/c/0/0/0": "its voxels differ from those computed from the parent level",
     }
 
 
@@ -130,7 +130,7 @@ def test_a_deleted_level_is_one_damage_and_the_others_are_still_looked_at(made):
 def test_metadata_of_an_array_that_changed_are_found(made):
     file = made.store / "2/zarr.json"
     file.write_text(file.read_text().replace('"separator": "/"', '"separator": "."'))
-    problem = "the array's metadata are not those that were planned"
+    problem = "the array's metadata differ from the plan"
     assert made.problems("quick") == {"2/zarr.json": problem}
     file.write_text("{")
     assert "cannot be read" in made.problems("quick")["2/zarr.json"]
@@ -168,8 +168,8 @@ def name_anew(folder):
     ("change", "file", "quick", "full"),
     [
         (shutil.rmtree, "nifti/c/0", "missing", "the NIfTI header cannot be read"),
-        (describe_anew, "nifti/c/0", "its bytes are not those that were written", "not the one"),
-        (name_anew, "nifti/zarr.json", "its bytes are not those that were written", "JSON form"),
+        (describe_anew, "nifti/c/0", "its checksum differs from the recorded one", "differs from the plan"),
+        (name_anew, "nifti/zarr.json", "its checksum differs from the recorded one", "JSON form"),
     ],
 )
 def test_a_header_that_changed_is_found(made, change, file, quick, full):
@@ -182,14 +182,14 @@ def test_a_header_that_does_not_say_what_level_0_is_is_found(made):
     checksum = made.sample.planned["header_checksum"]
     folders = made.store / "nifti", made.store / "1"
     problem = header_problem(*folders, checksum=checksum, axes="zyx", driver=DRIVER)
-    assert problem == "the NIfTI header does not say what the array of level 0 is"
+    assert problem == "the NIfTI header does not match the shape or data type of level 0"
 
 
 def test_a_lost_receipt_of_a_header_is_found_and_another_header_that_was_planned(made):
     receipt = made.state / "header.json"
     known = json.loads(receipt.read_text())
     receipt.write_text(json.dumps(known | {"header": 1}))
-    assert made.problems("quick") == {"nifti": "the NIfTI header is not the one that was planned"}
+    assert made.problems("quick") == {"nifti": "the NIfTI header differs from the plan"}
     receipt.unlink()
     (problem,) = made.problems("quick").values()
     assert "the receipt of the NIfTI header cannot be read" in problem

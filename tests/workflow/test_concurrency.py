@@ -30,7 +30,7 @@ def test_a_second_run_on_a_sample_is_refused_and_the_first_is_not_disturbed(
     assert process.returncode == 0
     assert run.code == 1
     assert "Traceback" not in run.output
-    message = f"started in {workflow.directory}, is at work on it: wait until it has ended"
+    message = f"started in {workflow.directory}, is converting it: wait until it has ended"
     assert message in run.output.strip().splitlines()[-1]
     assert "Directory cannot be locked" in same_directory.output
     assert workflow.tree() == fresh(workflow)
@@ -43,7 +43,7 @@ def test_of_two_runs_that_start_in_the_same_instant_one_is_refused(workflow, els
     winner = workflow if first.returncode == 0 else elsewhere
     refused = outputs[1 if winner is workflow else 0]
     assert "Traceback" not in refused
-    message = f"started in {winner.directory}, is at work on it: wait until it has ended"
+    message = f"started in {winner.directory}, is converting it: wait until it has ended"
     assert message in refused.strip().splitlines()[-1]
     assert workflow.tree() == fresh(workflow)
 
@@ -52,7 +52,7 @@ def test_a_run_that_was_killed_gives_its_samples_up_with_its_directory(workflow,
     with workflow.started() as process:
         wait_until((workflow.store() / "0/c").exists, process)
         process.kill()
-    assert "is at work on it" in elsewhere(check=False).output
+    assert "is converting it" in elsewhere(check=False).output
     workflow("--unlock")
     elsewhere()
     assert workflow.tree() == fresh(workflow)

@@ -78,7 +78,7 @@ def test_what_the_workflow_refuses_is_refused(tmp_path, mri, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.nii", "b.nii"):
         shutil.copy(mri / "anatomical.nii", name)
-    with pytest.raises(ConfigError, match="2 volumes; convert them one by one"):
+    with pytest.raises(ConfigError, match="2 images; convert them one by one"):
         neurozarr.convert("*.nii", "out")
     with pytest.raises(ConfigError, match=r"unknown option zarr\.chunks; did you mean chunk"):
         neurozarr.convert("a.nii", "out", zarr={"chunks": 3})

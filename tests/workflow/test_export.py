@@ -88,7 +88,7 @@ def test_an_export_is_made_again_when_its_image_changes_and_not_otherwise(workfl
 def test_what_cannot_be_exported_is_said_before_any_work(workflow):
     workflow.config["export"] = {"levels": [3]}
     run = workflow("export", check=False)
-    assert "export.levels is [3], but the last level of anatomical.nii is 2" in run.output
+    assert "export.levels is [3], but the coarsest level of anatomical.nii is 2" in run.output
     workflow.config |= {"export": {"levels": [0]}, "nifti": {"nii": False}}
     run = workflow("export", check=False)
     assert "export needs a NIfTI header in the stores" in run.output

@@ -62,7 +62,7 @@ def test_a_converted_store_is_not_converted_onto_itself(converted):
             sheet = converted.directory / "sheet.tsv"
             sheet.write_text(f"sample\tsource\nanatomical\t{source}\n")
             converted.config |= {"samples": sheet.name, "source": None}
-        assert "would be overwritten by what this run writes" in refusal(converted(check=False))
+        assert "would be overwritten, because this run writes" in refusal(converted(check=False))
     assert converted.tree() == whole
 
 
