@@ -255,7 +255,7 @@ def test_an_output_is_where_the_shell_would_have_it(read, directory, output, nor
         (["sample|source", "../a|a.nii"], "line 2: sample is '../a'; allowed: a name of letters"),
         (["sample|source", "a/b|a.nii"], "line 2: sample is 'a/b'; allowed: a name of letters"),
         (["sample|source", ".a|a.nii"], "line 2: sample is '.a'"),
-        (["sample|source", f"a{'0' * 20}|a.nii"], "and not the same twenty times at its end"),
+        (["sample|source", f"a{'0' * 20}|a.nii"], "does not end with the same characters twenty times"),
         (["sample|source", "a b|a.nii"], "line 2: sample is 'a b'"),
         (["sample|source", "a|c.nii"], "line 2: source c.nii does not exist"),
         (["sample|source", "a|s3://c.nii"], "line 2: source s3://c.nii: s3:// is not supported"),

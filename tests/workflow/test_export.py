@@ -91,7 +91,7 @@ def test_what_cannot_be_exported_is_said_before_any_work(workflow):
     assert "export.levels is [3], but the coarsest level of anatomical.nii is 2" in run.output
     workflow.config |= {"export": {"levels": [0]}, "nifti": {"nii": False}}
     run = workflow("export", check=False)
-    assert "export needs a NIfTI header in the stores" in run.output
+    assert "export needs stores with a NIfTI header" in run.output
     assert "Traceback" not in run.output
     assert not (workflow.directory / "results").exists()
 
