@@ -1,4 +1,4 @@
-"""Two runs at a time."""
+"""Two runs at the same time."""
 
 import os
 import shutil
@@ -11,15 +11,13 @@ from ..runs import wait_until
 
 @pytest.fixture
 def elsewhere(workflow, make_workflow):
-    """A workflow in another directory, with the output of the first one."""
+    """A workflow in another directory with the same output."""
     other = make_workflow(workflow.config | {"output": str(workflow.output)})
     other.config["source"] = str(workflow.directory / "anatomical.nii")
     return other
 
 
-def test_a_second_run_on_a_sample_is_refused_and_the_first_is_not_disturbed(
-    workflow, elsewhere, fresh
-):
+def test_second_run_on_a_sample_stops_with_an_error(workflow, elsewhere, fresh):
     with workflow.started() as process:
         wait_until((workflow.store() / "0/c").exists, process)
         os.killpg(process.pid, signal.SIGSTOP)
@@ -36,7 +34,7 @@ def test_a_second_run_on_a_sample_is_refused_and_the_first_is_not_disturbed(
     assert workflow.tree() == fresh(workflow)
 
 
-def test_of_two_runs_that_start_in_the_same_instant_one_is_refused(workflow, elsewhere, fresh):
+def test_one_of_two_simultaneous_runs_stops_with_an_error(workflow, elsewhere, fresh):
     with workflow.started() as first, elsewhere.started() as second:
         outputs = [process.communicate()[0] for process in (first, second)]
     assert sorted([first.returncode, second.returncode]) == [0, 1], outputs
@@ -48,7 +46,7 @@ def test_of_two_runs_that_start_in_the_same_instant_one_is_refused(workflow, els
     assert workflow.tree() == fresh(workflow)
 
 
-def test_a_run_that_was_killed_gives_its_samples_up_with_its_directory(workflow, elsewhere, fresh):
+def test_unlock_releases_the_samples_of_a_killed_run(workflow, elsewhere, fresh):
     with workflow.started() as process:
         wait_until((workflow.store() / "0/c").exists, process)
         process.kill()
@@ -58,9 +56,7 @@ def test_a_run_that_was_killed_gives_its_samples_up_with_its_directory(workflow,
     assert workflow.tree() == fresh(workflow)
 
 
-def test_two_runs_on_different_samples_of_an_output_do_not_disturb_each_other(
-    workflow, elsewhere, fresh
-):
+def test_two_runs_can_write_different_samples_to_one_output(workflow, elsewhere, fresh):
     other = elsewhere.directory / "other.nii"
     shutil.copy(workflow.directory / "anatomical.nii", other)
     elsewhere.config["source"] = other.name
@@ -74,7 +70,7 @@ def test_two_runs_on_different_samples_of_an_output_do_not_disturb_each_other(
     }
 
 
-def test_a_store_that_is_not_ours_is_not_touched(workflow):
+def test_foreign_file_in_the_store_is_not_changed(workflow):
     precious = workflow.store() / "0/notes.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("not to be lost")
