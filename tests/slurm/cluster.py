@@ -68,7 +68,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
-        # A separate directory, because the user munge may not have access to the parents of `folder`.
+        # A separate directory, because the user munge may lack access to the parents of `folder`.
         self._munge = Path(tempfile.mkdtemp(prefix="munge-"))
         self._daemons: list[subprocess.Popen[bytes]] = []
 

@@ -14,15 +14,15 @@ from neurozarr.errors import SourceError
 SHAPE = (4, 6, 8)
 LEVEL = "scale0/image"
 SCALE = {"type": "scale", "scale": [3.0, 2.0, 0.5]}
-#: What each version says of an image, but the paths of its levels.
-SAID = {
+#: OME-Zarr metadata of an image in each version, without the paths of its levels.
+METADATA = {
     "0.1": {},
     "0.2": {},
     "0.3": {"axes": ["z", "y", "x"]},
     "0.4": {"axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]},
 }
-SAID["0.5"] = SAID["0.4"]
-SAID["0.6"] = {"coordinateSystems": [{"name": "intrinsic"} | SAID["0.4"]]}
+METADATA["0.5"] = METADATA["0.4"]
+METADATA["0.6"] = {"coordinateSystems": [{"name": "intrinsic"} | METADATA["0.4"]]}
 
 
 def image(path, version, **changes):
@@ -31,7 +31,7 @@ def image(path, version, **changes):
     if version >= "0.4":
         ends = {"input": {"path": LEVEL}, "output": {"name": "intrinsic"}}
         dataset["coordinateTransformations"] = [SCALE | (ends if version == "0.6" else {})]
-    described = {"multiscales": [{"datasets": [dataset]} | SAID[version] | changes]}
+    described = {"multiscales": [{"datasets": [dataset]} | METADATA[version] | changes]}
     zarr_format = 3 if version >= "0.5" else 2
     if zarr_format == 2:
         described["multiscales"][0]["version"] = version
@@ -52,7 +52,7 @@ def run(path):
         return [], str(error)
 
 
-@pytest.mark.parametrize("version", SAID)
+@pytest.mark.parametrize("version", METADATA)
 def test_image_of_any_version_is_described(tmp_path, version):
     (first, _, level), _ = run(image(tmp_path / "a", version))
     unit = "micrometer" if version >= "0.4" else "space"

@@ -36,7 +36,21 @@ _NIFTI_ZARR_2 = {
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Options that are the same for all samples of a run."""
+    """Options that are the same for all samples of a run.
+
+    Attributes
+    ----------
+    output
+        Output directory, which contains the stores.
+    zarr_version
+        Version of the Zarr format.
+    nii
+        Whether the stores have a NIfTI header.
+    verify
+        How a store is verified after it is published.
+    overwrite
+        Whether a store that was made from another source may be replaced.
+    """
 
     output: str
     zarr_version: Literal[2, 3]

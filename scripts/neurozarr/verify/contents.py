@@ -94,7 +94,19 @@ def check_header(paths: StorePaths, planned: Planned, *, driver: str) -> list[Da
 
 @dataclass(frozen=True)
 class StoredLevel:
-    """A level in a store: its paths, its array, its metadata, and its number of blocks."""
+    """A level of a store.
+
+    Attributes
+    ----------
+    paths
+        Paths of the level.
+    array
+        The opened array.
+    document
+        Metadata of the array.
+    blocks
+        Number of blocks of the level.
+    """
 
     paths: LevelPaths
     array: ZarrArray
@@ -106,7 +118,17 @@ class StoredLevel:
         return {self.paths.folder / key for key in chunk_keys(self.document, region)}
 
     def damage(self, key: str, problem: str, redo: Path) -> Damage:
-        """Describe the damage of one file: see `neurozarr.run.receipts.damage_of_file`."""
+        """Describe the damage of one file: see `neurozarr.run.receipts.damage_of_file`.
+
+        Parameters
+        ----------
+        key
+            Zarr key of the file in the array.
+        problem
+            Description of the damage.
+        redo
+            The output file to request from Snakemake to repair the damage.
+        """
         return receipts.damage_of_file(self.paths, self.document, key, problem, redo)
 
     def problem(self, problem: str, redo: Path) -> Damage:
