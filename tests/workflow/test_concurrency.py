@@ -76,7 +76,7 @@ def test_foreign_file_in_the_store_is_not_changed(workflow):
     precious.write_text("not to be lost")
     run = workflow(check=False)
     assert run.code == 1
-    message = "neurozarr: sample anatomical: results/anatomical.nii.zarr is left as it is: "
+    message = "neurozarr: sample anatomical: results/anatomical.nii.zarr cannot be changed: "
     message += "results/anatomical.nii.zarr/0/notes.txt was not written by this workflow"
     assert run.output.strip().splitlines()[-1].startswith(message)
     assert precious.read_text() == "not to be lost"

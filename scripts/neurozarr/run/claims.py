@@ -121,7 +121,7 @@ def check(state: Path) -> None:
     """Raise a ClaimError if another run has claimed the sample since this job's run did."""
     run = read(state)
     if run is not None and os.environ.get(VARIABLE, run.name) != run.name:
-        raise ClaimError("another run has taken it over since this job was planned")
+        raise ClaimError("another run has claimed it since this job was planned")
 
 
 def read(state: Path) -> Run | None:

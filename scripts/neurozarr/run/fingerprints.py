@@ -82,12 +82,14 @@ def check(known: Sequence[Fingerprint], files: Sequence[Path], of: Sequence[Path
         The number of files or one of the checked files has changed.
     """
     if len(files) != len(known):
-        raise SourceError(f"{files[0]} was one of {len(known)} files, not {len(files)}, {_SINCE}")
+        counts = f"from {len(known)} to {len(files)}"
+        raise SourceError(f"{files[0]}: the number of source files changed {counts} {_SINCE}")
     then = dict(zip(files, known, strict=True))
     for file in of:
         size = _status(file)["size"]
         if then[file]["file"] == file.name and then[file]["size"] != size:
-            raise SourceError(f"{file} had {then[file]['size']} bytes, and has {size}, {_SINCE}")
+            sizes = f"from {then[file]['size']} to {size} bytes"
+            raise SourceError(f"{file}: its size changed {sizes} {_SINCE}")
         if not _is_same(then[file], file):
             raise SourceError(f"{file} was changed {_SINCE}")
 

@@ -168,8 +168,8 @@ def check_file(receipt: Path, file: Path) -> None:
         not file.is_file() or _size_and_crc(file) != read_record(receipt)
     ):
         raise OwnershipError(
-            f"{file} was not written by this workflow, or was changed since, and would be "
-            "overwritten. Move it away, or choose another output"
+            f"{file} was not written by this workflow, or was edited, and would be overwritten. "
+            "Move it away, or choose another output"
         )
 
 
@@ -184,8 +184,8 @@ def _size_and_crc(file: Path) -> Document:
 def _refuse(store: Path, foreign: Path | None) -> None:
     if foreign is not None:
         raise OwnershipError(
-            f"{store} is left as it is: {foreign} was not written by this workflow, or was changed "
-            "since. Move it away, or choose another output"
+            f"{store} cannot be changed: {foreign} was not written by this workflow, or was "
+            "edited. Move it away, or choose another output"
         )
 
 
