@@ -6,7 +6,7 @@ from neurozarr.errors import SourceError
 from neurozarr.run import fingerprints
 
 
-@pytest.fixture(params=[100, fingerprints.MAX_CHECKSUM_BYTES + 1], ids=["small", "large"])
+@pytest.fixture(params=[100, fingerprints.MAX_HASHED_BYTES + 1], ids=["small", "large"])
 def file(request, tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(bytes(request.param))

@@ -16,7 +16,7 @@ from neurozarr.errors import SourceError
 
 #: Files up to this size, in bytes, also get a checksum, so that a new modification time alone does
 #: not count as a change. For larger files it does.
-MAX_CHECKSUM_BYTES = 2**26
+MAX_HASHED_BYTES = 2**26
 
 #: Name of a file, its size in bytes, its modification time in ns, and the XXH3 checksum of its
 #: content (None for large files).
@@ -105,8 +105,7 @@ def _is_same(known: Fingerprint, file: Path) -> bool:
 
 def _fingerprint(file: Path) -> Fingerprint:
     status = _status(file)
-    is_small = status["size"] <= MAX_CHECKSUM_BYTES
-    return status | {"checksum": _checksum(file) if is_small else None}
+    return status | {"checksum": _checksum(file) if status["size"] <= MAX_HASHED_BYTES else None}
 
 
 def _status(file: Path) -> Fingerprint:

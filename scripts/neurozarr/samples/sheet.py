@@ -120,8 +120,7 @@ def _expanded(options: Document) -> Document:
     expanded["output"] = normal(_expand("output", options["output"]))
     if {"{", "}"} & set(expanded["output"]):
         raise ConfigError(
-            f"output is {expanded['output']!r}; curly brackets in it are not supported, because "
-            "Snakemake would take them for wildcards"
+            f"output is {expanded['output']!r}; curly brackets in it are not supported"
         )
     if sheet := options["samples"]:
         expanded["samples"] = _expand("samples", sheet)
@@ -155,9 +154,8 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
         allowed = os.pathconf(there, limit)
         if size > allowed:
             raise ConfigError(
-                f"config: paths in output are too long: a file {what} of sample {longest} has "
-                f"{size} bytes, but the file system of {there} allows {allowed}; choose shorter "
-                "names"
+                f"config: output: a file {what} of sample {longest} has {size} bytes, but the file "
+                f"system of {there} allows {allowed}; choose shorter names"
             )
 
 
@@ -236,7 +234,7 @@ def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
     for name in columns:
         if name in RUN_OPTIONS:
             raise ConfigError(
-                f"{path}: {name!r} must be the same for all samples: set it in the configuration"
+                f"{path}: {name!r} must be the same for all samples; set it in config"
             )
         if name not in (*COLUMNS, *allowed):
             raise ConfigError(

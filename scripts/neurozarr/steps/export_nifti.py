@@ -45,8 +45,7 @@ def export_nifti(paths: StorePaths, level: int, *, driver: str, threads: int) ->
     placed = reading.placement(image, level, axes)
     if placed is None:
         raise StoreError(
-            f"{paths.store}: its metadata have no scale and translation of level {level}; run the "
-            "conversion again"
+            f"{paths.store}: no position of level {level} in its metadata; convert the image again"
         )
     scale, shift = placed
     array = open_array(paths.level(level).folder, "r", driver=driver, threads=threads)
