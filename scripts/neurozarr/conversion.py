@@ -1,4 +1,4 @@
-"""The whole conversion of a volume in one call, without Snakemake."""
+"""Conversion of an image in one call, without Snakemake."""
 
 from __future__ import annotations
 
@@ -27,43 +27,46 @@ def convert(
     threads: int = 1,
     **options: Any,
 ) -> Path:
-    """Convert a volume into a multi-resolution store, with the bytes that the workflow writes.
+    """Convert an image into a multi-resolution store, byte for byte as the workflow does.
 
-    What an earlier call, or a run of the workflow, has done already is not done again, and what was
-    interrupted is finished. Nothing keeps two calls, or a call and a run, from converting one
-    volume at once: that is for the caller to do.
+    Steps that an earlier call or a run of the workflow has completed are not repeated, and an
+    interrupted conversion is completed. There is no protection against two calls, or a call and a
+    run, that convert the same image at the same time: the caller must prevent this.
 
     Parameters
     ----------
     source
-        A file, a directory, a pattern or an address.
+        A file, a directory, a pattern or a URL.
     output
-        Directory of the store, which is named after the source.
+        Directory in which the store is created. The store is named after the source.
     threads
-        How many chunks are encoded at once.
+        Number of sub-blocks that are written at once.
     **options
-        Options of the configuration: groups such as ``zarr={"chunk": 64}``, and ``verify`` and
+        Options of the configuration: groups such as ``zarr={"chunk": 64}``, ``verify`` and
         ``overwrite``.
 
     Returns
     -------
     Path
-        The store.
+        Path of the store.
 
     Raises
     ------
     ConfigError
-        An option is wrong, or the source is not there, or is several volumes.
+        An option is not valid, or the source does not exist or is more than one image.
     SourceError
         The source cannot be converted.
     OwnershipError
-        The store holds what this would overwrite.
-    StoreError, DamageError
-        The store cannot be written, or is not what was written.
+        The conversion would overwrite files that neurozarr did not write, the source, or the image
+        of another source.
+    StoreError
+        The store cannot be written.
+    DamageError
+        The verification found that the store differs from what was written.
     """
     run, samples = read_run(options | {"source": os.fspath(source), "output": os.fspath(output)})
     if len(samples) > 1:
-        raise ConfigError(f"{source}: {len(samples)} volumes; convert them one by one")
+        raise ConfigError(f"{source}: {len(samples)} images; convert them one by one")
     (sample,) = samples.values()
     paths = run.paths(sample.name)
     try:
@@ -79,18 +82,18 @@ def convert(
 
 
 def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads: int) -> None:
-    """Do every step of a conversion that is not done already.
+    """Run the steps of a conversion that are not done yet.
 
     Parameters
     ----------
     sample
-        What is to be converted, and how.
+        The sample to convert.
     paths
-        Where its store lies.
+        Paths of its store.
     verify
-        How the store is checked when it is published: "none", "quick" or "full".
+        How the store is verified after it is published: "none", "quick" or "full".
     threads
-        How many chunks are encoded at once.
+        Number of sub-blocks that are written at once.
     """
     stale = set(rerun.stale(sample, paths, verify=verify))
 
@@ -100,23 +103,22 @@ def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads
     written: set[tuple[int, int]] = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
-        # As in the workflow, all levels are made again after level 0 was created again.
+        # As in the workflow, all arrays are created again if that of level 0 was.
         created = not is_done(place.document, place.array_receipt) or (0, -1) in written
         if created:
             create_array(paths, number, **arguments.create_array(sample, paths, level=number))
             written.add((number, -1))
         for block in range(level.blocks):
-            above = sample.parents(number, block) if number else []
-            parents = [(number - 1, parent) for parent in above]
+            parents = [(number - 1, n) for n in (sample.parents(number, block) if number else [])]
             if not created and is_done(place.block_receipt(block)) and written.isdisjoint(parents):
                 continue
             place.block_receipt(block).unlink(missing_ok=True)
             if number:
-                told = arguments.pyramid_level(sample, paths, level=number, block=block)
-                write_level(paths, number, block, **told, threads=threads)
+                kwargs = arguments.pyramid_level(sample, paths, level=number, block=block)
+                write_level(paths, number, block, **kwargs, threads=threads)
             else:
-                told = arguments.write_base(sample, paths, block=block)
-                write_base(paths, block, **told, threads=threads)
+                kwargs = arguments.write_base(sample, paths, block=block)
+                write_base(paths, block, **kwargs, threads=threads)
             written.add((number, block))
     done = not written and is_done(paths.ome_receipt)
     if not done or not (paths.nii or is_done(*paths.group)):
@@ -126,5 +128,5 @@ def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads
         publish_header(paths, **arguments.nifti_header(sample, paths))
         done = False
     if verify != "none" and not (done and is_done(paths.verify_receipt)):
-        told = arguments.verify_store(sample, paths)
-        verify_store(paths, verify=verify, **told, threads=threads)
+        kwargs = arguments.verify_store(sample, paths)
+        verify_store(paths, verify=verify, **kwargs, threads=threads)

@@ -644,7 +644,7 @@ def test_invalid_paths_are_refused(read, config):
         ("a\ta.nii\n", "samples.tsv: unknown column 'a'"),
         ("sam\0ple\tsource\na\ta.nii\n", "unknown column 'sam.x00ple'"),
         ("sample\tsource\na\ta.\0nii\n", "line 2: source is 'a..x00nii'"),
-        ("sample\tsource\tsource\na\ta\tb\n", "column 'source' is there twice"),
+        ("sample\tsource\tsource\na\ta\tb\n", "there are two columns 'source'"),
         ("sample\tsource\na\ta.nii\n".encode("utf-16"), "samples.tsv is not UTF-8 text"),
         (b"sample\tsource\na\t\xff.nii\n", "samples.tsv is not UTF-8 text"),
         (f'sample\tsource\na\t"{"x" * 200_000}"\n', "cannot be read: field larger than"),

@@ -188,8 +188,8 @@ def test_template_is_read_from_any_file_with_a_header(tmp_path, kind):
     ("content", "message"),
     [
         (None, "there is no such file or .nii.zarr"),
-        (b"not a header", "no header can be read .not a NIfTI header"),
-        (gzip.compress(bytes(400), mtime=0)[:20], "no header can be read"),
+        (b"not a header", "the header cannot be read .not a NIfTI header"),
+        (gzip.compress(bytes(400), mtime=0)[:20], "the header cannot be read"),
     ],
     ids=["missing", "other", "truncated"],
 )
