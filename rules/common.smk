@@ -1,11 +1,11 @@
-# What the rules share: samples, the names of files, and input functions.
+# Shared by all rules: the samples, patterns of file names, and input functions.
 
 import os
 import shlex
 import sys
 from functools import cache
 
-# NumPy's BLAS would start a thread for each processor in every job, and none of them needs it.
+# NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
@@ -26,7 +26,7 @@ except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 
 
-# Patterns of the files of a sample.
+# Patterns of a sample's output files.
 PATHS = RUN.paths("{sample}")
 LEVEL = PATHS.level("{level}")
 ARRAY = str(LEVEL.document)
@@ -51,8 +51,9 @@ wildcard_constraints:
 
 
 onstart:
-    # To repair, what is damaged is redone alone: what was made from it stays. Then the metadata are.
-    # Snakemake does not say which arguments are targets, but for its own settings.
+    # The repair command first rewrites only the damaged files (--force), not the files that were
+    # made from them, and then completes the run (metadata, verification). Snakemake tells which
+    # command line arguments are targets only in its own settings.
     options = [
         arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets
     ]
@@ -68,9 +69,9 @@ onstart:
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
-    # Local jobs need no rate limit, which no option takes away. With Snakemake's 100 a second, its
-    # scheduler would wake once a second for every job that ever ran: most of a processor, after
-    # hundreds of jobs.
+    # Local jobs need no rate limit, but Snakemake has no option to turn it off. With the limit, the
+    # scheduler wakes up once per second for every job that has run so far. After some hundreds of
+    # jobs, this takes most of a processor.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
 
@@ -84,13 +85,13 @@ onerror:
 
 
 def forget_bundles():
-    """Delete the files of bundles: whether a sample is converted, its receipts say."""
-    for file in PATHS.state.parent.glob("bundle-*"):
-        file.unlink(missing_ok=True)
+    """Delete the files of this run's bundles: receipts tell which samples are converted."""
+    for file in expand(BUNDLE, bundle={bundle.name for bundle in bundled().values()}):
+        Path(file).unlink(missing_ok=True)
 
 
 def claimed_samples():
-    """The samples that this run has jobs for, which Snakemake tells nobody else."""
+    """Names of the samples for which this run has jobs, from Snakemake's internal DAG."""
     found = set()
     for job in workflow.dag.needrun_jobs():
         if "sample" in job.wildcards.keys():
@@ -101,13 +102,13 @@ def claimed_samples():
 
 
 def is_locked(directory):
-    """Whether a run goes on in a directory, by Snakemake's lock."""
+    """Tell whether Snakemake has locked a directory, because a run is active there."""
     return any((directory / ".snakemake/locks").glob("*.lock"))
 
 
 @cache
 def planned(name):
-    """A sample, with its levels planned: what is wrong with its source is said here."""
+    """Return a sample after checking its source and planning its levels; exit on errors."""
     if name not in SAMPLES:
         sys.exit(f"neurozarr: there is no sample {name!r}")
     try:
@@ -121,7 +122,8 @@ def planned(name):
         try:
             claims.check(RUN.paths(name).state)
         except ClaimError as error:
-            # Not as a failure: Snakemake would delete the job's outputs, which are the other run's.
+            # Exit without failure: otherwise Snakemake would delete the outputs of this job, which
+            # now belong to the other run.
             print(f"neurozarr: sample {name}: {error}", file=sys.stderr)
             sys.exit(0)
     return SAMPLES[name]
@@ -129,24 +131,24 @@ def planned(name):
 
 @cache
 def written():
-    """All that this run may write, for all samples."""
+    """All stores and directories that this run may write."""
     return rerun.Written(RUN.written(SAMPLES))
 
 
 def check_outputs(sample, paths):
-    """Refuse to touch what is not ours, and have done again what was made from something else."""
+    """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
     written().check_apart(sample.read_paths)
     rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
     ownership.check(paths)
     again = rerun.stale(sample, paths, verify=RUN.verify)
     for file, reason in again.items():
         logger.info(f"sample {sample.name}: {file} is made again: {reason}")
-    # What Snakemake remembers depends on the working directory, and on the times of files. It has
-    # no other way to be told of files while it plans.
+    # Snakemake's own records depend on the working directory and on modification times. There is no
+    # public way to force files during planning.
     workflow.dag.forcefiles.update(map(str, again))
 
 
-# What a rule asks of the plan. Each function takes the wildcards of a job.
+# Parameters and resources from the plan. Each function takes the wildcards of a job.
 
 
 def sample(wildcards):
@@ -154,19 +156,19 @@ def sample(wildcards):
 
 
 def level(wildcards):
-    """The planned level of a job; a rule without a level writes level 0."""
+    """The planned level of a job: level 0 if the rule has no wildcard `level`."""
     return sample(wildcards).levels[int(wildcards.get("level", 0))]
 
 
 def paths(wildcards):
-    """Where the files of a sample lie, for `StorePaths`."""
+    """Arguments of `StorePaths` for a sample."""
     return vars(RUN.paths(wildcards.sample))
 
 
-def told(step):
-    """What a step is told, by the plan of its sample: `neurozarr.samples.arguments`."""
+def step_arguments(step):
+    """Make a function that returns the arguments of a step (see neurozarr.samples.arguments)."""
 
-    def ask(wildcards):
+    def from_wildcards(wildcards):
         numbers = {
             name: int(wildcards.get(name))
             for name in ("level", "block")
@@ -175,11 +177,11 @@ def told(step):
         make = getattr(arguments, step)
         return make(sample(wildcards), RUN.paths(wildcards.sample), **numbers)
 
-    return ask
+    return from_wildcards
 
 
 def block_threads(wildcards):
-    """How many threads write a block."""
+    """Number of threads that write a block."""
     on_this_machine = workflow.local_exec and workflow.is_main_process
     return level(wildcards).threads(
         int(wildcards.block), workflow.cores if on_this_machine else None
@@ -187,13 +189,13 @@ def block_threads(wildcards):
 
 
 def block_memory(wildcards, threads, attempt):
-    """Memory of a job that writes a block, in MB; more when it is tried again."""
+    """Memory of a job that writes a block, in MB; increased with each attempt."""
     number = int(wildcards.get("level", 0))
     return attempt * sample(wildcards).memory_mb(number, threads)
 
 
 def block_minutes(wildcards, threads, attempt):
-    """How long a block may take; longer when it is tried again."""
+    """Time limit of a job that writes a block, in minutes; increased with each attempt."""
     return attempt * level(wildcards).minutes(int(wildcards.block), threads)
 
 
@@ -289,7 +291,7 @@ def bundle_minutes(wildcards, attempt):
     return attempt * bundles.minutes(members(wildcards.bundle))
 
 
-# Files that a rule needs.
+# Input functions of the rules.
 
 
 def files(paths):
@@ -297,7 +299,7 @@ def files(paths):
 
 
 def base_receipt(wildcards):
-    """Receipt of level 0, which is created first."""
+    """Receipt of the array of level 0, which is created before the other levels."""
     return [] if wildcards.level == "0" else str(BASE.array_receipt)
 
 
@@ -311,13 +313,13 @@ def parent_array(wildcards):
 
 
 def parent_blocks(wildcards):
-    """The receipts of those blocks of the parent level that a block is made from."""
+    """Receipts of the blocks of the parent level from which a block is made."""
     blocks = sample(wildcards).parents(int(wildcards.level), int(wildcards.block))
     return files(map(parent_level(wildcards).block_receipt, blocks))
 
 
 def each_level(wildcards):
-    """Where each level of a sample lies, finest first."""
+    """Paths of all levels of a sample, finest first."""
     return RUN.paths(wildcards.sample).levels(len(sample(wildcards).levels))
 
 
@@ -330,7 +332,7 @@ def each_array_receipt(wildcards):
 
 
 def each_block_receipt(wildcards):
-    """The receipts of all blocks, level by level."""
+    """Receipts of all blocks of all levels."""
     levels = zip(each_level(wildcards), sample(wildcards).levels)
     return [
         receipt
@@ -340,7 +342,7 @@ def each_block_receipt(wildcards):
 
 
 def level_to_export(wildcards):
-    """What a level that is exported needs, if it takes no other file's place."""
+    """Files that an export needs; exit if the export would overwrite a file."""
     paths, number = RUN.paths(wildcards.sample), int(wildcards.level)
     try:
         ownership.check_file(paths.export_receipt(number), paths.export(number))
@@ -353,7 +355,7 @@ def level_to_export(wildcards):
     return files([*paths.header, place.document, *receipts])
 
 
-# Targets.
+# Input functions of the targets.
 
 
 def all_bundles(wildcards):
@@ -387,10 +389,10 @@ def all_arrays(wildcards):
 
 
 def all_verified(wildcards):
-    """The receipts of stores that are verified, for the target that asks for it."""
+    """Receipts of the verification of all stores, for the target `verify`."""
     if RUN.verify == "none":
         sys.exit("neurozarr: verify is none: set it to quick or full")
-    # What was verified before is verified again, without --forcerun.
+    # Stores that were verified before are verified again, without --forcerun.
     workflow.dag.forcerules.add(workflow.get_rule("verify_store"))
     return [*all_bundles(wildcards), *all_verify_receipts(wildcards)]
 
@@ -398,7 +400,7 @@ def all_verified(wildcards):
 def all_exports(wildcards):
     if not RUN.nii:
         sys.exit(
-            "neurozarr: export needs a NIfTI header in the stores: set nifti: {nii: true}"
+            "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     return [
         str(RUN.paths(name).export(level))

@@ -2,7 +2,7 @@ rule create_array:
     input:
         base=base_receipt,
     output:
-        # Marked as updated, so that it stays until the script has unpublished the image.
+        # `update` keeps Snakemake from deleting the array before the script unpublishes the image.
         array=update(ARRAY),
         receipt=ARRAY_RECEIPT,
     log:
@@ -17,6 +17,6 @@ rule create_array:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
         paths=paths,
-        arguments=told("create_array"),
+        arguments=step_arguments("create_array"),
     script:
         "../scripts/create_array.py"

@@ -15,6 +15,6 @@ rule export_nifti:
         runtime=export_minutes,
     params:
         paths=paths,
-        arguments=told("export_nifti"),
+        arguments=step_arguments("export_nifti"),
     script:
         "../scripts/export_nifti.py"

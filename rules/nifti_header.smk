@@ -19,6 +19,6 @@ rule nifti_header:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
         paths=paths,
-        arguments=told("nifti_header"),
+        arguments=step_arguments("nifti_header"),
     script:
         "../scripts/nifti_header.py"

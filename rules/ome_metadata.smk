@@ -19,6 +19,6 @@ rule ome_metadata:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
         paths=paths,
-        arguments=told("ome_metadata"),
+        arguments=step_arguments("ome_metadata"),
     script:
         "../scripts/ome_metadata.py"

@@ -21,6 +21,6 @@ rule pyramid_level:
         runtime=block_minutes,
     params:
         paths=paths,
-        arguments=told("pyramid_level"),
+        arguments=step_arguments("pyramid_level"),
     script:
         "../scripts/pyramid_level.py"

@@ -24,7 +24,7 @@ rule verify_store:
         runtime=verify_minutes,
     params:
         paths=paths,
-        arguments=told("verify_store"),
+        arguments=step_arguments("verify_store"),
         verify=RUN.verify,
     script:
         "../scripts/verify_store.py"

@@ -17,6 +17,6 @@ rule write_base:
         runtime=block_minutes,
     params:
         paths=paths,
-        arguments=told("write_base"),
+        arguments=step_arguments("write_base"),
     script:
         "../scripts/write_base.py"

@@ -1,4 +1,4 @@
-"""Say what is in a store: ``python -m neurozarr STORE``."""
+"""Print a table of the levels of a store: ``python -m neurozarr STORE``."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from neurozarr.zarr.documents import HEADER
 
 
 def describe(path: str) -> str:
-    """A table of the levels of each image in a store: shape, voxel size, chunks, size on disk.
+    """Return a table of the levels of each image in a store: shape, voxel size, chunk, disk usage.
 
     Raises
     ------
     SourceError
-        There is no store, no image is in it, or its metadata are damaged.
+        There is no store, it contains no image, or its metadata are damaged.
     """
     with damage_named(path):
         store = open_store(path)
         nodes = [node for name in images(store, "") if (node := store.node(name))]
         groups = [node for node in nodes if not node.is_array]
         if not groups:
-            what = "an array" if nodes and not nodes[0].path else "a group"
-            raise SourceError(f"{path}: {what}, but no OME-Zarr image, nor is one in it")
+            kind = "array" if nodes and not nodes[0].path else "group"
+            raise SourceError(f"{path}: a Zarr {kind} that contains no OME-Zarr image")
         return "\n\n".join(_describe(store, group) for group in groups)
 
 

@@ -1,29 +1,29 @@
-"""Axes of images: their names, types and order, and what grows along them in the body."""
+"""Axes of images: names, types, order and anatomical orientation."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-#: The axes that can be stored, in the order in which they are.
+#: The axes that an image can have, in the order in which OME-Zarr stores them.
 STORED_ORDER = "tczyx"
 SPATIAL = "zyx"
-#: Types of the axes that are known, in the order in which images have them.
+#: OME-Zarr types of these axes, in the same order.
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-#: What grows along the axes of anatomical coordinates (RAS+), in the words of RFC-4.
+#: Orientation of the axes of anatomical coordinates (RAS+): values of RFC-4 of OME-Zarr.
 RAS = {"z": "inferior-to-superior", "y": "posterior-to-anterior", "x": "left-to-right"}
 
 
 class Space(NamedTuple):
-    """Anatomical coordinates (RAS+) of the voxels of an image.
+    """An anatomical coordinate system (RAS+) of an image.
 
     Attributes
     ----------
     name
         Name of the coordinate system, such as "scanner".
     affine
-        Rows x, y and z of the matrix from voxel indices (x, y, z, 1) of level 0.
+        Rows x, y and z of the matrix that maps voxel indices (x, y, z, 1) of level 0 to it.
     unit
-        UDUNITS name of the unit of the coordinates; "" where unknown.
+        UDUNITS name of the unit of the coordinates; "" if unknown.
     """
 
     name: str

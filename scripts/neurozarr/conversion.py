@@ -1,4 +1,4 @@
-"""The whole conversion of a volume in one call, without Snakemake."""
+"""Conversion of an image in one call, without Snakemake."""
 
 from __future__ import annotations
 
@@ -20,43 +20,46 @@ def convert(
     threads: int = 1,
     **options: Any,
 ) -> Path:
-    """Convert a volume into a multi-resolution store, with the bytes that the workflow writes.
+    """Convert an image into a multi-resolution store, byte for byte as the workflow does.
 
-    What an earlier call, or a run of the workflow, has done already is not done again, and what was
-    interrupted is finished. Nothing keeps two calls, or a call and a run, from converting one
-    volume at once: that is for the caller to do.
+    Steps that an earlier call or a run of the workflow has completed are not repeated, and an
+    interrupted conversion is completed. There is no protection against two calls, or a call and a
+    run, that convert the same image at the same time: the caller must prevent this.
 
     Parameters
     ----------
     source
-        A file, a directory, a pattern or an address.
+        A file, a directory, a pattern or a URL.
     output
-        Directory of the store, which is named after the source.
+        Directory in which the store is created. The store is named after the source.
     threads
-        How many chunks are encoded at once.
+        Number of sub-blocks that are written at once.
     **options
-        Options of the configuration: groups such as ``zarr={"chunk": 64}``, and ``verify`` and
+        Options of the configuration: groups such as ``zarr={"chunk": 64}``, ``verify`` and
         ``overwrite``.
 
     Returns
     -------
     Path
-        The store.
+        Path of the store.
 
     Raises
     ------
     ConfigError
-        An option is wrong, or the source is not there, or is several volumes.
+        An option is not valid, or the source does not exist or is more than one image.
     SourceError
         The source cannot be converted.
     OwnershipError
-        The store holds what this would overwrite.
-    StoreError, DamageError
-        The store cannot be written, or is not what was written.
+        The conversion would overwrite files that neurozarr did not write, the source, or the image
+        of another source.
+    StoreError
+        The store cannot be written.
+    DamageError
+        The verification found that the store differs from what was written.
     """
     run, samples = read_run(options | {"source": os.fspath(source), "output": os.fspath(output)})
     if len(samples) > 1:
-        raise ConfigError(f"{source}: {len(samples)} volumes; convert them one by one")
+        raise ConfigError(f"{source}: {len(samples)} images; convert them one by one")
     (sample,) = samples.values()
     paths = run.paths(sample.name)
     try:

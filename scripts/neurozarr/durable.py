@@ -1,8 +1,8 @@
-"""Files that have reached the disk: what a power cut cannot take back.
+"""Syncing files and directories to the disk, so that they survive a power cut.
 
-A file is whole after a power cut only if it was synced, and there at all only if its directory was.
-So voxels are synced before the receipt that names them, receipts before the image is published, and
-a receipt's deletion before the files that it accounted for are changed.
+After a power cut, a file is complete only if it was synced, and exists only if its directory was
+synced. So voxels are synced before the receipt that lists their files; receipts before the image is
+published; and the deletion of a receipt before the files that it lists are changed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-#: Syncs that wait for the disk at once: file systems do many together in little more than the time
-#: of one.
-_AT_ONCE = 16
+#: Threads that sync at once: a file system syncs many files in little more time than one.
+_THREADS = 16
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Have a file, or the entries of a directory, reach the disk.
+    """Sync a file, or the entries of a directory, to the disk.
 
     Raises
     ------
     OSError
-        It cannot be opened, or the disk fails.
+        The file cannot be opened, or the disk fails.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -33,14 +32,14 @@ def sync(path: str | os.PathLike[str]) -> None:
 
 
 def sync_files(files: Iterable[Path], top: Path) -> None:
-    """Have files, and all directories from theirs up to one, reach the disk.
+    """Sync files, and their directories up to ``top``, to the disk.
 
     Parameters
     ----------
     files
         Files below ``top``.
     top
-        The highest directory whose entries may be new.
+        The highest directory that may have new entries.
     """
     files = list(files)
     folders = dict.fromkeys(
@@ -49,16 +48,16 @@ def sync_files(files: Iterable[Path], top: Path) -> None:
         for folder in (parent, *parent.parents)
         if folder == top or top in folder.parents
     )
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         for paths in (files, folders):
             for _ in pool.map(sync, paths):
                 pass
 
 
 def make_folder(folder: Path) -> None:
-    """Make a directory, and those above it that are missing, and have them reach the disk.
+    """Create a directory and its missing parents, and sync them to the disk.
 
-    The directory's own entry is synced in any case: another job may have made it a moment ago.
+    The directory's entry is synced even if it exists: another job may have just created it.
     """
     missing = [place for place in folder.parents if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Errors that are about a user's options and files: their message says all there is to say."""
+"""Errors caused by a user's options or files: their message is shown without a traceback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 
 
 class NeurozarrError(Exception):
-    """What is wrong, with its value; where; and what to do."""
+    """Base class of errors caused by a user's options or files.
+
+    The message names what is wrong, with its value; the place; and what to do.
+    """
 
 
 class ConfigError(NeurozarrError, ValueError):
@@ -18,7 +21,7 @@ class SourceError(NeurozarrError, ValueError):
 
 
 class ReceiptError(NeurozarrError, RuntimeError):
-    """Receipts and the files in the store do not agree."""
+    """Receipts and the files of the store contradict each other."""
 
 
 class StoreError(NeurozarrError, OSError):
@@ -26,7 +29,7 @@ class StoreError(NeurozarrError, OSError):
 
 
 class DamageError(NeurozarrError, RuntimeError):
-    """A store is not what was written."""
+    """Stored data differ from what was written."""
 
 
 class ClaimError(NeurozarrError, RuntimeError):
@@ -38,13 +41,13 @@ class BundleError(NeurozarrError, RuntimeError):
 
 
 class OwnershipError(NeurozarrError, RuntimeError):
-    """What would be overwritten or deleted is not this workflow's."""
+    """A file that would be overwritten or deleted was not written by this workflow."""
 
 
 def reason(error: Exception) -> str:
-    """What TensorStore says, without the specification of the store and places in its code.
+    """The message of a TensorStore error, without the store's specification and source locations.
 
-    Of a local file that cannot be read or written, its name and what the system says.
+    If a local file cannot be read or written: its name and the message of the system.
     """
     text = re.sub(r" \[[\w ]+=.*", "", str(error), flags=re.DOTALL)
     failed = re.search(r'local file "([^"]+)".*: ([^:"]+)$', text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""What is a file, and what only has the name of one; and directories as TensorStore names them."""
+"""Checks that a path is a readable file; and paths of directories for TensorStore."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from neurozarr.errors import SourceError
 
 
 def check_kind(path: str | Path) -> None:
-    """Check that what a path leads to, if anything, is a file: to read a pipe may never end.
+    """Check that a path, if it exists, is a regular file: reading a pipe might never end.
 
     Raises
     ------
     SourceError
-        It is a directory, a pipe, a socket or a device.
+        The path is a directory, a pipe, a socket or a device.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
 
 
 def check_file(path: str | Path) -> None:
-    """Check that a path leads to a file that can be read.
+    """Check that a path is a regular file that can be read.
 
     Raises
     ------
     SourceError
-        Nothing is there, or no file, or it may not be read.
+        The path does not exist, is not a regular file, or is not readable.
     """
     check_kind(path)
     if not os.path.exists(path):
@@ -39,9 +39,9 @@ def check_file(path: str | Path) -> None:
 
 
 def tensorstore_file(folder: str | Path) -> dict[str, Any]:
-    """The key-value store of a directory, as TensorStore's "file" driver takes it.
+    """The TensorStore specification of a directory, for the "file" key-value store driver.
 
-    The driver refuses ``.`` and ``..`` in a path, and takes a backslash for a slash.
+    The driver refuses ``.`` and ``..`` in a path, and reads a backslash as a slash.
     """
     path = os.path.realpath(folder)
     return {"driver": "file", "path": f"{_link(path)}/" if "\\" in path else f"{path}/"}
@@ -49,7 +49,7 @@ def tensorstore_file(folder: str | Path) -> dict[str, Any]:
 
 @cache
 def _link(path: str) -> str:
-    """A link to a directory by another name, for as long as this process lives."""
+    """A symbolic link to a directory, in a temporary directory of this process."""
     link = os.path.join(tempfile.mkdtemp(dir=_links().name), "link")
     os.symlink(path, link)
     return link

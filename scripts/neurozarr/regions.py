@@ -1,4 +1,4 @@
-"""Boxes of voxels: regions of an array, and how they divide it."""
+"""Regions of an array, and the ways to divide one into tiles of a given shape."""
 
 from __future__ import annotations
 
@@ -8,52 +8,57 @@ from collections.abc import Iterator, Sequence
 Region = tuple[slice, ...]
 
 
-def grid(shape: Sequence[int], box: Sequence[int]) -> tuple[int, ...]:
-    """How many boxes there are along each axis."""
-    return tuple(-(-length // size) for length, size in zip(shape, box, strict=True))
+def grid(shape: Sequence[int], tile: Sequence[int]) -> tuple[int, ...]:
+    """Number of tiles of shape ``tile`` along each axis of an array; the last may be cut."""
+    return tuple(-(-length // size) for length, size in zip(shape, tile, strict=True))
 
 
 def whole(shape: Sequence[int]) -> Region:
-    """All of an array."""
+    """The region that is all of an array."""
     return tuple(slice(0, length) for length in shape)
 
 
-def regions(region: Region, box: Sequence[int]) -> Iterator[Region]:
-    """The boxes of shape ``box`` (cut at the far edges) that tile a region, in C order."""
+def regions(region: Region, tile: Sequence[int]) -> Iterator[Region]:
+    """Tiles of shape ``tile`` (cut at the far edges) from the start of a region, in C order."""
     shape = [side.stop - side.start for side in region]
-    for index in itertools.product(*map(range, grid(shape, box))):
+    for index in itertools.product(*map(range, grid(shape, tile))):
         yield tuple(
             slice(side.start + i * size, min(side.start + (i + 1) * size, side.stop))
-            for side, i, size in zip(region, index, box, strict=True)
+            for side, i, size in zip(region, index, tile, strict=True)
         )
 
 
-def regions_of_grid(region: Region, box: Sequence[int]) -> Iterator[Region]:
-    """The boxes of shape ``box`` that tile an array from its start, as far as they are in a region.
-
-    In C order.
-    """
+def regions_of_grid(region: Region, tile: Sequence[int]) -> Iterator[Region]:
+    """Tiles of shape ``tile`` from the start of the array, cut to a region of it, in C order."""
     started = tuple(
-        slice(side.start // size * size, side.stop) for side, size in zip(region, box, strict=True)
+        slice(side.start // size * size, side.stop) for side, size in zip(region, tile, strict=True)
     )
-    for part in regions(started, box):
+    for uncut in regions(started, tile):
         yield tuple(
             slice(max(inner.start, side.start), inner.stop)
-            for inner, side in zip(part, region, strict=True)
+            for inner, side in zip(uncut, region, strict=True)
         )
 
 
 def regions_in_order(
-    region: Region, box: Sequence[int], axes: str, file_axes: str
+    region: Region, tile: Sequence[int], axes: str, file_axes: str
 ) -> Iterator[Region]:
-    """The boxes of `regions`, in the order in which a source holds them: see `row_of_units`."""
+    """The tiles of `regions`, in the order in which a file stores them.
+
+    Parameters
+    ----------
+    region, tile
+        A region, and the shape of its tiles in voxels, in the order of ``axes``.
+    axes, file_axes
+        Names of the axes of the array, and the same in the order of the file, fastest last.
+    """
     order = [axes.index(axis) for axis in file_axes]
-    for part in regions(tuple(region[i] for i in order), [box[i] for i in order]):
-        yield tuple(part[order.index(i)] for i in range(len(order)))
+    for found in regions(tuple(region[i] for i in order), [tile[i] for i in order]):
+        yield tuple(found[order.index(i)] for i in range(len(order)))
 
 
 def shifted(inner: Region, outer: Region) -> Region:
-    """A region that is given from the start of another one, from the start of the array."""
+    """The region of the array that is ``inner`` when counted from the start of ``outer``."""
     return tuple(
         slice(side.start + part.start, side.start + part.stop)
         for side, part in zip(outer, inner, strict=True)
@@ -61,7 +66,7 @@ def shifted(inner: Region, outer: Region) -> Region:
 
 
 def factors(parent: Sequence[int], child: Sequence[int]) -> tuple[int, ...]:
-    """2 for every axis that is halved from one shape to the next, 1 for the others.
+    """Downsampling factor of each axis, 1 or 2, from the shapes of a level and its parent level.
 
     Raises
     ------
@@ -76,8 +81,8 @@ def factors(parent: Sequence[int], child: Sequence[int]) -> tuple[int, ...]:
     return steps
 
 
-def window(region: Region, steps: Sequence[int]) -> Region:
-    """The region of the last level that a region of a level is made from."""
+def parent_region(region: Region, steps: Sequence[int]) -> Region:
+    """The region of the parent level that a region of a level is downsampled from."""
     return tuple(
         slice(side.start * step, side.stop * step) for side, step in zip(region, steps, strict=True)
     )

@@ -1,12 +1,12 @@
-"""Units of space and time: UDUNITS-2 names, as OME-Zarr asks for, and the codes of NIfTI."""
+"""Units of space and time: UDUNITS-2 names, as OME-Zarr requires, and NIfTI codes."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
 
-#: Prefixes of SI units, by symbol, with their powers of ten. UDUNITS-2 has them all; OME-Zarr lists
-#: them with both units.
+#: Name and power of ten of each SI prefix, by its symbol. OME-Zarr lists meter and second with all
+#: of them.
 _PREFIXES = {
     "Y": ("yotta", 24), "Z": ("zetta", 21), "E": ("exa", 18), "P": ("peta", 15), "T": ("tera", 12),
     "G": ("giga", 9), "M": ("mega", 6), "k": ("kilo", 3), "h": ("hecto", 2), "d": ("deci", -1),
@@ -21,8 +21,8 @@ def _with_prefixes(name: str, symbol: str) -> dict[str, str]:
     return {symbol: name} | prefixed
 
 
-#: Unit names that OME-Zarr lists for axes of each type (0.4 and 0.5, "axes" metadata), by the
-#: symbols and other names that people write for them.
+#: Unit names that OME-Zarr lists for axes of each type (0.4 and 0.5, "axes" metadata), by their
+#: symbols and other common names.
 NAMES: dict[str, dict[str, str]] = {
     "space": _with_prefixes("meter", "m")
     | {"µm": "micrometer", "μm": "micrometer", "micron": "micrometer"}
@@ -33,7 +33,7 @@ NAMES: dict[str, dict[str, str]] = {
     | {name: name for name in ("minute", "hour", "day")},
 }
 
-#: How many meters, or seconds, a unit is.
+#: Size of each unit, in meters or seconds.
 _SIZES = {
     **{
         prefix + unit: Fraction(10) ** power
@@ -51,7 +51,7 @@ _SIZES = {
     "day": Fraction(86_400),
 }
 
-#: NIfTI codes (``xyzt_units``; NIfTI-Zarr 1.0.rc1, table 4.3) of the units that it can name.
+#: Codes of all units that NIfTI has (``xyzt_units``; NIfTI-Zarr 1.0.rc1, table 4.3).
 NIFTI_CODES = {
     "meter": 1,
     "millimeter": 2,
@@ -64,7 +64,14 @@ NIFTI_NAMES = {code: name for name, code in NIFTI_CODES.items()}
 
 
 def ome_unit(unit: str, kind: str) -> str:
-    """The name that OME-Zarr has for a unit of ``kind`` "space" or "time".
+    """The OME-Zarr name of a unit.
+
+    Parameters
+    ----------
+    unit
+        Its name or symbol, such as "micrometer", "micron" or "um".
+    kind
+        "space" or "time".
 
     Raises
     ------
@@ -75,19 +82,22 @@ def ome_unit(unit: str, kind: str) -> str:
     name = known.get(unit, unit)
     if name not in known.values():
         raise ValueError(
-            f"{unit!r} is no unit of {kind} that OME-Zarr knows; known: "
+            f"{unit!r} is no unit of {kind} in OME-Zarr; known: "
             + ", ".join(sorted(set(known.values())))
         )
     return name
 
 
 def factor(unit: str, to: str) -> float:
-    """How many of one unit another is, both UDUNITS names; 1 where either is "", unknown."""
+    """Factor that converts a length or a time from a unit to another; 1 if either is "".
+
+    Both are UDUNITS names of space, or both of time.
+    """
     return float(_SIZES[unit] / _SIZES[to]) if unit and to else 1.0
 
 
 def nifti_unit(unit: str) -> str:
-    """The unit that NIfTI has which is nearest in size to one of space or time; "" for ""."""
+    """The NIfTI unit that is nearest in size to a UDUNITS unit; "" for ""."""
     if not unit or unit in NIFTI_CODES:
         return unit
     kind = "space" if unit in NAMES["space"].values() else "time"
@@ -95,10 +105,10 @@ def nifti_unit(unit: str) -> str:
     return min(named, key=lambda name: abs(math.log(factor(unit, name))))
 
 
-#: Lengths and times beyond this, in any unit, are damage: their products overflow.
+#: Larger lengths and times, in any unit, come from damaged files: their products overflow.
 MAX_LENGTH = 1e30
 
 
 def is_plausible(size: float) -> bool:
-    """Whether a voxel size or a time step can be one: positive, finite, and not of damage."""
+    """Whether a voxel size or a time step is positive, finite and within `MAX_LENGTH`."""
     return bool(1 / MAX_LENGTH < size < MAX_LENGTH)

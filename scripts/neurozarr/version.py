@@ -1,4 +1,4 @@
-"""The version of this package, by the tags of its clone or by its installed metadata."""
+"""The version of this package, from the tags of its git clone or its installed metadata."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-#: Where there is neither a tag nor metadata.
+#: Version without a tag or installed metadata.
 FALLBACK = "0.1.0"
 
 _DESCRIBED = re.compile(r"v?(?P<tag>\d[\w.]*)-(?P<commits>\d+)-g(?P<commit>[0-9a-f]+)")
 
 
 def version(clone: Path = Path(__file__).parents[2]) -> str:
-    """The version, as PEP 440 has it.
+    """The version of this package, in the form of PEP 440.
 
     Parameters
     ----------
@@ -24,9 +24,8 @@ def version(clone: Path = Path(__file__).parents[2]) -> str:
     Returns
     -------
     str
-        The last tag, such as 1.2.0; of later commits 1.2.0.post3+g1a2b3c4, 3 being how many they
-        are. Without a tag, FALLBACK+g1a2b3c4. Without a clone, that of the installed package, or
-        FALLBACK.
+        The last tag, such as 1.2.0, or 1.2.0.post3+g1a2b3c4 if 3 commits follow it. Without a
+        tag, FALLBACK+g1a2b3c4. Without a clone, the version of the installed package, or FALLBACK.
     """
     described = _describe(clone) if (clone / ".git").exists() else ""
     if found := _DESCRIBED.fullmatch(described):
@@ -41,8 +40,8 @@ def version(clone: Path = Path(__file__).parents[2]) -> str:
 
 
 def _describe(clone: Path) -> str:
-    """What git says of the commit that is checked out; "" where it cannot be asked."""
-    # A clone that another user made for all is safe to ask.
+    """Output of ``git describe`` for the current commit; "" if git fails."""
+    # Git refuses a clone of another user unless it is declared safe; describing it is.
     options = ["-c", f"safe.directory={clone}", "-C", str(clone)]
     command = ["git", *options, "describe", "--tags", "--long", "--always", "--match=v[0-9]*"]
     try:

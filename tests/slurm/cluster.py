@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-#: Where the programs of SLURM look for their configuration, jobs within jobs included: an executor
-#: takes SLURM_CONF away from them.
+#: Default path of SLURM's configuration. SLURM_CONF cannot replace it, because the executor plugin
+#: removes this variable from the environment of jobs within jobs.
 CONFIGURED = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
 
@@ -52,23 +52,23 @@ CGROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n"
 
 
 def missing() -> list[str]:
-    """What this machine lacks to be a cluster."""
+    """Programs and permissions that a cluster needs and this machine lacks."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
     lacking = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
     if os.geteuid() != 0:
-        lacking.append("the rights of root")
+        lacking.append("root permissions")
     if CONFIGURED.exists():
-        lacking.append(f"a machine without a cluster of its own ({CONFIGURED} is there)")
+        lacking.append(f"a machine that is not part of a cluster ({CONFIGURED} exists)")
     return lacking
 
 
 class Cluster:
-    """Daemons that run from `start` to `stop`."""
+    """The daemons of a cluster, which run from `start` to `stop`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
-        # Of its own, since it is another user's: what is above the folder need not be open to it.
+        # A separate directory, because the user munge may lack access to the parents of `folder`.
         self._munge = Path(tempfile.mkdtemp(prefix="munge-"))
         self._daemons: list[subprocess.Popen[bytes]] = []
 
@@ -123,7 +123,7 @@ class Cluster:
                 daemon.wait()
 
     def command(self, *command: str, check: bool = True) -> str:
-        """What a program of SLURM prints."""
+        """Run a program of SLURM and return its output."""
         done = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, check=False, timeout=60
         )
@@ -155,7 +155,7 @@ class Cluster:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Find an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The workflow on a real SLURM: the daemons that Debian packages, on this machine."""
+"""The workflow on a real SLURM cluster: the daemons of the Debian packages, on this machine."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from ..runs import wait_until
 from .cluster import Cluster, missing
 
-#: What is quicker than on a cluster whose nodes are elsewhere and whose queue is long.
+#: Shorter waiting times than on a real cluster with remote nodes and a long queue.
 HERE = (
     *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"),
     *("--seconds-between-status-checks", "1", "--latency-wait", "10", "--slurm-no-account"),
@@ -32,7 +32,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def on_cluster(cluster, make_workflow, mri, root):
-    """A conversion in many blocks, not yet run, with the options that send it to the cluster."""
+    """A conversion in many blocks, not yet run, with the options to run it on the cluster."""
     made = make_workflow({"source": "anatomical.nii", "zarr": {"chunk": 16}})
     made.config["pyramid"] = {"levels": 1}
     made.environment = cluster.environment
@@ -41,7 +41,7 @@ def on_cluster(cluster, make_workflow, mri, root):
     return made
 
 
-def test_a_store_is_that_of_a_local_run_file_by_file(on_cluster, fresh):
+def test_store_equals_that_of_a_local_run(on_cluster, fresh):
     on_cluster.config["resources"] = {"block_mb": 0.06}
     run = on_cluster(*on_cluster.options)
     assert "submitted with SLURM jobid" in run.output
@@ -50,14 +50,12 @@ def test_a_store_is_that_of_a_local_run_file_by_file(on_cluster, fresh):
 
 
 def jobs(cluster, columns, states="R"):
-    """What squeue says of jobs, those that run by default."""
+    """Run squeue on jobs with given states (running, by default) and return its output."""
     lines = cluster.command("squeue", "--noheader", f"--states={states}", "-o", columns)
     return [line.split() for line in lines.splitlines()]
 
 
-def test_a_job_that_is_cancelled_is_started_again_with_more_memory_and_time(
-    on_cluster, cluster, fresh
-):
+def test_cancelled_job_is_retried_with_more_memory_and_time(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
         wait_until(lambda: bool(jobs(cluster, "%A")), process)
         job, memory, limit = jobs(cluster, "%A %m %l")[0]
@@ -77,9 +75,7 @@ def test_a_job_that_is_cancelled_is_started_again_with_more_memory_and_time(
     assert second_limit != first_limit
 
 
-def test_a_job_that_is_requeued_while_it_runs_ends_as_if_nothing_had_been(
-    on_cluster, cluster, fresh
-):
+def test_requeued_job_writes_the_same_bytes(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
         wait_until(lambda: bool(jobs(cluster, "%A")), process)
         job = jobs(cluster, "%A")[0][0]
@@ -91,7 +87,7 @@ def test_a_job_that_is_requeued_while_it_runs_ends_as_if_nothing_had_been(
     assert on_cluster.tree() == fresh(on_cluster)
 
 
-def test_jobs_of_a_run_that_was_killed_do_not_disturb_the_next_one(on_cluster, cluster, fresh):
+def test_jobs_of_a_killed_run_do_not_affect_the_next_run(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
         wait_until(lambda: bool(jobs(cluster, "%A")), process)
         process.kill()

@@ -1,4 +1,4 @@
-"""Directions of axes and anatomical coordinates, against nibabel's affines."""
+"""Orientation of axes and anatomical coordinates, compared with nibabel's affines."""
 
 import itertools
 import json
@@ -45,14 +45,14 @@ def names(raw):
     ("code", "name"),
     [(0, None), (1, "scanner"), (2, "aligned"), (3, "talairach"), (4, "mni"), (5, "template")],
 )
-def test_a_space_is_named_by_the_code_of_its_form(code, name):
+def test_space_is_named_after_the_code_of_its_form(code, name):
     expected = [name] if name else []
     assert names(header(sform=affine(), codes=(code, 0))) == expected
     assert names(header(qform=affine(), codes=(0, code))) == expected
     assert names(header(sform=affine(), codes=(9, 0))) == []
 
 
-def test_forms_of_one_code_are_one_space_if_they_place_voxels_alike():
+def test_equal_forms_of_the_same_code_are_one_space():
     other = affine(origin=(0, 0, 0))
     assert names(header(affine(), affine())) == ["scanner"]
     assert names(header(affine(), other)) == ["scanner", "scanner-qform"]
@@ -67,7 +67,7 @@ def test_forms_of_one_code_are_one_space_if_they_place_voxels_alike():
 @pytest.mark.parametrize(
     "wrong", [np.zeros((4, 4)), np.diag([1, 1, 0, 1]), np.full((4, 4), np.nan)]
 )
-def test_a_form_that_places_no_volume_gives_no_space(wrong):
+def test_invalid_form_gives_no_space(wrong):
     made = nibabel.Nifti1Header()
     made.set_data_shape(SHAPE)
     made["sform_code"], made["qform_code"] = 1, 1
@@ -80,7 +80,7 @@ def test_a_form_that_places_no_volume_gives_no_space(wrong):
 
 @pytest.mark.parametrize("signs", [*itertools.product([1, -1], repeat=3)])
 @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
-def test_directions_of_aligned_axes_are_those_of_nibabel(signs, order):
+def test_directions_of_aligned_axes_equal_those_of_nibabel(signs, order):
     matrix = np.zeros((3, 3))
     for column, (row, sign) in enumerate(zip(order, signs, strict=True)):
         matrix[row, column] = sign
@@ -95,14 +95,14 @@ def test_directions_of_aligned_axes_are_those_of_nibabel(signs, order):
     assert anatomy.directions(header(qform=affine(matrix), codes=(0, 1))) == expected
 
 
-def test_oblique_axes_and_images_of_no_known_place_say_nothing():
+def test_oblique_or_unplaced_axes_have_no_direction():
     assert anatomy.directions(header(sform=affine())) == {}
     assert anatomy.directions(header(sform=affine(np.eye(3)), codes=(0, 0))) == {}
     about_x = nibabel.eulerangles.euler2mat(0, 0, 0.2)
     assert anatomy.directions(header(sform=affine(about_x))) == {"x": "left-to-right"}
 
 
-def test_the_sform_goes_before_the_qform():
+def test_sform_takes_precedence_over_qform():
     raw = header(sform=affine(np.diag([-1, 1, 1])), qform=affine(np.eye(3)))
     assert anatomy.directions(raw)["x"] == "right-to-left"
 
@@ -129,7 +129,7 @@ def attributes(raw, axes="zyx", version="0.6", voxel_size=(3.0, 2.0, 1.0), time_
 
 
 def validate(found):
-    """The schemas of 0.6, where they are at hand; they are of a release candidate."""
+    """Check against the schemas of 0.6 (of a release candidate), if they are available."""
     found = json.loads(json.dumps(found, allow_nan=False))
     if not SCHEMAS.exists():
         return
@@ -144,7 +144,7 @@ def validate(found):
 
 
 def apply(transform, point):
-    """What a transformation of 0.6 makes of a point."""
+    """Apply a transformation of 0.6 to a point."""
     match transform["type"]:
         case "scale":
             return point * transform["scale"]
@@ -172,7 +172,7 @@ forms = st.builds(
 
 
 @given(forms, st.sampled_from(["zyx", "tzyx", "czyx", "tczyx"]), st.sampled_from([1, 2]))
-def test_a_voxel_of_any_level_lands_where_nibabel_puts_it(form, axes, code):
+def test_ome_transformations_equal_the_affine_of_nibabel(form, axes, code):
     voxel_size = nibabel.affines.voxel_sizes(form)[::-1]
     raw = header(sform=form, qform=form, codes=(code, 1))
     found = attributes(raw, axes, voxel_size=voxel_size)
@@ -188,7 +188,7 @@ def test_a_voxel_of_any_level_lands_where_nibabel_puts_it(form, axes, code):
         assert dict(zip(axes, scaled, strict=True)).get("t", 0) == (
             2.5 * voxel[0] if "t" in axes else 0
         )
-        # The centre of a window of 2**level voxels of the base.
+        # The centre of 2**level voxels of level 0.
         base = (voxel[-3:] + 0.5) * 2**level - 0.5
         for transform in image["coordinateTransformations"]:
             assert transform["input"]["name"] == to_intrinsic["output"]["name"]
@@ -206,7 +206,7 @@ def test_a_voxel_of_any_level_lands_where_nibabel_puts_it(form, axes, code):
             ]
 
 
-def test_an_image_without_a_place_has_its_scaled_voxels_alone():
+def test_image_without_forms_has_one_coordinate_system():
     found = attributes(header(codes=(0, 0)))
     validate(found)
     image = found["ome"]["multiscales"][0]
@@ -217,7 +217,7 @@ def test_an_image_without_a_place_has_its_scaled_voxels_alone():
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_earlier_versions_say_the_directions_of_aligned_axes(version):
+def test_versions_before_0_6_have_directions_of_aligned_axes(version):
     raw = header(sform=affine(np.diag([-1, 1, 1])))
     found = attributes(raw, "tzyx", version)
     yaozarrs.validate_ome_json(json.dumps(found))

@@ -9,8 +9,8 @@ from neurozarr.errors import ClaimError
 from neurozarr.run import claims
 from neurozarr.run.claims import Run
 
-# Claims a sample again and again, each time in the same instant as another process, and
-# prints what it was told: "" where it won.
+# Claims a sample repeatedly, each time at the same moment as another process, and prints the error,
+# or "" if it won.
 RIVAL = """
 import json, sys
 from pathlib import Path
@@ -47,7 +47,7 @@ def start(state, run, *, running=False):
     claims.start([state], run, is_running=lambda directory: running)
 
 
-def test_a_claim_is_that_of_the_last_run(state, tmp_path):
+def test_new_claim_replaces_the_old_one(state, tmp_path):
     first, second = run(tmp_path), run(tmp_path)
     start(state, first)
     claims.check(state)
@@ -57,7 +57,7 @@ def test_a_claim_is_that_of_the_last_run(state, tmp_path):
     assert [file.name for file in state.iterdir()] == ["run-2.json"]
 
 
-def test_of_many_claims_the_one_of_the_highest_number_counts(state, tmp_path):
+def test_claim_with_the_highest_number_is_valid(state, tmp_path):
     state.mkdir(parents=True)
     for number in (9, 10, 8):
         text = json.dumps({"directory": f"/{number}", "repair": "", "host": "here", "name": ""})
@@ -67,45 +67,43 @@ def test_of_many_claims_the_one_of_the_highest_number_counts(state, tmp_path):
     assert [file.name for file in state.iterdir()] == ["run-11.json"]
 
 
-def test_a_run_of_another_directory_is_refused_while_the_first_goes_on(state, tmp_path):
+def test_sample_of_an_active_run_cannot_be_claimed(state, tmp_path):
     start(state, run(tmp_path))
     with pytest.raises(ClaimError, match=f"sample brain: a run on here, started in {tmp_path}"):
         start(state, run(tmp_path / "other"), running=True)
     start(state, run(tmp_path / "other"), running=False)
 
 
-def test_of_a_directory_on_another_machine_that_is_not_to_be_seen_nobody_can_say(state, tmp_path):
+def test_invisible_directory_on_another_machine_counts_as_active(state, tmp_path):
     start(state, run(tmp_path / "hidden", host="there"))
     with pytest.raises(ClaimError, match=r"delete .*run-1\.json"):
         start(state, run(tmp_path, host="here"))
 
 
 @pytest.mark.parametrize("text", ["", '{"directory": "/a", ', "\0\0\0", "[]", "{}", '{"a": 1}'])
-def test_a_claim_that_is_damaged_is_none_and_the_log_says_so_once(
-    state, tmp_path, monkeypatch, caplog, text
-):
-    monkeypatch.setattr(claims, "PATIENCE", 0.05)
+def test_damaged_claim_is_treated_as_missing(state, tmp_path, monkeypatch, caplog, text):
+    monkeypatch.setattr(claims, "TIMEOUT", 0.05)
     start(state, run(tmp_path))
     (state / "run-1.json").write_text(text)
     with caplog.at_level(logging.WARNING):
         start(state, run(tmp_path / "other"), running=True)
     (record,) = caplog.records
-    assert f"{state / 'run-1.json'}: not a claim of a run" in record.message
+    assert f"{state / 'run-1.json'}: not a valid claim" in record.message
     assert claims.read(state).directory == str(tmp_path / "other")
 
 
-def test_a_claim_that_is_being_written_is_waited_for(state, tmp_path, monkeypatch):
+def test_unfinished_claim_is_awaited(state, tmp_path, monkeypatch):
     start(state, run(tmp_path))
     whole = (state / "run-1.json").read_text()
     (state / "run-1.json").write_text("")
     monkeypatch.setattr(
         claims.time, "sleep", lambda seconds: (state / "run-1.json").write_text(whole)
     )
-    with pytest.raises(ClaimError, match=f"started in {tmp_path}, is at work"):
+    with pytest.raises(ClaimError, match=f"started in {tmp_path}, is"):
         start(state, run(tmp_path / "other"), running=True)
 
 
-def test_a_claim_that_cannot_be_written_leaves_the_last_one(state, tmp_path, monkeypatch):
+def test_failed_claim_leaves_the_old_one(state, tmp_path, monkeypatch):
     first = run(tmp_path)
     start(state, first)
 
@@ -119,9 +117,7 @@ def test_a_claim_that_cannot_be_written_leaves_the_last_one(state, tmp_path, mon
 
 
 @pytest.mark.parametrize("before", [None, "ended"])
-def test_of_two_that_claim_in_the_same_instant_one_wins_and_the_other_names_it(
-    tmp_path, monkeypatch, before
-):
+def test_one_of_two_simultaneous_claims_wins(tmp_path, monkeypatch, before):
     monkeypatch.setenv(claims.VARIABLE, "")
     rounds = 200
     if before is not None:
@@ -147,19 +143,19 @@ def test_of_two_that_claim_in_the_same_instant_one_wins_and_the_other_names_it(
     for number, (first, second) in enumerate(zip(told["a"], told["b"], strict=True)):
         assert (first == "") != (second == ""), (number, first, second)
         winner = "a" if first == "" else "b"
-        assert f"a run on host-{winner}, started in /runs/{winner}, is at work" in first + second
+        assert f"a run on host-{winner}, started in /runs/{winner}, is" in first + second
         assert claims.read(tmp_path / str(number)).directory == f"/runs/{winner}"
     assert {"" in said for said in told.values()} == {True}
 
 
-def test_a_job_of_a_run_that_was_replaced_is_refused(state, tmp_path, monkeypatch):
+def test_job_of_a_replaced_run_is_an_error(state, tmp_path, monkeypatch):
     start(state, run(tmp_path))
     monkeypatch.setenv(claims.VARIABLE, "another")
-    with pytest.raises(ClaimError, match="another run has taken it over"):
+    with pytest.raises(ClaimError, match="another run has claimed it"):
         claims.check(state)
 
 
-def test_a_job_without_a_run_is_not_refused(state, tmp_path, monkeypatch):
+def test_job_without_a_run_is_allowed(state, tmp_path, monkeypatch):
     claims.check(state)
     start(state, run(tmp_path))
     monkeypatch.delenv(claims.VARIABLE)

@@ -1,4 +1,4 @@
-"""Every combination of formats, separators, shards and dtypes: refused, or read by others."""
+"""All combinations of versions, separators, shards and dtypes: refused or readable by others."""
 
 import itertools
 import json
@@ -23,9 +23,9 @@ def is_allowed(zarr_version, ome_version, shard, separator):
 
 
 @pytest.mark.parametrize("combination", [f for f in FORMATS if not is_allowed(*f)], ids=str)
-def test_what_a_specification_forbids_is_refused_with_the_reason(combination):
+def test_combination_against_a_specification_is_refused(combination):
     zarr_version, ome_version, shard, separator = combination
-    with pytest.raises(ValueError, match=r"Zarr v2 has no shards|asks for zarr_version [23]"):
+    with pytest.raises(ValueError, match=r"Zarr v2 has no shards|requires zarr_version [23]"):
         ZarrConfig(
             zarr_version=zarr_version,
             ome_version=ome_version,
@@ -36,7 +36,7 @@ def test_what_a_specification_forbids_is_refused_with_the_reason(combination):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("combination", [f for f in FORMATS if is_allowed(*f)], ids=str)
-def test_what_is_allowed_is_read_by_others(tmp_path, combination, dtype):
+def test_allowed_combination_is_read_by_other_readers(tmp_path, combination, dtype):
     zarr_version, ome_version, shard, separator = combination
     config = ZarrConfig(
         out=tmp_path / "image",
@@ -59,7 +59,7 @@ def test_what_is_allowed_is_read_by_others(tmp_path, combination, dtype):
     }
     level = np.asarray(tensorstore.open(spec).result())
     np.testing.assert_array_equal(level, voxels[:8:2, ::2, :6:2])
-    if ome_version != "0.6":  # which yaozarrs does not know yet
+    if ome_version != "0.6":  # yaozarrs does not support it yet.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yaozarrs.validate_zarr_store(str(tmp_path / "image"))

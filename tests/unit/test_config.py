@@ -1,4 +1,4 @@
-"""What a configuration accepts, and how it refuses the rest."""
+"""Values that `ZarrConfig` accepts and refuses."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ from neurozarr.zarr.config import COMPRESSORS
         ({"compressor": "zstd", "compressor_options": {"checksum": 1}}, "is 1; allowed: true"),
         (
             {"compressor": "zstd", "compressor_options": {"checksum": True}, "zarr_version": 2},
-            "'checksum', which zstd has on Zarr v3 alone",
+            "'checksum', which zstd only has in Zarr v3",
         ),
         ({"dimension_separator": "-"}, "dimension_separator is '-'"),
         ({"order": "A"}, 'order is \'A\'; allowed: "C" or "F"'),
@@ -46,14 +46,14 @@ from neurozarr.zarr.config import COMPRESSORS
         ({"no_pyramid_axis": 3}, "no_pyramid_axis is 3; allowed: null, or the index"),
         ({"no_pyramid_axis": "z"}, "no_pyramid_axis is 'z'"),
         ({"ome_version": "0.3"}, "ome_version is '0.3'; allowed: \"auto\""),
-        ({"ome_version": "0.4"}, "asks for zarr_version 2, but zarr_version is 3"),
-        ({"ome_version": "0.5", "zarr_version": 2}, "asks for zarr_version 3, but"),
+        ({"ome_version": "0.4"}, "requires zarr_version 2, but zarr_version is 3"),
+        ({"ome_version": "0.5", "zarr_version": 2}, "requires zarr_version 3, but"),
         ({"overwrite": 1}, "overwrite is 1; allowed: true or false"),
         ({"driver": "h5py"}, "driver is 'h5py'; allowed: tensorstore, zarr-python"),
     ],
     ids=str,
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(wrong, message):
+def test_wrong_value_is_refused_with_the_allowed_values(wrong, message):
     with pytest.raises(ValueError, match=message):
         ZarrConfig(**wrong)
 
@@ -72,14 +72,14 @@ def test_a_wrong_value_is_named_with_what_is_allowed(wrong, message):
     ],
     ids=str,
 )
-def test_a_right_value_is_taken(right):
+def test_allowed_value_is_accepted(right):
     config = ZarrConfig(**right)
     for name, value in right.items():
         found = getattr(config, name)
         assert found == (tuple(value) if isinstance(value, list) else value) or found != found
 
 
-def test_options_of_the_compressor_have_defaults():
+def test_compressor_options_have_defaults():
     assert ZarrConfig(compressor_options={"shuffle": "noshuffle"}).compressor_settings() == {
         "cname": "zstd",
         "clevel": 1,

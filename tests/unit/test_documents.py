@@ -1,4 +1,4 @@
-"""What is written in two places says the same in both."""
+"""Documents, schemas and lists of packages agree with each other."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def options(schema, prefix=""):
 
 
 def table(root, heading):
-    """Cells of the table below a heading of config/README.md, by the first of each row."""
+    """Cells of the table below a heading of config/README.md, by the first cell of each row."""
     section = (root / "config/README.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\S+)` \| (.*) \|$", section, re.M)
     return {name: cells.split(" | ") for name, cells in rows}
@@ -45,7 +45,7 @@ def test_config_readme_documents_every_column(root):
     }
 
 
-def test_the_example_sheet_has_cells_that_the_schema_allows(root):
+def test_example_sheet_is_valid(root):
     text = (root / "config/README.md").read_text()
     schema = Schema(root / "scripts/neurozarr/samples/samples.schema.yaml")
     sheet = next(block for block in text.split("```") if "freesurfer\t" in block)
@@ -58,7 +58,7 @@ def test_the_example_sheet_has_cells_that_the_schema_allows(root):
         schema.check({name: cell for name, cell in zip(columns, cells, strict=False) if cell})
 
 
-def test_config_yaml_holds_every_option_with_its_default(root, schema):
+def test_config_yaml_has_every_option_with_its_default(root, schema):
     text = (root / "config/config.yaml").read_text()
     config = yaml.safe_load(text)
     for name, option in options(schema):
@@ -82,7 +82,7 @@ def lock(root):
 
 
 def needed(root, *extras):
-    """Names of the packages that the project needs, with some of its extras."""
+    """Names of the packages that the project and some of its extras need."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     wanted = {normal(name) for name in project["dependencies"]}
     for extra in extras:
@@ -91,7 +91,7 @@ def needed(root, *extras):
 
 
 def families(root):
-    """The extras that sources need."""
+    """The extras of all families of sources."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     (everything,) = project["optional-dependencies"]["sources"]
     return re.search(r"\[(.*)\]", everything)[1].split(",")
@@ -101,14 +101,14 @@ def normal(name):
     return re.sub(r"[-_.]+", "-", re.split(r"[<>=]", name)[0].strip()).lower()
 
 
-def test_the_lock_pins_every_package_and_names_no_index(root):
+def test_lock_file_pins_every_package_and_names_no_index(root):
     pins, text = lock(root)
     assert len(pins) == len(text.splitlines())
     wanted = needed(root, "test", *families(root))
     assert wanted <= {normal(name) for name in pins}
 
 
-def test_the_conda_environment_has_the_pins_of_the_lock(root):
+def test_conda_environment_has_the_pins_of_the_lock_file(root):
     pins = {normal(name): version for name, version in lock(root)[0].items()}
     environment = yaml.safe_load((root / "envs/neurozarr.yaml").read_text())
     found = dict(item.split(" ==") for item in environment["dependencies"] if " ==" in item)

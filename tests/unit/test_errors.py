@@ -1,4 +1,4 @@
-"""What errors say."""
+"""Messages of errors."""
 
 import pytest
 
@@ -22,5 +22,5 @@ CODE = (
         ("[Errno 28] No space left on device", "[Errno 28] No space left on device"),
     ],
 )
-def test_of_what_tensorstore_says_the_file_and_the_reason_are_kept(said, kept):
+def test_reason_keeps_file_and_cause_of_tensorstore_errors(said, kept):
     assert reason(ValueError(said)) == kept

@@ -6,14 +6,14 @@ from neurozarr.errors import SourceError
 from neurozarr.run import fingerprints
 
 
-@pytest.fixture(params=[100, fingerprints.SMALL + 1], ids=["small", "large"])
+@pytest.fixture(params=[100, fingerprints.MAX_HASHED_BYTES + 1], ids=["small", "large"])
 def file(request, tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(bytes(request.param))
     return path
 
 
-def test_a_file_that_stays_is_itself_wherever_it_is(file):
+def test_moved_file_is_the_same(file):
     known = fingerprints.fingerprints([file])
     fingerprints.check(known, [file], [file])
     (file.parent / "moved").mkdir()
@@ -21,7 +21,7 @@ def test_a_file_that_stays_is_itself_wherever_it_is(file):
     fingerprints.check(known, [moved], [moved])
 
 
-def test_files_that_are_not_read_are_not_looked_at(file):
+def test_only_the_given_files_are_checked(file):
     other = file.with_name("other")
     other.write_bytes(b"1")
     known = fingerprints.fingerprints([file, other])
@@ -32,22 +32,24 @@ def test_files_that_are_not_read_are_not_looked_at(file):
         fingerprints.check(known, [file, other], [other])
 
 
-def test_another_size_is_named(file):
+def test_changed_size_is_named(file):
     known = fingerprints.fingerprints([file])
     size = file.stat().st_size
     file.write_bytes(bytes(size - 7))
-    with pytest.raises(SourceError, match=rf"a\.nii had {size} bytes, and has {size - 7}, since"):
+    with pytest.raises(
+        SourceError, match=rf"a\.nii: its size changed from {size} to {size - 7} bytes"
+    ):
         fingerprints.check(known, [file], [file])
 
 
-def test_other_content_of_the_same_size_is_found(file):
+def test_changed_content_of_the_same_size_is_found(file):
     known = fingerprints.fingerprints([file])
     file.write_bytes(b"x" * file.stat().st_size)
     with pytest.raises(SourceError, match=r"a\.nii was changed since its conversion began"):
         fingerprints.check(known, [file], [file])
 
 
-def test_a_small_file_that_was_only_touched_is_the_same(tmp_path):
+def test_touched_small_file_is_the_same(tmp_path):
     path = tmp_path / "a.nii"
     path.write_bytes(b"voxels")
     known = fingerprints.fingerprints([path])
@@ -55,14 +57,14 @@ def test_a_small_file_that_was_only_touched_is_the_same(tmp_path):
     fingerprints.check(known, [path], [path])
 
 
-def test_a_file_that_went_is_named(file):
+def test_deleted_file_is_named(file):
     known = fingerprints.fingerprints([file])
     file.unlink()
     with pytest.raises(SourceError, match=r"a\.nii cannot be read \(No such file"):
         fingerprints.check(known, [file], [file])
 
 
-def test_files_that_became_more_are_found(file):
+def test_additional_file_is_found(file):
     known = fingerprints.fingerprints([file])
-    with pytest.raises(SourceError, match="was one of 1 files, not 2"):
+    with pytest.raises(SourceError, match="the number of source files changed from 1 to 2"):
         fingerprints.check(known, [file, file], [file])

@@ -1,4 +1,4 @@
-"""NIfTI headers of stored images: kept, taken from a template, or made."""
+"""NIfTI headers of stored images: from the source, from a template, or new."""
 
 import gzip
 import json
@@ -10,7 +10,13 @@ import pytest
 import neurozarr
 from neurozarr import nifti
 from neurozarr.errors import ConfigError
-from neurozarr.nifti.fit import colours_were, file_header, fit_header, level_header, stored_dtype
+from neurozarr.nifti.fit import (
+    file_header,
+    fit_header,
+    level_header,
+    rgb_header_fields,
+    stored_dtype,
+)
 from neurozarr.samples import headers
 
 from .volumes import volume
@@ -36,12 +42,12 @@ def load(raw):
     return kind(raw[: kind.template_dtype.itemsize], endianness=nifti.byte_order(raw))
 
 
-# A header that is the source's own
+# Headers of the source
 
 
 @pytest.mark.parametrize("kind", [nibabel.Nifti1Header, nibabel.Nifti2Header])
 @pytest.mark.parametrize("endianness", "<>")
-def test_a_header_that_fits_is_not_touched(kind, endianness):
+def test_header_that_fits_is_unchanged(kind, endianness):
     made = kind(endianness=endianness)
     made.set_data_shape((4, 5, 6))
     raw = made.binaryblock + b"\1\0\0\0" + b"extension"
@@ -49,7 +55,7 @@ def test_a_header_that_fits_is_not_touched(kind, endianness):
 
 
 @pytest.mark.parametrize("endianness", "<>")
-def test_a_voxel_size_scales_the_sform_about_the_first_voxel(endianness):
+def test_voxel_size_scales_the_sform_about_the_first_voxel(endianness):
     made = nibabel.Nifti1Header(endianness=endianness)
     made.set_data_shape((4, 5, 6))
     affine = np.array([[0, 2, 0, 10], [3, 0, 0, 20], [0, 0, -4, 30], [0, 0, 0, 1]])
@@ -61,20 +67,20 @@ def test_a_voxel_size_scales_the_sform_about_the_first_voxel(endianness):
 
 
 @pytest.mark.parametrize("size", [0, np.nan, np.inf])
-def test_a_voxel_size_in_the_place_of_none_leaves_the_sform_finite(size):
+def test_voxel_size_replaces_an_invalid_one_in_the_sform(size):
     made = header(pixdim=[1] + [size] * 7, srow_x=[1, 0, 0, 5])
     fields = nifti.fields(fit(made, voxel_size=(1, 2, 6)))
     assert fields["srow_x"].tolist() == [6, 0, 0, 5]
     assert fields["pixdim"][1:4].tolist() == [6, 2, 1]
 
 
-def test_a_unit_is_the_headers_own_or_the_one_that_is_given():
+def test_unit_is_that_of_the_header_or_the_given_one():
     made = header(xyzt_units=2 + 16)
     assert fit(made) == made
     assert nifti.fields(fit(made, space_unit="micrometer"))["xyzt_units"] == 3 + 16
 
 
-def test_lengths_in_a_unit_that_nifti_lacks_are_converted_to_one_that_it_has():
+def test_lengths_in_a_unit_without_nifti_code_are_converted():
     made = nibabel.Nifti1Header()
     made.set_data_shape((4, 5, 6))
     made.set_sform(OBLIQUE * 100, 1)
@@ -86,7 +92,7 @@ def test_lengths_in_a_unit_that_nifti_lacks_are_converted_to_one_that_it_has():
     np.testing.assert_allclose(found.get_qform()[:3, 3], (1, 2, 3), rtol=1e-6)
 
 
-def test_dimensions_follow_the_axes():
+def test_dimensions_of_the_header_are_those_of_the_axes():
     made = header(shape=(4, 5, 6, 3))
     found = nifti.fields(fit(made, axes="czyx", shape=(3, 6, 5, 4)))
     assert found["dim"].tolist() == [5, 4, 5, 6, 1, 3, 1, 1]
@@ -94,7 +100,7 @@ def test_dimensions_follow_the_axes():
 
 
 @pytest.mark.parametrize(("code", "intent", "count"), [(128, 2003, 3), (2304, 2004, 4)])
-def test_colours_become_channels_with_an_intent_and_can_be_restored(code, intent, count):
+def test_rgb_becomes_channels_and_can_be_restored(code, intent, count):
     made = header(datatype=code, bitpix=8 * count, intent_code=7, intent_p1=0.5, intent_p2=2)
     found = fit(made, axes="czyx", shape=(count, 6, 5, 4), dtype=np.dtype("u1"))
     fields = nifti.fields(found)
@@ -107,20 +113,20 @@ def test_colours_become_channels_with_an_intent_and_can_be_restored(code, intent
         shape=(count, 6, 5, 4),
         scale=[1, 1, 1],
         shift=[0, 0, 0],
-        colours=colours_were(made, found),
+        colours=rgb_header_fields(made, found),
     )
     expected = nifti.fields(made)
     expected["pixdim"][4:6] = 1
     assert restored == expected.tobytes()
-    assert colours_were(header(), header()) is None
+    assert rgb_header_fields(header(), header()) is None
     absurd = header(datatype=code, bitpix=8 * count, intent_p1=np.nan, intent_p2=np.inf)
-    json.dumps(colours_were(absurd, found), allow_nan=False)
+    json.dumps(rgb_header_fields(absurd, found), allow_nan=False)
 
 
-# A header that is a template's
+# Headers of a template
 
 
-def test_a_template_gives_all_but_what_the_volume_says_itself():
+def test_template_gives_the_fields_that_the_volume_does_not():
     made = nibabel.Nifti1Header(endianness=">")
     made.set_data_shape((40, 50, 60, 7))
     made.set_data_dtype("int16")
@@ -141,14 +147,14 @@ def test_a_template_gives_all_but_what_the_volume_says_itself():
     np.testing.assert_allclose(found.get_zooms(), (10, 20, 30))
     assert (found["sform_code"], found["qform_code"], found["intent_code"]) == (4, 1, 3)
     assert (found["scl_slope"], found["descrip"].item()) == (1, b"a template")
-    # Millimetres of the template are a thousand micrometres; directions stay as they were.
+    # The template is in millimetres, the volume in micrometres; directions do not change.
     np.testing.assert_allclose(found.get_sform()[:3, 3], OBLIQUE[:3, 3] * 1000)
     np.testing.assert_allclose(found.get_qform()[:3, 3], OBLIQUE[:3, 3] * 1000)
     columns = OBLIQUE[:3, :3] / np.linalg.norm(OBLIQUE[:3, :3], axis=0)
     np.testing.assert_allclose(found.get_sform()[:3, :3], columns * [10, 20, 30], rtol=1e-6)
 
 
-def test_a_template_becomes_nifti_2_for_a_volume_too_long_for_nifti_1():
+def test_template_becomes_nifti_2_for_a_long_volume():
     made = header(descrip=b"long", sform_code=2, srow_x=[1, 2, 3, 4], intent_name=b"it")
     source = volume(np.zeros((1, 1, 40_000), "f4"), voxel_size=(3.0, 2.0, 1.0))
     raw = headers.adopt_header(made + b"\1\0\0\0" + bytes(12), source, FLOAT)
@@ -161,7 +167,7 @@ def test_a_template_becomes_nifti_2_for_a_volume_too_long_for_nifti_1():
 
 
 @pytest.mark.parametrize("kind", ["a.nii", "a.nii.gz", "a.hdr", "header.bin", "a.nii.zarr"])
-def test_a_template_is_read_from_any_file_that_has_a_header(tmp_path, kind):
+def test_template_is_read_from_any_file_with_a_header(tmp_path, kind):
     image = nibabel.Nifti1Image(np.zeros((4, 5, 6), "f4"), np.diag([2.0, 3, 4, 1]))
     image.header["descrip"] = b"here"
     path = tmp_path / kind
@@ -182,12 +188,12 @@ def test_a_template_is_read_from_any_file_that_has_a_header(tmp_path, kind):
     ("content", "message"),
     [
         (None, "there is no such file or .nii.zarr"),
-        (b"not a header", "no header can be read .not a NIfTI header"),
-        (gzip.compress(bytes(400), mtime=0)[:20], "no header can be read"),
+        (b"not a header", "the header cannot be read .not a NIfTI header"),
+        (gzip.compress(bytes(400), mtime=0)[:20], "the header cannot be read"),
     ],
     ids=["missing", "other", "truncated"],
 )
-def test_a_template_that_is_none_is_named(tmp_path, content, message):
+def test_invalid_template_is_refused_with_its_path(tmp_path, content, message):
     path = tmp_path / ("a.nii.gz" if content and content.startswith(b"\x1f") else "a.nii")
     if content is not None:
         path.write_bytes(content)
@@ -195,7 +201,7 @@ def test_a_template_that_is_none_is_named(tmp_path, content, message):
         headers.read_template(path)
 
 
-# A header that is made
+# New headers
 
 
 def make(voxels=None, orientation=None, center=True, **said):
@@ -213,7 +219,7 @@ def make(voxels=None, orientation=None, center=True, **said):
     return headers.make_header(source, voxels.dtype, orientation=orientation, center=center)
 
 
-def test_a_header_is_made_from_what_is_known():
+def test_header_is_made_from_the_metadata_of_the_volume():
     raw = make(affine=np.diag([1.0, 2.0, 3.0, 1.0]))
     found = nibabel.Nifti1Header(raw, check=True)
     assert len(raw) == 348
@@ -227,7 +233,7 @@ def test_a_header_is_made_from_what_is_known():
     assert found["vox_offset"] == 352
 
 
-def test_nifti_2_is_chosen_where_a_dimension_is_too_long_for_nifti_1():
+def test_header_is_nifti_2_for_a_long_volume():
     raw = make(np.zeros((6, 5, 32768), "u1"), file_axes="zyx")
     assert len(raw) == 540
     assert nibabel.Nifti2Header(raw).get_data_shape() == (32768, 5, 6)
@@ -246,7 +252,7 @@ def test_nifti_2_is_chosen_where_a_dimension_is_too_long_for_nifti_1():
     ],
 )
 @pytest.mark.parametrize("center", [True, False])
-def test_an_orientation_makes_an_affine_about_the_centre(orientation, letters, center):
+def test_orientation_gives_an_affine_about_the_centre(orientation, letters, center):
     affine = load(make(orientation=orientation, center=center)).get_best_affine()
     assert "".join(nibabel.aff2axcodes(affine)) == letters
     np.testing.assert_allclose(nibabel.affines.voxel_sizes(affine), (1, 2, 3))
@@ -254,14 +260,14 @@ def test_an_orientation_makes_an_affine_about_the_centre(orientation, letters, c
     np.testing.assert_allclose(nibabel.affines.apply_affine(affine, origin), 0, atol=1e-6)
 
 
-def test_the_affine_of_the_volume_is_kept_unless_an_orientation_is_asked_for():
+def test_orientation_replaces_the_affine_of_the_volume():
     kept = load(make(affine=OBLIQUE)).get_best_affine()
     np.testing.assert_allclose(kept, OBLIQUE, rtol=1e-6)
     asked = load(make(affine=OBLIQUE, orientation="RAS")).get_best_affine()
     assert "".join(nibabel.aff2axcodes(asked)) == "RAS"
 
 
-def test_units_that_nifti_lacks_are_converted_when_a_header_is_made():
+def test_new_header_converts_units_without_nifti_code():
     made = make(space_unit="nanometer", time_unit="minute", affine=np.diag([1.0, 2, 3, 1]))
     found = load(made)
     assert found.get_xyzt_units() == ("micron", "sec")
@@ -270,13 +276,13 @@ def test_units_that_nifti_lacks_are_converted_when_a_header_is_made():
 
 
 @pytest.mark.parametrize("orientation", ["RA", "RAA", "RLS", "oblique", ""])
-def test_what_is_no_orientation_is_refused(orientation):
+def test_unknown_orientation_is_refused(orientation):
     source = volume(np.zeros((6, 5, 4), "f4"))
     with pytest.raises(ConfigError, match=r"nifti\.orientation is .*; allowed: three letters"):
         headers.header_of(source, dtype=FLOAT, orientation=orientation)
 
 
-def test_dtypes_that_nifti_lacks_are_widened():
+def test_dtypes_that_nifti_does_not_have_are_widened():
     assert stored_dtype(np.dtype(bool)) == np.uint8
     assert stored_dtype(np.dtype("f2")) == np.float32
     assert stored_dtype(np.dtype("i2")) == np.int16
@@ -287,7 +293,7 @@ def test_dtypes_that_nifti_lacks_are_widened():
 
 @pytest.mark.parametrize("kind", [nibabel.Nifti1Header, nibabel.Nifti2Header])
 @pytest.mark.parametrize("endianness", "<>")
-def test_a_level_lies_where_its_voxels_do(kind, endianness):
+def test_affine_of_a_level_places_its_voxels(kind, endianness):
     made = kind(endianness=endianness)
     made.set_data_shape((40, 50, 60))
     made.set_qform(OBLIQUE, 1, strip_shears=True)
@@ -328,7 +334,7 @@ def test_level_0_keeps_every_field():
         ({"magic": b"n+1", "vox_offset": 368}, b"\1\0\0\0" + b"x" * 16, 368),
     ],
 )
-def test_the_voxels_of_a_file_begin_where_its_header_says(values, rest, length):
+def test_file_header_ends_at_vox_offset(values, rest, length):
     found = file_header(header(**values) + rest)
     fields = nifti.fields(found)
     assert len(found) == length == fields["vox_offset"]

@@ -1,4 +1,4 @@
-"""Images: their pyramid, their OME metadata and their NIfTI header."""
+"""Pyramid, OME metadata and NIfTI header of an image."""
 
 import io
 import tempfile
@@ -22,7 +22,7 @@ from neurozarr.zarr.config import DRIVERS
 from .stores import SHAPE, document, read_tensorstore
 
 
-def test_a_pyramid_is_the_mean_of_the_last_level_as_tensorstore_has_it(group):
+def test_levels_equal_the_mean_of_tensorstore(group):
     voxels = np.random.default_rng(1).integers(0, 2**16, (32, 16, 48)).astype("uint16")
     group.create_array("0", voxels.shape, "uint16")[...] = voxels
     assert group.generate_pyramid() == [[32, 16, 48], [16, 8, 24], [8, 4, 12], [4, 2, 6]]
@@ -32,13 +32,13 @@ def test_a_pyramid_is_the_mean_of_the_last_level_as_tensorstore_has_it(group):
         np.testing.assert_array_equal(group[str(level)][...], expected)
 
 
-def test_time_and_channels_are_not_sampled(group):
+def test_time_and_channel_axes_are_not_downsampled(group):
     group.create_array("0", (3, 2, 20, 20, 20), "uint8")
     assert group.generate_pyramid(levels=1) == [[20, 20, 20], [10, 10, 10]]
     assert group["1"].shape == (3, 2, 10, 10, 10)
 
 
-def test_a_pyramid_has_the_levels_the_mode_and_the_axes_that_are_asked_for(image, voxels):
+def test_pyramid_follows_levels_mode_and_no_pyramid_axis(image, voxels):
     shapes = image.generate_pyramid(levels=2, ndim=2, mode="stride", no_pyramid_axis=1)
     assert shapes == [[30, 20], [15, 20], [7, 20]]
     np.testing.assert_array_equal(image["2"][...], voxels[:, ::2, :][:, :14:2, :])
@@ -48,7 +48,7 @@ def test_a_pyramid_has_the_levels_the_mode_and_the_axes_that_are_asked_for(image
     assert image["1"][0, 0, 0] == voxels[:2, :2, :2].max()
 
 
-def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(driver, tmp_path, voxels):
+def test_pyramid_in_shards_equals_pyramid_in_chunks(driver, tmp_path, voxels):
     found = []
     for shard in (None, 16):
         config = ZarrConfig(driver=driver, out=tmp_path / f"{shard}.zarr", chunk=8, shard=shard)
@@ -69,7 +69,7 @@ def test_a_pyramid_of_shards_is_the_same_as_one_of_chunks(driver, tmp_path, voxe
     st.sampled_from(["mean", "median", "mode", "stride"]),
     st.sampled_from([None, 0, 2]),
 )
-def test_a_pyramid_in_chunks_or_shards_is_that_of_the_whole(
+def test_pyramid_by_chunks_equals_pyramid_of_whole_arrays(
     driver, shape, chunk, per_shard, dtype, mode, skipped
 ):
     voxels = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
@@ -88,7 +88,7 @@ def test_a_pyramid_in_chunks_or_shards_is_that_of_the_whole(
             np.testing.assert_array_equal(group[str(level)][...], voxels)
 
 
-def test_a_pyramid_refuses_what_it_cannot_do(image):
+def test_pyramid_refuses_wrong_arguments(image):
     with pytest.raises(ValueError, match="mode is 'max'; allowed: mean, median, mode, stride"):
         image.generate_pyramid(mode="max")
     with pytest.raises(ValueError, match="levels is -2"):
@@ -98,7 +98,7 @@ def test_a_pyramid_refuses_what_it_cannot_do(image):
 
 
 def ome(group):
-    """OME metadata, written in the version that is meant for the group."""
+    """The OME-Zarr version for the Zarr version of a group, as an argument."""
     return {"ome_version": "0.5" if group.zarr_version == 3 else "0.4"}
 
 
@@ -111,7 +111,7 @@ def multiscales(group):
     return attributes["ome"]["multiscales"][0]
 
 
-def test_ome_metadata_is_found_where_its_version_has_it(image):
+def test_ome_metadata_are_in_the_place_of_their_version(image):
     image.generate_pyramid()
     image.write_ome_metadata(["z", "y", "x"], **ome(image))
     found = multiscales(image)
@@ -121,7 +121,7 @@ def test_ome_metadata_is_found_where_its_version_has_it(image):
         assert image["3"].dimension_names == ("z", "y", "x")
 
 
-def test_ome_metadata_can_leave_levels_out(image):
+def test_ome_metadata_may_describe_fewer_levels(image):
     image.generate_pyramid(levels=2)
     image.write_ome_metadata("zyx", levels=1, **ome(image))
     assert [dataset["path"] for dataset in multiscales(image)["datasets"]] == ["0", "1"]
@@ -131,7 +131,7 @@ def test_ome_metadata_can_leave_levels_out(image):
         image.write_ome_metadata("zyx", levels=-1, **ome(image))
 
 
-def test_every_argument_of_the_ome_metadata_is_honoured(group):
+def test_every_argument_of_write_ome_metadata_has_an_effect(group):
     group.create_array("0", (3, 16, 16, 16), "uint8")
     group.generate_pyramid(levels=1, no_pyramid_axis=0)
     group.write_ome_metadata(
@@ -155,21 +155,21 @@ def test_every_argument_of_the_ome_metadata_is_honoured(group):
     assert translation["translation"] == [0, 0, 1, 0]
 
 
-def test_a_version_that_does_not_fit_the_format_is_written_with_a_warning(image, version):
+def test_ome_version_for_other_zarr_version_gives_a_warning(image, version):
     with pytest.warns(UserWarning, match=f"into a Zarr v{version} group"):
         image.write_ome_metadata("zyx", ome_version="0.4" if version == 3 else "0.5")
     with pytest.raises(ValueError, match=r"ome_version is '0.3'; allowed: 0.4, 0.5"):
         image.write_ome_metadata("zyx", ome_version="0.3")
 
 
-def test_a_fitting_version_gives_no_warning(image):
+def test_ome_version_for_the_zarr_version_gives_no_warning(image):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         image.write_ome_metadata("zyx", **ome(image))
 
 
 @pytest.mark.parametrize(("name", "size"), [("anatomical.nii", 348), ("example4d.nii.gz", 416)])
-def test_the_bytes_of_a_nifti_header_are_stored_as_they_are(group, mri, name, size):
+def test_bytes_of_a_nifti_header_are_stored_unchanged(group, mri, name, size):
     with ImageOpener(mri / name) as file:
         raw = file.read(size)
     group.write_nifti_header(raw)
@@ -183,7 +183,7 @@ def test_the_bytes_of_a_nifti_header_are_stored_as_they_are(group, mri, name, si
 
 
 @pytest.mark.parametrize("name", ["anatomical.nii", "example4d.nii.gz", "example_nifti2.nii.gz"])
-def test_a_header_of_nibabel_is_stored_with_its_extensions(group, mri, name):
+def test_nibabel_header_is_stored_with_its_extensions(group, mri, name):
     header = nibabel.load(mri / name).header
     group.write_nifti_header(header)
     read = type(header).from_fileobj(io.BytesIO(group["nifti"][...].tobytes()), check=False)
@@ -193,7 +193,7 @@ def test_a_header_of_nibabel_is_stored_with_its_extensions(group, mri, name):
     assert read == header
 
 
-def test_a_nifti_header_replaces_the_one_before(group, mri):
+def test_nifti_header_replaces_an_existing_one(group, mri):
     group.write_nifti_header(nibabel.load(mri / "example4d.nii.gz").header)
     raw = (mri / "anatomical.nii").read_bytes()[:348]
     group.write_nifti_header(raw)

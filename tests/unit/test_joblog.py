@@ -1,4 +1,4 @@
-"""The log of a job: its messages, its error, and its crash."""
+"""The log of a job: messages, errors and crashes."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ def run(directory, end):
 @pytest.mark.parametrize(
     ("error", "traceback"), [('SourceError("a.nii: cut short")', False), ("ValueError(3)", True)]
 )
-def test_an_error_is_a_line_on_the_terminal_and_a_traceback_in_the_log(tmp_path, error, traceback):
+def test_error_is_printed_in_one_line_and_logged(tmp_path, error, traceback):
     code, terminal, log = run(tmp_path, f"raise {error}")
     assert code == 1
     assert terminal.startswith(error.split("(")[0])
@@ -33,7 +33,7 @@ def test_an_error_is_a_line_on_the_terminal_and_a_traceback_in_the_log(tmp_path,
     assert ("Traceback" in log) == traceback
 
 
-def test_a_crash_is_in_the_log(tmp_path):
+def test_crash_is_logged(tmp_path):
     code, _, log = run(tmp_path, "os.kill(os.getpid(), signal.SIGBUS)")
     assert code == -signal.SIGBUS
     assert "INFO begun" in log

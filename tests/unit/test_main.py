@@ -1,4 +1,4 @@
-"""What ``python -m neurozarr STORE`` says."""
+"""The table that ``python -m neurozarr STORE`` prints."""
 
 import json
 import subprocess
@@ -14,24 +14,24 @@ from neurozarr.errors import SourceError
 SHAPE = (4, 6, 8)
 LEVEL = "scale0/image"
 SCALE = {"type": "scale", "scale": [3.0, 2.0, 0.5]}
-#: What each version says of an image, but the paths of its levels.
-SAID = {
+#: OME-Zarr metadata of an image in each version, without the paths of its levels.
+METADATA = {
     "0.1": {},
     "0.2": {},
     "0.3": {"axes": ["z", "y", "x"]},
     "0.4": {"axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]},
 }
-SAID["0.5"] = SAID["0.4"]
-SAID["0.6"] = {"coordinateSystems": [{"name": "intrinsic"} | SAID["0.4"]]}
+METADATA["0.5"] = METADATA["0.4"]
+METADATA["0.6"] = {"coordinateSystems": [{"name": "intrinsic"} | METADATA["0.4"]]}
 
 
 def image(path, version, **changes):
-    """An image of one level, whose path is longer than most."""
+    """Write an image of one level with an unusually long path."""
     dataset = {"path": LEVEL}
     if version >= "0.4":
         ends = {"input": {"path": LEVEL}, "output": {"name": "intrinsic"}}
         dataset["coordinateTransformations"] = [SCALE | (ends if version == "0.6" else {})]
-    described = {"multiscales": [{"datasets": [dataset]} | SAID[version] | changes]}
+    described = {"multiscales": [{"datasets": [dataset]} | METADATA[version] | changes]}
     zarr_format = 3 if version >= "0.5" else 2
     if zarr_format == 2:
         described["multiscales"][0]["version"] = version
@@ -45,15 +45,15 @@ def image(path, version, **changes):
 
 
 def run(path):
-    """What is said of a path, line by line, or the message that it is refused with."""
+    """The printed lines, or the error message, for a path."""
     try:
         return describe(str(path)).splitlines(), ""
     except SourceError as error:
         return [], str(error)
 
 
-@pytest.mark.parametrize("version", SAID)
-def test_an_image_of_any_version_is_described(tmp_path, version):
+@pytest.mark.parametrize("version", METADATA)
+def test_image_of_any_version_is_described(tmp_path, version):
     (first, _, level), _ = run(image(tmp_path / "a", version))
     unit = "micrometer" if version >= "0.4" else "space"
     batch = "t (time), c (channel), " if version < "0.3" else ""
@@ -68,7 +68,7 @@ def test_an_image_of_any_version_is_described(tmp_path, version):
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_images_of_bioformats2raw_are_described_one_by_one(tmp_path, version):
+def test_images_of_bioformats2raw_are_described_separately(tmp_path, version):
     def group(path, said):
         attributes = said if version == "0.4" else {"ome": said}
         zarr_format = 2 if version == "0.4" else 3
@@ -87,25 +87,25 @@ def test_images_of_bioformats2raw_are_described_one_by_one(tmp_path, version):
     assert named() == [f"{tmp_path}/a/1"]
 
 
-def test_what_is_no_image_is_refused_in_a_line(tmp_path):
+def test_path_without_an_image_is_an_error_of_one_line(tmp_path):
     path = image(tmp_path / "a", "0.4")
     assert run(path / LEVEL) == (
         [],
-        f"{path}/{LEVEL}: an array, but no OME-Zarr image, nor is one in it",
+        f"{path}/{LEVEL}: a Zarr array that contains no OME-Zarr image",
     )
     zarr.create_group(tmp_path / "b")
     zarr.create_array(tmp_path / "b/raw", data=np.zeros(SHAPE, "u1"))
-    refusal = f"{tmp_path}/b: a group, but no OME-Zarr image, nor is one in it"
+    refusal = f"{tmp_path}/b: a Zarr group that contains no OME-Zarr image"
     assert run(tmp_path / "b") == ([], refusal)
     assert run(tmp_path / "c") == ([], f"{tmp_path}/c: there is no such directory")
     for name, changes, message in [
-        ("d", {"datasets": [{"path": "1"}]}, "d/1: level 0 of the image is not there"),
+        ("d", {"datasets": [{"path": "1"}]}, "d/1: level 0 of the image is missing"),
         (
             "e",
             {"axes": ["y", "x"]},
-            f"e/{LEVEL}: its image has 2 axes, but the array has 3 dimensions",
+            f"e/{LEVEL}: the image has 2 axes, but the array has 3 dimensions",
         ),
-        ("f", {"datasets": []}, "f: its metadata are damaged (IndexError"),
+        ("f", {"datasets": []}, "f: its metadata are invalid ("),
         ("g", {"datasets": [{"path": LEVEL, "coordinateTransformations": [{}]}]}, "g: its metadat"),
     ]:
         said, error = run(image(tmp_path / name, "0.4", **changes))
@@ -114,7 +114,7 @@ def test_what_is_no_image_is_refused_in_a_line(tmp_path):
         assert "\n" not in error
 
 
-def test_a_refusal_is_all_that_is_printed(tmp_path):
+def test_command_prints_only_the_error(tmp_path):
     path = image(tmp_path / "a", "0.3")
     command = [sys.executable, "-m", "neurozarr", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -123,4 +123,4 @@ def test_a_refusal_is_all_that_is_printed(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"{path}/.zattrs: damaged: no JSON")
+    assert line.startswith(f"{path}/.zattrs: damaged: not JSON")

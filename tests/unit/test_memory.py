@@ -1,4 +1,4 @@
-"""What jobs take of memory, against what the plan says."""
+"""Memory of jobs, compared with the plan."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from neurozarr.sources import open_source
 from neurozarr.voxels import export
 from neurozarr.voxels.summary import Summary
 
-# Writes two levels of a volume, and the first of them as a NIfTI file, and prints the largest size
-# of its memory (that of mapped files aside) in MB.
+# Writes two levels of a volume, exports the first of them, and prints the peak memory in MB,
+# without mapped files.
 JOB = """
 import json, sys, threading, time
 from pathlib import Path
@@ -83,7 +83,7 @@ print(json.dumps(peaks))
     ],
     ids=["chunks", "zarr-python", "shards", "gzip", "stack"],
 )
-def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, suffix, config):
+def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
     peaks = []
     for length in (768, 1536):
         shape = (256, 256, length)
@@ -123,12 +123,12 @@ def test_jobs_stay_within_the_memory_of_the_plan_whatever_the_length(tmp_path, s
         assert all(f < a for f, a in zip(found, allowed, strict=True)), (found, allowed)
         peaks.append(found)
     short, long = np.array(peaks)
-    # The voxels alone are 101 MB more.
+    # The voxels of the longer volume alone take 101 MB more.
     assert (long - short < 60).all(), peaks
 
 
-# Publishes an image of one level, with the window of its channel, and prints the largest size of
-# its memory in MB.
+# Publishes an image of one level, with the display window of its channel, and prints the peak
+# memory in MB.
 PUBLISH = """
 import sys
 from pathlib import Path
@@ -150,7 +150,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1e3)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
-def test_an_image_of_one_large_level_is_published_within_the_memory_of_the_plan(tmp_path, driver):
+def test_publishing_a_large_level_stays_within_planned_memory(tmp_path, driver):
     shape = (512, 512, 512)
     paths = StorePaths(output=str(tmp_path), sample="a", nii=False, zarr_version=3)
     store, base = paths.store, paths.level(0)

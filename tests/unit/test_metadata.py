@@ -1,4 +1,4 @@
-"""The documents of Zarr arrays, as zarr-python and TensorStore read them."""
+"""Documents of Zarr arrays, compared with zarr-python and TensorStore."""
 
 import tempfile
 from pathlib import Path
@@ -63,7 +63,7 @@ def store(directory, document):
 
 
 @given(configs(), st.sampled_from(DTYPES), st.booleans())
-def test_what_one_reader_writes_by_a_document_the_other_reads(config, dtype, sharded):
+def test_zarr_python_and_tensorstore_read_each_others_arrays(config, dtype, sharded):
     if sharded and config.zarr_version == 2:
         return
     document = describe(config, dtype, shards=(4, 8, 4) if sharded else None)
@@ -79,7 +79,7 @@ def test_what_one_reader_writes_by_a_document_the_other_reads(config, dtype, sha
 
 
 @given(configs(), st.sampled_from(DTYPES), st.sampled_from([None, (4, 8, 4)]))
-def test_options_are_found_back_in_a_document(config, dtype, shards):
+def test_options_are_recovered_from_a_document(config, dtype, shards):
     shards = shards if config.zarr_version == 3 else None
     found = metadata.options(describe(config, dtype, shards=shards))
     fill_value = 0 if config.fill_value is None and config.zarr_version == 3 else config.fill_value
@@ -113,7 +113,7 @@ def test_options_are_found_back_in_a_document(config, dtype, shards):
         ("bool", True),
     ],
 )
-def test_a_fill_value_is_what_readers_find_where_nothing_is_stored(tmp_path, version, dtype, value):
+def test_missing_chunks_read_as_the_fill_value(tmp_path, version, dtype, value):
     config = ZarrConfig(zarr_version=version, fill_value=value)
     document = describe(config, dtype)
     expected = np.full((6, 5, 4), value, dtype)
@@ -127,27 +127,27 @@ def test_a_fill_value_is_what_readers_find_where_nothing_is_stored(tmp_path, ver
 @pytest.mark.parametrize(
     ("dtype", "value"), [("u1", 256), ("u2", -1), ("i4", 0.5), ("f4", 1j), ("bool", 2), ("i2", 1j)]
 )
-def test_a_fill_value_that_the_dtype_cannot_hold_is_refused(dtype, value):
+def test_fill_value_outside_the_dtype_is_refused(dtype, value):
     with pytest.raises(ValueError, match=r"fill_value is .*, which dtype .* cannot hold"):
         describe(ZarrConfig(fill_value=value), dtype)
 
 
 @pytest.mark.parametrize("dtype", ["f16", "c32", "U3", "V3", [("r", "u1")], "M8[s]", "O"])
-def test_a_dtype_that_zarr_does_not_have_is_refused(dtype):
+def test_dtype_that_zarr_does_not_have_is_refused(dtype):
     with pytest.raises(TypeError, match="cannot be stored in Zarr; allowed: bool, integers"):
         describe(ZarrConfig(), dtype)
 
 
-def test_big_endian_voxels_are_described_little_endian():
+def test_big_endian_dtype_is_stored_little_endian():
     assert describe(ZarrConfig(zarr_version=2), ">i2")["dtype"] == "<i2"
     assert describe(ZarrConfig(), ">i2") == describe(ZarrConfig(), "<i2")
 
 
 @given(configs(), st.sampled_from([None, (4, 8, 4)]))
-def test_chunk_files_have_the_names_that_a_document_gives_them(config, shards):
+def test_chunk_keys_are_the_names_of_chunk_files(config, shards):
     shards = shards if config.zarr_version == 3 else None
     document = describe(config, "u1", shards=shards)
-    grid = chunks.file_grid(document)
+    grid = chunks.write_chunk_grid(document)
     assert grid == ((2, 1, 1) if shards else (2, 2, 2))
     with tempfile.TemporaryDirectory() as directory:
         array, _ = store(Path(directory), document)

@@ -1,4 +1,4 @@
-"""NIfTI headers: their JSON form, and fitting them to what is stored."""
+"""JSON form of NIfTI headers."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ SCHEMA = Path(__file__).parents[3] / "shared/schemas/nifti-zarr-schema-1.0.rc1.j
 
 
 def validate(found):
-    """Legal JSON that the schema of NIfTI-Zarr accepts, where the schema is at hand."""
+    """Check against JSON and, if it is available, the schema of NIfTI-Zarr."""
     json.dumps(found, allow_nan=False)
     if SCHEMA.exists():
         jsonschema.Draft6Validator(json.loads(SCHEMA.read_text())).validate(found)
@@ -52,7 +52,7 @@ def raw_header(path):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_every_field_of_the_specification_is_in_the_json(mri, name):
+def test_json_form_has_every_field_of_the_specification(mri, name):
     found = nifti.header_json(raw_header(mri / name))
     validate(found)
     missing = TABLE_4_1 - found.keys()
@@ -60,7 +60,7 @@ def test_every_field_of_the_specification_is_in_the_json(mri, name):
     assert missing == ({"Dim", "Intent", "VoxelSize"} if "dconn" in name else set())
 
 
-def test_the_json_says_what_the_header_says(mri):
+def test_json_form_has_the_values_of_the_header(mri):
     image = nibabel.load(mri / "functional.nii")
     found = nifti.header_json(raw_header(mri / "functional.nii"))
     header = image.header
@@ -94,7 +94,7 @@ def header(**values):
     return made.binaryblock
 
 
-def test_what_is_not_finite_is_left_out():
+def test_values_that_are_not_finite_are_left_out():
     made = header(
         scl_slope=np.nan,
         scl_inter=np.inf,
@@ -118,7 +118,7 @@ def test_what_is_not_finite_is_left_out():
     assert found["Param1"] is None
 
 
-def test_what_has_no_name_is_left_out_or_empty():
+def test_codes_without_a_name_are_left_out_or_empty():
     made = header(intent_code=999, qform_code=9, slice_code=7, datatype=3, xyzt_units=7 + 48)
     found = nifti.header_json(made)
     validate(found)
@@ -126,7 +126,7 @@ def test_what_has_no_name_is_left_out_or_empty():
     assert found["Unit"] == {"L": "", "T": ""}
 
 
-def test_an_intent_has_as_many_parameters_as_the_specification_says():
+def test_intent_has_the_number_of_parameters_of_table_4_4():
     found = nifti.header_json(header(intent_code=4, intent_p1=2, intent_p2=3, intent_p3=4))
     assert (found["Intent"], found["Param1"], found["Param2"]) == ("ftest", 2, 3)
     assert found["Param3"] is None
@@ -143,7 +143,7 @@ def test_codes_have_the_names_of_the_schema():
     assert found["DimInfo"] == {"Freq": 1, "Phase": 2, "Slice": 3}
 
 
-def test_text_is_latin_1_up_to_its_end():
+def test_text_is_latin_1_up_to_the_first_null():
     found = nifti.header_json(header(descrip="Größe\0rest".encode("latin-1"), aux_file=b"a" * 24))
     assert found["Description"] == "Größe"
     assert found["AuxFile"] == "a" * 24
@@ -155,22 +155,22 @@ def test_voxel_sizes_are_absolute():
 
 
 @given(st.binary(min_size=344, max_size=344), st.sampled_from(["little", "big"]))
-def test_any_header_at_all_gives_legal_json(rest, order):
+def test_any_nifti_1_header_gives_valid_json(rest, order):
     validate(nifti.header_json((348).to_bytes(4, order) + rest))
 
 
 @given(st.binary(min_size=536, max_size=536), st.sampled_from(["little", "big"]))
-def test_any_nifti_2_header_at_all_gives_legal_json(rest, order):
+def test_any_nifti_2_header_gives_valid_json(rest, order):
     validate(nifti.header_json((540).to_bytes(4, order) + rest))
 
 
 @pytest.mark.parametrize("raw", [b"", b"hello", (348).to_bytes(4, "little") + bytes(100)])
-def test_what_is_no_header_is_an_error(raw):
+def test_bytes_that_are_not_a_header_are_refused(raw):
     with pytest.raises(ValueError, match="not a NIfTI header"):
         nifti.header_json(raw)
 
 
-def test_a_header_ends_where_its_extensions_do(mri):
+def test_stored_length_includes_the_extensions(mri):
     assert len(raw_header(mri / "anatomical.nii")) == 348
     assert len(raw_header(mri / "example4d.nii.gz")) == 416
     assert len(raw_header(mri / "example_nifti2.nii.gz")) == 608

@@ -1,4 +1,4 @@
-"""OME-Zarr metadata, as the specifications have it."""
+"""Writing OME-Zarr metadata, according to the specifications."""
 
 import json
 
@@ -24,7 +24,7 @@ def transforms(found):
     ]
 
 
-def test_scale_doubles_and_the_first_voxel_moves_with_each_level():
+def test_scale_and_translation_double_with_each_level():
     assert transforms(multiscale(space_scale=[3, 2, 0.5])) == [
         ([3, 2, 0.5], [0, 0, 0]),
         ([6, 4, 1], [1.5, 1, 0.25]),
@@ -32,26 +32,26 @@ def test_scale_doubles_and_the_first_voxel_moves_with_each_level():
     ]
 
 
-def test_an_axis_that_is_not_pooled_keeps_its_scale():
+def test_axis_that_is_not_pooled_keeps_its_scale():
     shapes = [(8, 8, 8), (8, 4, 4), (8, 2, 2)]
     found = transforms(multiscale(shapes=shapes, no_pool=0))
     assert found[2] == ([1, 4, 4], [0, 1.5, 1.5])
 
 
-def test_an_axis_that_stopped_shrinking_keeps_the_last_scale():
+def test_axis_of_length_1_keeps_its_scale():
     shapes = [(2, 8, 8), (1, 4, 4), (1, 2, 2)]
     found = transforms(multiscale(shapes=shapes))
     assert found[1] == ([2, 2, 2], [0.5, 0.5, 0.5])
     assert found[2] == ([2, 4, 4], [0.5, 1.5, 1.5])
 
 
-def test_an_odd_length_changes_nothing_since_the_last_plane_is_dropped():
+def test_scale_does_not_depend_on_odd_lengths():
     assert transforms(multiscale(shapes=[(9, 9, 9), (4, 4, 4)])) == transforms(
         multiscale(shapes=[(8, 8, 8), (4, 4, 4)])
     )
 
 
-def test_edges_or_centres_of_the_corner_voxels_can_be_aligned():
+def test_edges_or_centres_of_corner_voxels_can_be_aligned():
     shapes = [(9, 9, 9), (4, 4, 4)]
     assert transforms(multiscale(shapes=shapes, pyramid_aligns="edge"))[1] == (
         [2.25] * 3,
@@ -65,7 +65,7 @@ def test_edges_or_centres_of_the_corner_voxels_can_be_aligned():
     assert one == ([2, 8 / 3, 8 / 3], [0.5, 0, 0])
 
 
-def test_a_window_of_another_size_can_be_told():
+def test_downsampling_factor_can_be_given():
     assert transforms(multiscale(shapes=[(9, 9, 9), (3, 3, 3)], pyramid_aligns=3))[1] == (
         [3] * 3,
         [1] * 3,
@@ -84,14 +84,14 @@ def test_axes_have_types_and_units():
     assert "unit" not in multiscale(space_unit="")["axes"][0]
 
 
-def test_the_time_scale_stands_at_the_multiscales():
+def test_time_scale_is_a_transformation_of_the_image():
     found = multiscale(axes="tzyx", shapes=[(5, 8, 8, 8)], time_scale=2.5)
     assert found["coordinateTransformations"] == [{"type": "scale", "scale": [2.5, 1, 1, 1]}]
     assert transforms(found)[0][0] == [1, 1, 1, 1]
     assert "coordinateTransformations" not in multiscale(time_scale=2.5)
 
 
-def test_name_and_type_are_there_if_they_are_given():
+def test_name_and_type_are_optional():
     found = multiscale(name="brain", multiscales_type="mean")
     assert (found["name"], found["type"]) == ("brain", "mean")
     assert not {"name", "type"} & multiscale().keys()
@@ -113,7 +113,7 @@ def test_name_and_type_are_there_if_they_are_given():
     ],
     ids=str,
 )
-def test_what_is_wrong_is_named(wrong, message):
+def test_wrong_argument_is_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         multiscale(**wrong)
 
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_named(wrong, message):
     st.sampled_from(["", "micrometer", "angstrom"]),
     st.text(max_size=5),
 )
-def test_all_of_it_validates(axes, spatial, aligns, unit, name):
+def test_attributes_validate_against_the_schemas(axes, spatial, aligns, unit, name):
     ndim = 2 if axes == "yx" else 3
     shapes = [
         (*(3,) * (len(axes) - ndim), *shape)

@@ -1,4 +1,4 @@
-"""What OME-Zarr metadata say, by version."""
+"""Reading OME-Zarr metadata of all versions."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ RAS = [
 
 
 def scaled(*steps, **more):
-    """A level with transformations: scales, as lists, or whatever else."""
+    """An image of one level with transformations; a list is a scale."""
     steps = [step if isinstance(step, dict) else {"type": "scale", "scale": step} for step in steps]
     return {"datasets": [{"path": "0", "coordinateTransformations": steps}]} | more
 
@@ -35,7 +35,7 @@ def scaled(*steps, **more):
         ),
     ],
 )
-def test_axes_are_named_as_the_version_has_them(image, axes, types):
+def test_axes_of_all_versions_are_read(image, axes, types):
     grid = reading.grid_of(image, 0)
     assert grid.axes == axes
     assert grid.types == (types or grid.types)
@@ -43,7 +43,7 @@ def test_axes_are_named_as_the_version_has_them(image, axes, types):
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
-def test_what_is_written_is_read(version):
+def test_written_metadata_can_be_read(version):
     attributes = ome.attributes(
         axes="tczyx",
         shapes=[(2, 3, 8, 8, 8), (2, 3, 8, 4, 4)],
@@ -75,7 +75,7 @@ def test_what_is_written_is_read(version):
         assert not grid.affines
 
 
-def test_transformations_follow_each_other():
+def test_transformations_are_composed_in_order():
     moved = {"type": "translation", "translation": [1.0, 2.0]}
     both = {"type": "sequence", "transformations": [moved, {"type": "scale", "scale": [10, 10]}]}
     image = scaled([2, 3], both, {"type": "identity"}, axes=["y", "x"])
@@ -89,7 +89,7 @@ def test_transformations_follow_each_other():
     assert (grid.scale, grid.shift, grid.unknown) == (None, (), "rotation")
 
 
-def test_a_level_has_the_axes_of_the_system_that_it_is_placed_in():
+def test_level_has_the_axes_of_its_coordinate_system():
     steps = {"type": "scale", "scale": [1, 2, 3], "output": "body"}
     systems = [{"name": "other", "axes": RAS[1:]}, {"name": "body", "axes": RAS}]
     affine = {"type": "affine", "affine": [[1]], "input": "body", "output": "body"}
@@ -102,7 +102,7 @@ def test_a_level_has_the_axes_of_the_system_that_it_is_placed_in():
 
 
 @pytest.mark.parametrize("key", [None, "ome"])
-def test_groups_say_what_is_in_them(key):
+def test_members_of_groups_are_found(key):
     def within(**said):
         return {key: said} if key else said
 

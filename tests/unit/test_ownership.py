@@ -1,4 +1,4 @@
-"""Which files of a store are its workflow's."""
+"""Which files of a store the workflow recognizes as its own."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from neurozarr.zarr.metadata import array_document
 
 @st.composite
 def arrays(draw):
-    """Metadata of an array: either version and separator, with and without shards."""
+    """Metadata of an array of any Zarr version and separator, with or without shards."""
     version = draw(st.sampled_from([2, 3]))
     shape = draw(st.lists(st.integers(1, 7), min_size=2, max_size=4))
     shards = draw(st.sampled_from([None, 2])) if version == 3 else None
@@ -39,7 +39,7 @@ def arrays(draw):
 
 
 def make(folder, document):
-    """An array of both drivers' files, and a record of it."""
+    """Write an array with both drivers, and its ownership record."""
     version = document["zarr_format"]
     paths = StorePaths(output=str(folder), sample="a", nii=True, zarr_version=version)
     store = paths.store
@@ -53,7 +53,7 @@ def make(folder, document):
 
 
 @given(arrays(), st.sampled_from(["x", "0/x", "0/c/x", "0/c/9/9/9", "0/0.0.x", "1/zarr.json"]))
-def test_all_files_of_an_array_are_ours_and_any_other_is_not(document, foreign):
+def test_only_files_of_the_recorded_array_are_owned(document, foreign):
     with tempfile.TemporaryDirectory() as folder:
         paths = make(Path(folder), document)
         ownership.check(paths)
@@ -78,11 +78,11 @@ def made(tmp_path):
     return make(tmp_path, document)
 
 
-def test_metadata_that_were_edited_are_not_ours_and_damaged_ones_are(made):
+def test_edited_metadata_are_foreign_but_damaged_ones_are_owned(made):
     paths = made
     file = paths.level(0).document
     whole = json.loads(file.read_text())
-    file.write_text(json.dumps(whole))  # Other white space.
+    file.write_text(json.dumps(whole))  # Only the white space differs.
     ownership.check(paths)
     file.write_text(json.dumps(whole | {"attributes": {"note": "precious"}}))
     with pytest.raises(OwnershipError, match=r"0/zarr\.json was not written by this workflow"):
@@ -92,14 +92,14 @@ def test_metadata_that_were_edited_are_not_ours_and_damaged_ones_are(made):
         ownership.check(paths)
 
 
-def test_without_a_record_nothing_is_ours(made):
+def test_without_a_record_every_file_is_foreign(made):
     paths = made
     shutil.rmtree(paths.state)
     with pytest.raises(OwnershipError, match=r"0/c/0/0 was not written by this workflow"):
         ownership.check(paths)
 
 
-def test_a_file_or_a_broken_link_in_the_place_of_a_store_is_not_ours(tmp_path):
+def test_file_or_broken_link_in_place_of_a_store_is_foreign(tmp_path):
     paths = StorePaths(output=str(tmp_path), sample="a", nii=True, zarr_version=3)
     store = paths.store
     store.symlink_to(tmp_path / "nowhere")
@@ -127,7 +127,7 @@ def test_a_file_or_a_broken_link_in_the_place_of_a_store_is_not_ours(tmp_path):
         ("a.nii", True),
     ],
 )
-def test_what_is_read_is_apart_from_what_is_written(tmp_path, monkeypatch, read, apart):
+def test_read_paths_must_not_overlap_written_paths(tmp_path, monkeypatch, read, apart):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x").mkdir()
     (tmp_path / "link").symlink_to("out/a.nii.zarr")

@@ -1,4 +1,4 @@
-"""The plan of an image: levels, chunks, shards, and the boxes that tile them."""
+"""The plan of an image: levels, chunks, shards, blocks, sub-blocks, time and memory."""
 
 import itertools
 import math
@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from neurozarr import ZarrConfig, plan
 from neurozarr.plan import slabs
-from neurozarr.regions import factors, regions, regions_in_order, whole
+from neurozarr.regions import factors, parent_region, regions, regions_in_order, whole
 from neurozarr.zarr.layout import array_layout, pyramid_shapes
 
 UINT16 = np.dtype("uint16")
 
-boxes = st.integers(1, 4).flatmap(
+shapes_and_tiles = st.integers(1, 4).flatmap(
     lambda ndim: st.tuples(
         st.lists(st.integers(1, 40), min_size=ndim, max_size=ndim),
         st.lists(st.integers(1, 50), min_size=ndim, max_size=ndim),
@@ -24,13 +24,13 @@ boxes = st.integers(1, 4).flatmap(
 )
 
 
-@given(boxes)
+@given(shapes_and_tiles)
 def test_regions_tile_an_array_exactly(case):
-    shape, unit = case
+    shape, tile = case
     count = np.zeros(shape, int)
-    for region in regions(whole(shape), unit):
+    for region in regions(whole(shape), tile):
         count[region] += 1
-        for side, size, length in zip(region, unit, shape, strict=True):
+        for side, size, length in zip(region, tile, shape, strict=True):
             assert side.start % size == 0
             assert side.stop == min(side.start + size, length)
     assert (count == 1).all()
@@ -41,7 +41,7 @@ def test_regions_tile_an_array_exactly(case):
     st.lists(st.integers(1, 300), min_size=3, max_size=3),
     st.sampled_from([None, 0, 1, 2]),
 )
-def test_each_level_is_half_of_the_last_until_one_chunk_holds_it(shape, chunks, skipped):
+def test_levels_are_halved_until_one_fits_in_a_chunk(shape, chunks, skipped):
     shapes = pyramid_shapes(shape, chunks, no_pyramid_axis=skipped)
     assert shapes[0] == tuple(shape)
     for parent, child in itertools.pairwise(shapes):
@@ -55,7 +55,7 @@ def test_each_level_is_half_of_the_last_until_one_chunk_holds_it(shape, chunks, 
     assert not any(fits(shape) for shape in shapes[:-1])
 
 
-def test_levels_that_are_asked_for_go_below_one_chunk_but_not_below_one_voxel():
+def test_explicit_levels_may_be_smaller_than_a_chunk():
     assert pyramid_shapes((5, 2, 1), (64,) * 3, levels=3) == [
         (5, 2, 1),
         (2, 1, 1),
@@ -77,23 +77,23 @@ def test_levels_that_are_asked_for_go_below_one_chunk_but_not_below_one_voxel():
         ((348,), 128, (128,)),
     ],
 )
-def test_chunks_cover_the_last_axes_and_are_no_larger_than_the_volume(shape, chunk, expected):
+def test_chunk_option_applies_to_the_last_axes(shape, chunk, expected):
     assert array_layout(shape, UINT16, ZarrConfig(chunk=chunk)) == (expected, None)
 
 
 @pytest.mark.parametrize("chunk", [(64, 64), (1, 1, 64, 64, 64)])
-def test_a_chunk_of_too_few_or_too_many_sizes_is_refused(chunk):
-    with pytest.raises(ValueError, match="allowed for 4 axes: one number, or 3 to 4 of them"):
+def test_chunk_with_wrong_number_of_axes_is_refused(chunk):
+    with pytest.raises(ValueError, match="allowed for 4 axes: one number, or 3 to 4 numbers"):
         array_layout((9, 300, 300, 300), UINT16, ZarrConfig(chunk=chunk))
 
 
-def test_a_shard_is_a_multiple_of_the_chunk():
+def test_shard_must_be_a_multiple_of_the_chunk():
     def layout(shape, chunk, shard):
         return array_layout(shape, UINT16, ZarrConfig(chunk=chunk, shard=shard))
 
     assert layout((300, 300, 300), 64, 128) == ((64,) * 3, (128,) * 3)
     assert layout((40, 300, 300), 64, 128) == ((40, 64, 64), (40, 128, 128))
-    with pytest.raises(ValueError, match="axis 0 is no multiple of the chunk's 64"):
+    with pytest.raises(ValueError, match="axis 0 is not a multiple of the chunk's 64"):
         layout((300, 300, 300), 64, 100)
 
 
@@ -102,7 +102,7 @@ def test_a_shard_is_a_multiple_of_the_chunk():
     st.integers(1, 256),
     st.sampled_from(["u1", "f4", "c16"]),
 )
-def test_an_automatic_shard_is_whole_chunks_up_to_a_gibibyte(shape, chunk, dtype):
+def test_automatic_shard_is_whole_chunks_up_to_1_gib(shape, chunk, dtype):
     chunks, shards = array_layout(shape, np.dtype(dtype), ZarrConfig(chunk=chunk, shard="auto"))
     assert all(s % c == 0 for s, c in zip(shards, chunks, strict=True))
     size = math.prod(shards) * np.dtype(dtype).itemsize
@@ -111,7 +111,7 @@ def test_an_automatic_shard_is_whole_chunks_up_to_a_gibibyte(shape, chunk, dtype
     assert covers or size > 2**28
 
 
-def test_a_plan_has_a_document_for_each_level():
+def test_plan_has_a_document_for_each_level():
     config = ZarrConfig(chunk=32, shard=64, no_pyramid_axis=0)
     levels = plan.plan_levels((3, 100, 200, 200), UINT16, "tzyx", config)
     assert [level.shape for level in levels] == [
@@ -150,7 +150,7 @@ def planned(draw):
 
 
 @given(planned())
-def test_blocks_tile_each_level_exactly_and_share_no_file(levels):
+def test_blocks_tile_each_level_and_share_no_file(levels):
     for level in levels:
         count = np.zeros(level.shape, int)
         for block in range(level.blocks):
@@ -164,29 +164,26 @@ def test_blocks_tile_each_level_exactly_and_share_no_file(levels):
 
 
 @given(planned())
-def test_the_parents_of_a_block_cover_it(levels):
+def test_blocks_of_the_parent_level_cover_a_block(levels):
     for parent, child in itertools.pairwise(levels):
         steps = factors(parent.shape, child.shape)
         for block in range(child.blocks):
-            window = tuple(
-                slice(side.start * step, side.stop * step)
-                for side, step in zip(child.region(block), steps, strict=True)
-            )
+            needed = parent_region(child.region(block), steps)
             covered = np.zeros(parent.shape, bool)
-            for number in parent.blocks_of(window):
+            for number in parent.blocks_of(needed):
                 touched = parent.region(number)
                 assert covered[touched].size
                 covered[touched] = True
-            assert covered[window].all()
+            assert covered[needed].all()
 
 
-def test_blocks_are_about_as_large_as_asked_for_and_of_whole_rows():
+def test_blocks_have_the_size_of_block_mb():
     levels = plan.plan_levels((1536,) * 3, UINT16, "zyx", ZarrConfig(), block_mb=1000, max_jobs=500)
     assert levels[0].block == (128, 1536, 1536)
     assert [level.blocks for level in levels] == [12, 1, 1, 1, 1]
 
 
-def test_blocks_grow_where_there_would_be_too_many(caplog):
+def test_blocks_grow_to_keep_within_max_jobs(caplog):
     ten_terabytes = (17_000, 17_000, 17_000)
     levels = plan.plan_levels(
         ten_terabytes, UINT16, "zyx", ZarrConfig(), block_mb=1000, max_jobs=500
@@ -197,7 +194,7 @@ def test_blocks_grow_where_there_would_be_too_many(caplog):
     assert {level.blocks for level in few} == {1}
 
 
-def test_level_0_of_a_source_that_is_read_in_order_is_one_block():
+def test_level_0_of_a_sequential_source_is_one_block():
     levels = plan.plan_levels(
         (1536,) * 3, UINT16, "zyx", ZarrConfig(), block_mb=100, max_jobs=500, in_order="zyx"
     )
@@ -206,16 +203,16 @@ def test_level_0_of_a_source_that_is_read_in_order_is_one_block():
 
 
 @given(st.tuples(*[st.integers(1, 300)] * 3), st.sampled_from(["u1", "f4", "c16"]))
-def test_a_sub_block_is_whole_chunks_and_no_larger_than_it_must_be(chunks, dtype):
-    box = slabs.sub_block(chunks, chunks, np.dtype(dtype))
-    assert all(b % c == 0 for b, c in zip(box, chunks, strict=True))
-    size = math.prod(box) * np.dtype(dtype).itemsize
-    assert size <= slabs.SUB_BLOCK_BYTES or box == chunks
+def test_sub_block_is_whole_chunks_within_its_size_limit(chunks, dtype):
+    shape = slabs.sub_block(chunks, chunks, np.dtype(dtype))
+    assert all(s % c == 0 for s, c in zip(shape, chunks, strict=True))
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    assert size <= slabs.SUB_BLOCK_BYTES or shape == chunks
     shards = tuple(2 * size for size in chunks)
     assert slabs.sub_block(chunks, shards, np.dtype(dtype)) == shards
 
 
-def test_a_block_is_written_by_as_many_threads_as_it_has_sub_blocks_up_to_four():
+def test_block_has_at_most_one_thread_per_sub_block():
     levels = plan.plan_levels((256, 256, 200), np.dtype("u2"), "zyx", ZarrConfig())
     assert [level.threads(0) for level in levels] == [4, 1]
     (small,) = plan.plan_levels((64, 96, 96), np.dtype("u2"), "zyx", ZarrConfig())
@@ -224,7 +221,7 @@ def test_a_block_is_written_by_as_many_threads_as_it_has_sub_blocks_up_to_four()
     assert sharded[0].threads(0) == 2
 
 
-def test_a_job_is_given_the_time_that_its_voxels_take_with_its_codec():
+def test_time_limit_depends_on_voxels_and_codec():
     def minutes(threads=1, **options):
         config = ZarrConfig(**options)
         return plan.plan_levels((1024,) * 3, UINT16, "zyx", config)[0].minutes(0, threads)
@@ -246,29 +243,29 @@ def test_blocks_share_the_cores_of_a_machine():
     assert [levels[1].threads(0, cores) for cores in (None, 1, 2, 8)] == [4, 1, 2, 4]
 
 
-def test_memory_depends_on_chunks_and_threads_and_not_on_the_volume():
+def test_memory_does_not_depend_on_the_size_of_the_volume():
     config = ZarrConfig(chunk=64)
     small, large = (plan.plan_levels((n, n, n), UINT16, "zyx", config)[1] for n in (256, 100_000))
     assert small.memory_mb(2) == large.memory_mb(2) < large.memory_mb(4)
     for level in (small, large):
         assert plan.base_memory_mb(level, 2) < 400
-    assert slabs.row_of_units((6, 900, 800), (1, 64, 64), "zyx", "zyx") == (1, 900, 800)
+    assert slabs.slab_shape_in_order((6, 900, 800), (1, 64, 64), "zyx", "zyx") == (1, 900, 800)
     in_order = replace(small, slab=(1, 900, 800))
     held = 2 * 900 * 800 * 2 / 1e6
     assert plan.base_memory_mb(in_order, 2) - plan.base_memory_mb(small, 2) >= int(held)
 
 
 @pytest.mark.parametrize("file_axes", ["zyxc", "ctzyx", "tzyx", "xyz"])
-def test_a_source_in_order_is_read_from_its_start_to_its_end(file_axes):
+def test_sequential_source_is_read_from_start_to_end(file_axes):
     axes = "".join(axis for axis in "tczyx" if axis in file_axes)
     lengths = {"t": 3, "c": 2, "z": 5, "y": 4, "x": 6}
     shape = tuple(lengths[axis] for axis in axes)
-    unit = tuple(2 if axis in "zyx" else 1 for axis in axes)
-    row = slabs.row_of_units(shape, unit, axes, file_axes)
+    write_chunk = tuple(2 if axis in "zyx" else 1 for axis in axes)
+    slab = slabs.slab_shape_in_order(shape, write_chunk, axes, file_axes)
     places = np.arange(np.prod(shape)).reshape([lengths[axis] for axis in file_axes])
     stored = places.transpose([file_axes.index(axis) for axis in axes])
-    read = [stored[part].ravel() for part in regions_in_order(whole(shape), row, axes, file_axes)]
+    read = [stored[r].ravel() for r in regions_in_order(whole(shape), slab, axes, file_axes)]
     assert len(read) > 1
-    ends = np.cumsum([part.size for part in read])
-    assert [part.min() for part in read] == [0, *ends[:-1]]
-    assert [part.max() + 1 for part in read] == list(ends)
+    ends = np.cumsum([voxels.size for voxels in read])
+    assert [voxels.min() for voxels in read] == [0, *ends[:-1]]
+    assert [voxels.max() + 1 for voxels in read] == list(ends)

@@ -1,4 +1,4 @@
-"""The files that contributors go by agree with what is there, and what they show works."""
+"""The documents for contributors agree with the project, and their examples work."""
 
 import importlib.util
 import inspect
@@ -14,7 +14,7 @@ from neurozarr import sources
 
 
 def makefile(root):
-    """The targets of the Makefile, with what each needs and its recipe; and its variables."""
+    """Targets of the Makefile, each with its prerequisites and recipe; and its variables."""
     text = (root / "Makefile").read_text().replace("\\\n", "")
     targets = {
         name: (needs.split(), recipe.strip().splitlines())
@@ -27,7 +27,7 @@ def load(path):
     return yaml.safe_load(path.read_text())
 
 
-def test_the_hooks_of_pre_commit_are_the_tools_of_make_lint(root):
+def test_pre_commit_hooks_are_the_tools_of_make_lint(root):
     targets, _ = makefile(root)
     (repository,) = load(root / ".pre-commit-config.yaml")["repos"]
     hooks = {hook["id"]: hook for hook in repository["hooks"]}
@@ -38,28 +38,28 @@ def test_the_hooks_of_pre_commit_are_the_tools_of_make_lint(root):
     for name, hook in hooks.items():
         assert hook["entry"] == f"make {name}"
         assert hook["language"] == "system"
-        # The id says which tool, and how it is called.
+        # The id consists of words of the command.
         (command,) = targets[name][1]
         assert command.removeprefix("$(BIN)/").startswith(name.split("-")[0])
         assert all(word in command for word in name.split("-"))
 
 
-def test_every_target_of_the_makefile_is_phony(root):
+def test_every_makefile_target_is_phony(root):
     targets, _ = makefile(root)
     text = (root / "Makefile").read_text().replace("\\\n", "")
     assert set(re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()) == targets.keys()
 
 
-def test_the_fast_tests_are_all_but_some_that_are_there(root):
+def test_slow_test_files_exist(root):
     names = makefile(root)[1]["SLOW"].split()
     assert names == sorted(names)
     for name in names:
         assert (root / f"tests/unit/test_{name}.py").is_file(), name
 
 
-def test_continuous_integration_runs_its_script_on_a_whole_clone(root):
+def test_continuous_integration_runs_its_script_on_a_full_clone(root):
     workflow = load(root / ".github/workflows/ci.yaml")
-    # YAML takes the key "on" for true.
+    # YAML reads the key "on" as true.
     assert workflow[True].keys() == {"push", "pull_request"}
     (job,) = workflow["jobs"].values()
     assert "--user root" in job["container"]["options"]
@@ -73,7 +73,7 @@ def test_continuous_integration_runs_its_script_on_a_whole_clone(root):
     assert job["container"]["image"].startswith(f"python:{oldest}-")
 
 
-def test_the_changelog_begins_with_what_is_not_released(root):
+def test_changelog_begins_with_unreleased_changes(root):
     text = (root / "CHANGELOG.md").read_text()
     sections = re.findall(r"^## (.*)$", text, re.M)
     assert sections[0] == "[Unreleased]"
@@ -83,7 +83,7 @@ def test_the_changelog_begins_with_what_is_not_released(root):
     assert set(re.findall(r"^### (.*)$", text, re.M)) <= kinds
 
 
-def test_the_citation_says_what_the_project_says(root):
+def test_citation_matches_the_project(root):
     citation = load(root / "CITATION.cff")
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert citation["cff-version"] == "1.2.0"
@@ -99,13 +99,13 @@ def test_the_citation_says_what_the_project_says(root):
 
 
 def anchors(path):
-    """Those of a document's headings, as GitHub makes them."""
+    """Anchors of a document's headings, as GitHub generates them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md", "README.md"])
-def test_links_lead_to_files_and_headings_that_are_there(root, name):
+def test_links_lead_to_existing_files_and_headings(root, name):
     for link in re.findall(r"\]\(([^)]+)\)", (root / name).read_text()):
         if "://" in link:
             continue
@@ -115,7 +115,7 @@ def test_links_lead_to_files_and_headings_that_are_there(root, name):
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "README.md"])
-def test_make_has_the_targets_that_are_named(root, name):
+def test_documents_name_existing_make_targets(root, name):
     named = set(re.findall(r"`make ([\w-]+)`", (root / name).read_text()))
     assert named
     assert named <= makefile(root)[0].keys()
@@ -123,7 +123,7 @@ def test_make_has_the_targets_that_are_named(root, name):
 
 @pytest.fixture
 def examples(root):
-    """The blocks of Python in CONTRIBUTING.md: a source, and its tests."""
+    """The two Python code blocks in CONTRIBUTING.md: a source and its tests."""
     module, tests = re.findall(r"^```python\n(.*?)^```$", read(root), re.M | re.S)
     return module, tests
 
@@ -141,7 +141,7 @@ def load_module(name, path, text, monkeypatch):
     return module
 
 
-def test_the_source_that_is_shown_passes_the_tests_that_are_shown(examples, tmp_path, monkeypatch):
+def test_example_source_passes_the_example_tests(examples, tmp_path, monkeypatch):
     module, tests = examples
     cube = load_module("neurozarr.sources.cube", tmp_path / "cube.py", module, monkeypatch)
     monkeypatch.setattr(sources, "FAMILIES", (*sources.FAMILIES, cube.CubeSource))
@@ -168,7 +168,7 @@ def test_the_source_that_is_shown_passes_the_tests_that_are_shown(examples, tmp_
     assert done == 6
 
 
-def test_what_is_shown_is_formatted_and_typed_like_the_rest(examples, root, tmp_path):
+def test_example_code_passes_ruff(examples, root, tmp_path):
     module, tests = examples
     for name, text in (("scripts/neurozarr/sources/cube.py", module), ("tests/cube.py", tests)):
         for command in (["format", "--check"], ["check"]):
@@ -183,10 +183,10 @@ def test_what_is_shown_is_formatted_and_typed_like_the_rest(examples, root, tmp_
             assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_test_asserts_how_long_something_took(root):
-    """Times vary from machine to machine: speed is what benchmarks are for."""
+def test_no_test_asserts_a_duration(root):
+    """Durations depend on the machine; speed is measured by the benchmarks."""
     clocks = re.compile(r"^ +assert .*\b(time\.(monotonic|perf_counter|time)|seconds|elapsed)\b.*<")
-    # An endless wait is ended there.
+    # A timeout, to end an endless wait.
     allowed = {"tests/slurm/cluster.py"}
     found = [
         f"{path.relative_to(root)}: {line.strip()}"

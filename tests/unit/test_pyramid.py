@@ -1,4 +1,4 @@
-"""The downsampling kernels, against plain NumPy, exact fractions, and TensorStore."""
+"""Downsampling kernels, compared with NumPy, exact fractions and TensorStore."""
 
 import itertools
 from collections import Counter
@@ -20,157 +20,157 @@ FLOATS = ["f2", "f4", "f8"]
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=5)
 
 
-def windows(block, steps):
-    """Every window of a block: the index of its result, and its values as a list."""
-    shape = [length // step for length, step in zip(block.shape, steps, strict=True)]
+def windows(voxels, steps):
+    """For each window of voxels that become one: the index of the result, and its values."""
+    shape = [length // step for length, step in zip(voxels.shape, steps, strict=True)]
     for index in itertools.product(*map(range, shape)):
         window = tuple(
             slice(i * step, (i + 1) * step) for i, step in zip(index, steps, strict=True)
         )
-        yield index, block[window].ravel().tolist()
+        yield index, voxels[window].ravel().tolist()
 
 
 @st.composite
-def blocks(draw, dtypes, **options):
-    """A block, and by how much it is sampled along each axis."""
+def cases(draw, dtypes, **options):
+    """Voxels, and the downsampling factor of each axis."""
     shape = draw(shapes)
     dtype = draw(st.sampled_from(dtypes))
     elements = hnp.from_dtype(np.dtype(dtype), **options)
     few = st.lists(elements, min_size=1, max_size=3).flatmap(st.sampled_from)
-    block = draw(hnp.arrays(dtype, shape, elements=st.one_of(elements, few)))
+    voxels = draw(hnp.arrays(dtype, shape, elements=st.one_of(elements, few)))
     sides = [st.sampled_from([1, 2]) if length > 1 else st.just(1) for length in shape]
-    return block, draw(st.tuples(*sides))
+    return voxels, draw(st.tuples(*sides))
 
 
-@given(blocks(INTEGERS))
-def test_the_mean_of_integers_is_exact_and_rounds_ties_to_even(case):
-    block, steps = case
-    result = downsample(block, steps, "mean")
-    assert result.dtype == block.dtype
-    for index, values in windows(block, steps):
+@given(cases(INTEGERS))
+def test_mean_of_integers_is_exact_and_rounds_to_even(case):
+    voxels, steps = case
+    result = downsample(voxels, steps, "mean")
+    assert result.dtype == voxels.dtype
+    for index, values in windows(voxels, steps):
         assert result[index] == round(Fraction(sum(values), len(values)))
 
 
-@given(blocks(INTEGERS))
-def test_the_median_of_integers_is_exact_and_rounds_ties_to_even(case):
-    block, steps = case
-    result = downsample(block, steps, "median")
-    assert result.dtype == block.dtype
-    for index, values in windows(block, steps):
+@given(cases(INTEGERS))
+def test_median_of_integers_is_exact_and_rounds_to_even(case):
+    voxels, steps = case
+    result = downsample(voxels, steps, "median")
+    assert result.dtype == voxels.dtype
+    for index, values in windows(voxels, steps):
         middle = sorted(values)[(len(values) - 1) // 2 : len(values) // 2 + 1]
         assert result[index] == round(Fraction(sum(middle), len(middle)))
 
 
-@given(blocks([*INTEGERS, "bool", "f4"], **{"allow_nan": False}))
-def test_the_mode_is_the_most_frequent_value_and_the_smallest_of_several(case):
-    block, steps = case
-    result = downsample(block, steps, "mode")
-    assert result.dtype == block.dtype
-    for index, values in windows(block, steps):
+@given(cases([*INTEGERS, "bool", "f4"], **{"allow_nan": False}))
+def test_mode_is_the_smallest_most_frequent_value(case):
+    voxels, steps = case
+    result = downsample(voxels, steps, "mode")
+    assert result.dtype == voxels.dtype
+    for index, values in windows(voxels, steps):
         counts = Counter(values)
         most = max(counts.values())
         assert result[index] == min(value for value in counts if counts[value] == most)
 
 
-@given(blocks([*INTEGERS, *FLOATS, "c8", "c16", "bool"]))
+@given(cases([*INTEGERS, *FLOATS, "c8", "c16", "bool"]))
 def test_stride_is_the_first_value_of_each_window(case):
-    block, steps = case
-    result = downsample(block, steps, "stride")
-    assert result.dtype == block.dtype
-    shape = tuple(length // step for length, step in zip(block.shape, steps, strict=True))
-    expected = block[tuple(slice(0, n * s, s) for n, s in zip(shape, steps, strict=True))]
+    voxels, steps = case
+    result = downsample(voxels, steps, "stride")
+    assert result.dtype == voxels.dtype
+    shape = tuple(length // step for length, step in zip(voxels.shape, steps, strict=True))
+    expected = voxels[tuple(slice(0, n * s, s) for n, s in zip(shape, steps, strict=True))]
     np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN slice:RuntimeWarning", "ignore:Mean of empty")
 @pytest.mark.parametrize(("mode", "reference"), [("mean", np.nanmean), ("median", np.nanmedian)])
-@given(case=blocks(FLOATS))
-def test_mean_and_median_of_floats_leave_nan_out(mode, reference, case):
-    block, steps = case
-    block = np.where(np.abs(block) < np.finfo(block.dtype).max / 16, block, 1)
-    result = downsample(block, steps, mode)
-    assert result.dtype == block.dtype
-    tolerance = 8 * np.finfo(block.dtype).eps
-    for index, values in windows(block, steps):
+@given(case=cases(FLOATS))
+def test_mean_and_median_of_floats_ignore_nan(mode, reference, case):
+    voxels, steps = case
+    voxels = np.where(np.abs(voxels) < np.finfo(voxels.dtype).max / 16, voxels, 1)
+    result = downsample(voxels, steps, mode)
+    assert result.dtype == voxels.dtype
+    tolerance = 8 * np.finfo(voxels.dtype).eps
+    for index, values in windows(voxels, steps):
         scale = np.nanmax(np.abs(values)) if not np.isnan(values).all() else 0
         expected = reference(np.array(values, "f8"))
         np.testing.assert_allclose(
             result[index],
             expected,
             rtol=0,
-            atol=scale * tolerance + 8 * np.finfo(block.dtype).smallest_subnormal,
+            atol=scale * tolerance + 8 * np.finfo(voxels.dtype).smallest_subnormal,
         )
 
 
 def test_infinities_are_kept():
-    block = np.array([np.inf, 1, -np.inf, 1, np.inf, -np.inf, np.nan, np.inf])
+    voxels = np.array([np.inf, 1, -np.inf, 1, np.inf, -np.inf, np.nan, np.inf])
     for mode in ("mean", "median"):
         np.testing.assert_array_equal(
-            downsample(block, [2], mode), [np.inf, -np.inf, np.nan, np.inf]
+            downsample(voxels, [2], mode), [np.inf, -np.inf, np.nan, np.inf]
         )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_mean_of_large_floats_does_not_overflow(dtype):
+def test_mean_of_large_floats_does_not_overflow(dtype):
     largest = np.finfo(dtype).max
-    block = np.full((4, 4, 4), largest, dtype)
-    assert (downsample(block, [2, 2, 2], "mean") == largest).all()
-    assert (downsample(block, [2, 2, 2], "median") == largest).all()
+    voxels = np.full((4, 4, 4), largest, dtype)
+    assert (downsample(voxels, [2, 2, 2], "mean") == largest).all()
+    assert (downsample(voxels, [2, 2, 2], "median") == largest).all()
 
 
-def test_the_mean_of_complex_numbers_leaves_nan_out():
-    block = np.random.default_rng(0).normal(size=(4, 6, 8)).view("c16").astype("c8")
-    block[0, 0, 0] = np.nan
-    result = downsample(block, [1, 2, 2], "mean")
-    assert result.dtype == block.dtype
-    expected = np.nanmean(block.reshape(4, 3, 2, 2, 2), axis=(2, 4))
+def test_mean_of_complex_numbers_ignores_nan():
+    voxels = np.random.default_rng(0).normal(size=(4, 6, 8)).view("c16").astype("c8")
+    voxels[0, 0, 0] = np.nan
+    result = downsample(voxels, [1, 2, 2], "mean")
+    assert result.dtype == voxels.dtype
+    expected = np.nanmean(voxels.reshape(4, 3, 2, 2, 2), axis=(2, 4))
     np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
 def test_nan_counts_as_one_value_in_the_mode():
-    block = np.array([[np.nan, np.nan, 1, 2], [np.nan, 3, np.nan, 1]], "f4")
-    np.testing.assert_array_equal(downsample(block, [2, 2], "mode"), [[np.nan, 1]])
+    voxels = np.array([[np.nan, np.nan, 1, 2], [np.nan, 3, np.nan, 1]], "f4")
+    np.testing.assert_array_equal(downsample(voxels, [2, 2], "mode"), [[np.nan, 1]])
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8"])
-def test_the_mean_is_that_of_tensorstore(dtype):
+def test_mean_equals_that_of_tensorstore(dtype):
     info = np.iinfo(dtype)
-    block = np.random.default_rng(0).integers(
+    voxels = np.random.default_rng(0).integers(
         info.min, info.max, (64, 32, 16), dtype, endpoint=True
     )
-    # TensorStore accumulates 64-bit integers in 64 bits; keep the sum of eight within them.
-    block = block >> 3 if info.bits == 64 else block
+    # TensorStore sums 64-bit integers in 64 bits: the sum of eight must not overflow.
+    voxels = voxels >> 3 if info.bits == 64 else voxels
     for steps in ([2, 2, 2], [1, 2, 2], [2, 1, 1]):
-        expected = tensorstore.downsample(tensorstore.array(block), steps, "mean")
-        np.testing.assert_array_equal(downsample(block, steps), expected.read().result())
+        expected = tensorstore.downsample(tensorstore.array(voxels), steps, "mean")
+        np.testing.assert_array_equal(downsample(voxels, steps), expected.read().result())
 
 
-def test_the_mean_does_not_darken_from_level_to_level():
-    block = np.random.default_rng(0).integers(0, 256, (128, 128, 128)).astype("u1")
-    mean = block.mean()
+def test_mean_has_no_bias_from_level_to_level():
+    voxels = np.random.default_rng(0).integers(0, 256, (128, 128, 128)).astype("u1")
+    mean = voxels.mean()
     for _ in range(4):
-        block = downsample(block, [2, 2, 2])
-    assert abs(block.mean() - mean) < 0.05
+        voxels = downsample(voxels, [2, 2, 2])
+    assert abs(voxels.mean() - mean) < 0.05
 
 
-@given(blocks(["i2", "f4"], allow_nan=False, allow_infinity=False))
-def test_a_function_reduces_the_axes_it_is_given(case):
-    block, steps = case
-    result = downsample(block, steps, np.max)
-    assert result.dtype == block.dtype
-    for index, values in windows(block, steps):
+@given(cases(["i2", "f4"], allow_nan=False, allow_infinity=False))
+def test_function_as_mode_reduces_the_given_axes(case):
+    voxels, steps = case
+    result = downsample(voxels, steps, np.max)
+    assert result.dtype == voxels.dtype
+    for index, values in windows(voxels, steps):
         assert result[index] == max(values)
 
 
-def test_what_a_function_returns_is_rounded_to_integers():
+def test_result_of_a_function_is_rounded_to_integers():
     assert downsample(np.array([0, 1, 1, 2], "u1"), [2], np.mean).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("mode", ["mean", "median", "mode", "stride"])
-def test_an_odd_last_plane_is_dropped(mode):
-    block = np.arange(5 * 7 * 3).reshape(5, 7, 3)
-    expected = downsample(block[:4, :6, :2], [2, 2, 2], mode)
-    np.testing.assert_array_equal(downsample(block, [2, 2, 2], mode), expected)
+def test_odd_last_plane_is_dropped(mode):
+    voxels = np.arange(5 * 7 * 3).reshape(5, 7, 3)
+    expected = downsample(voxels[:4, :6, :2], [2, 2, 2], mode)
+    np.testing.assert_array_equal(downsample(voxels, [2, 2, 2], mode), expected)
 
 
 @pytest.mark.parametrize(
@@ -182,17 +182,17 @@ def test_an_odd_last_plane_is_dropped(mode):
         ("mode", "c16", "mean, stride"),
     ],
 )
-def test_what_a_mode_cannot_do_with_a_dtype_is_an_error(mode, dtype, able):
+def test_mode_not_defined_for_a_dtype_is_refused(mode, dtype, able):
     with pytest.raises(ValueError, match=f"mode is '{mode}'.*dtype .*; allowed: {able}"):
         downsample(np.zeros(4, dtype), [2], mode)
 
 
-def test_an_unknown_mode_is_an_error():
+def test_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="mode is 'max'; allowed: mean, median, mode, stride, or"):
         check_mode("max", np.dtype("u1"))
 
 
-def test_factors_are_found_from_two_shapes():
+def test_factors_follow_from_two_shapes():
     assert factors((3, 1, 7, 8), (3, 1, 3, 4)) == (1, 1, 2, 2)
     with pytest.raises(ValueError, match=r"shape \(5,\) is not half of one of shape \(8,\)"):
         factors((8,), (5,))

@@ -1,4 +1,4 @@
-"""Other people's readers, on images of any header."""
+"""Reading images of any NIfTI header with other libraries."""
 
 import tempfile
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @settings(max_examples=25)
 @given(headers())
-def test_readers_agree_on_voxels_axes_scale_and_translation(made):
+def test_other_readers_agree_on_voxels_axes_and_transformations(made):
     with tempfile.TemporaryDirectory() as folder:
         source = nifti_file(Path(folder, "a.nii"), made)
         store, sample = convert(source, Path(folder), {"zarr": {"chunk": 2}})
@@ -37,7 +37,7 @@ def test_readers_agree_on_voxels_axes_scale_and_translation(made):
             shift = dict(zip(axes, found["translation"]["translation"], strict=True))
             for axis, zoom in zip("xyz", image.header.get_zooms(), strict=False):
                 size = sample.levels[0].shape[axes.index(axis)]
-                # An axis of one voxel is not sampled further.
+                # An axis of length 1 is not downsampled.
                 steps = min(level, size.bit_length() - 1)
                 assert read.scale[axis] == scale[axis] == abs(float(zoom)) * 2**steps
                 expected = abs(float(zoom)) * (2**steps - 1) / 2
@@ -48,7 +48,7 @@ def test_readers_agree_on_voxels_axes_scale_and_translation(made):
 
 @settings(max_examples=25)
 @given(headers())
-def test_zarr2nii_gives_voxels_and_header_back(made):
+def test_zarr2nii_restores_voxels_and_header(made):
     with tempfile.TemporaryDirectory() as folder:
         source = nifti_file(Path(folder, "a.nii"), made)
         store, _ = convert(source, Path(folder), {"zarr": {"chunk": 2}})

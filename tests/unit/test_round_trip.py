@@ -1,4 +1,4 @@
-"""From a NIfTI file to a store, by the library's steps, and back again."""
+"""Conversion of a NIfTI file to a store, and export back to NIfTI."""
 
 import gzip
 import shutil
@@ -21,7 +21,7 @@ from .volumes import Volume, volume
 
 @settings(max_examples=30)
 @given(headers(), st.sampled_from([{}, {"zarr_version": 2, "order": "F"}, {"shard": 4}]))
-def test_every_byte_comes_back(made, zarr):
+def test_export_restores_every_byte(made, zarr):
     with tempfile.TemporaryDirectory() as folder:
         source = nifti_file(Path(folder, "a.nii"), made)
         store, _ = convert(source, Path(folder), {"zarr": {"chunk": 2} | zarr})
@@ -30,7 +30,7 @@ def test_every_byte_comes_back(made, zarr):
 
 @pytest.mark.parametrize("colours", [("R", "G", "B"), ("R", "G", "B", "A")])
 @pytest.mark.parametrize("times", [(), (3,)])
-def test_colours_come_back_as_colours(tmp_path, colours, times):
+def test_export_restores_rgb_voxels(tmp_path, colours, times):
     dtype = np.dtype([(colour, "u1") for colour in colours])
     shape = (5, 6, 7, *times)
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_colours_come_back_as_colours(tmp_path, colours, times):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_level_comes_back_where_it_lies(tmp_path, kind):
+def test_export_of_a_level_keeps_its_position(tmp_path, kind):
     affine = nibabel.affines.from_matvec(
         nibabel.eulerangles.euler2mat(0.3, 0.2, 0.1) * [1, 2, 3], (-10, 20, 5)
     )
@@ -72,7 +72,7 @@ def test_a_level_comes_back_where_it_lies(tmp_path, kind):
     )
 
 
-def test_a_pair_of_files_comes_back_as_one(tmp_path):
+def test_export_of_a_file_pair_is_one_file(tmp_path):
     voxels = np.arange(120, dtype=">i2").reshape(4, 5, 6)
     image = nibabel.Nifti1Pair(voxels, np.eye(4), nibabel.Nifti1Header(endianness=">"))
     image.to_filename(tmp_path / "a.img")
@@ -84,7 +84,7 @@ def test_a_pair_of_files_comes_back_as_one(tmp_path):
     assert found[:348] == expected.tobytes()
 
 
-def test_an_export_is_streamed_and_the_same_each_time(tmp_path, monkeypatch, mri):
+def test_export_is_streamed_and_reproducible(tmp_path, monkeypatch, mri):
     shutil.copy(mri / "anatomical.nii", tmp_path)
     store, _ = convert(tmp_path / "anatomical.nii", tmp_path)
     whole = exported(store)
@@ -96,7 +96,7 @@ def test_an_export_is_streamed_and_the_same_each_time(tmp_path, monkeypatch, mri
 
 
 class ArrayFile(Volume):
-    """An .npy file, as a family of sources for dtypes that NIfTI lacks."""
+    """A source that reads an .npy file, for dtypes that NIfTI does not have."""
 
     suffixes = (".npy",)
 
@@ -107,9 +107,7 @@ class ArrayFile(Volume):
 
 @pytest.mark.parametrize(("dtype", "wider"), [("bool", "u1"), ("f2", "f4")])
 @pytest.mark.parametrize("nii", [True, False])
-def test_dtypes_that_nifti_lacks_are_widened_in_a_nifti_zarr_alone(
-    tmp_path, monkeypatch, dtype, wider, nii
-):
+def test_dtypes_are_only_widened_with_a_nifti_header(tmp_path, monkeypatch, dtype, wider, nii):
     monkeypatch.setattr(sources, "FAMILIES", (ArrayFile,))
     voxels = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(dtype)
     np.save(tmp_path / "a.npy", voxels)

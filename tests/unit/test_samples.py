@@ -1,4 +1,4 @@
-"""Configurations and sample sheets: what they become, and how they are refused."""
+"""Configurations and sample sheets: the samples that they define, and errors in them."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from neurozarr.samples.sheet import read_run
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path, mri, monkeypatch):
-    """A directory with two images, to run in."""
+    """A working directory with two images."""
     monkeypatch.chdir(tmp_path)
     for name in ("a.nii", "b.nii"):
         shutil.copy(mri / "anatomical.nii", name)
@@ -58,11 +58,11 @@ def test_defaults_are_filled_in(read):
         (["a.nii", "b*"], ["a", "b"]),
     ],
 )
-def test_sources_are_files_lists_and_globs(read, source, names):
+def test_source_is_a_file_a_list_or_a_glob(read, source, names):
     assert list(read({"source": source})[1]) == names
 
 
-def test_what_a_run_writes_is_no_source(read, directory, caplog):
+def test_glob_does_not_match_files_that_a_run_writes(read, directory, caplog):
     (directory / "results/.state/a.nii.zarr").mkdir(parents=True)
     for place, name in (
         ("results/nifti", "a_level-0"),
@@ -78,9 +78,9 @@ def test_what_a_run_writes_is_no_source(read, directory, caplog):
     (directory / "linked").symlink_to("results")
     assert list(read({"source": "**/*.nii"})[1]) == ["a", "b", "c"]
     (message,) = [record.getMessage() for record in caplog.records]
-    assert "source '**/*.nii': 8 of what it names is left out" in message
+    assert "source '**/*.nii': 8 matches are ignored" in message
     assert "1 in benchmarks, 6 in results, 1 in logs" in message
-    # What others have put into the output, where it is named.
+    # Other files in the output are found if the glob starts there.
     for output in ("results", "linked", str(directory / "results")):
         assert list(read({"source": "results/**/*.nii", "output": output})[1]) == ["mine"]
     assert list(read({"source": ["results/nifti/a_level-0.nii"]})[1]) == ["a_level-0"]
@@ -88,7 +88,7 @@ def test_what_a_run_writes_is_no_source(read, directory, caplog):
         read({"source": "logs/*"})
 
 
-def test_a_sample_of_a_glob_knows_where_the_run_writes(read_sheet):
+def test_glob_of_slices_gets_the_output_directory(read_sheet):
     samples = read_sheet("sample|source", "s|*.nii", "a|a.nii", output="results")
     assert samples["s"].layout == {"output": "results"}
     assert samples["a"].layout == {}
@@ -110,7 +110,7 @@ def test_both_files_of_a_pair_are_one_sample(read, pair):
     assert [sample.path for sample in samples.values()] == [f"pair{pair[0]}"]
 
 
-def test_a_sheet_has_a_line_for_each_sample(read_sheet):
+def test_sheet_has_one_line_for_each_sample(read_sheet):
     samples = read_sheet(
         "sample|source|voxel_size|unit|pyramid.mode|zarr.chunk|zarr.shard|ome.name|ome.ome_version",
         "one|a.nii||||||",
@@ -129,7 +129,7 @@ def test_a_sheet_has_a_line_for_each_sample(read_sheet):
     assert three.voxel_size == (0.5,) * 3
 
 
-def test_text_from_a_command_line_is_read_as_yaml(read):
+def test_text_from_the_command_line_is_parsed_as_yaml(read):
     zarr = {"chunk": ["64", "32", "16"], "shard": "null", "compressor_options": {"clevel": "1"}}
     sample = read({"source": "a.nii", "zarr": zarr, "pyramid": {"levels": "2"}})[1]["a"]
     assert sample.zarr.chunk == (64, 32, 16)
@@ -160,23 +160,23 @@ def test_text_from_a_command_line_is_read_as_yaml(read):
         ({"source": "c*.nii"}, "config: source 'c*.nii' matches no file"),
         (
             {"source": "a.nii", "output": "{x}"},
-            "config: output is '{x}', and the workflow cannot have curly",
+            "config: output is '{x}'; curly brackets in it",
         ),
         ({"source": "a.nii", "output": "s3://b/x"}, "config: output s3://b/x: s3:// is not suppor"),
         ({"source": "a.nii", "output": "http://b/x"}, "http:// is not supported; give a path"),
         ({"source": "gs://b/x.zarr"}, "source gs://b/x.zarr: gs:// is not supported; give a path,"),
         ({"samples": "file:///a.tsv"}, "samples file:///a.tsv: file:// is not supported; give a p"),
         ({"source": "a.nii", "nifti": {"header": "az://a"}}, "nifti.header az://a: az:// is not"),
-        ({"source": "a.nii", "output": "$NONE/x"}, "there is no variable NONE in the environment"),
+        ({"source": "a.nii", "output": "$NONE/x"}, "the environment variable NONE is not set"),
         ({"source": "a.nii", "output": "~nobody-9/x"}, "output ~nobody-9/x: there is no user nobo"),
-        ({"source": "a.nii", "output": "x" * 300}, "has 300 bytes, and the disk of /"),
-        ({"source": "a.nii", "output": "x/" * 2000}, "bytes, and the disk of /"),
+        ({"source": "a.nii", "output": "x" * 300}, "has 300 bytes, but the file system of /"),
+        ({"source": "a.nii", "output": "x/" * 2000}, "bytes, but the file system of /"),
         ({"samples": "none.tsv"}, "config: samples none.tsv cannot be read: No such file"),
-        ({"source": ["a.nii", "./a.nii"]}, "sample 'a' is there twice, for a.nii and ./a.nii"),
+        ({"source": ["a.nii", "./a.nii"]}, "two samples are named 'a': a.nii and ./a.nii"),
     ],
     ids=str,
 )
-def test_a_wrong_configuration_is_one_line_that_names_what(read, config, message):
+def test_wrong_configuration_is_named_in_one_line(read, config, message):
     with pytest.raises(ConfigError) as error:
         read(config)
     assert message in str(error.value)
@@ -209,9 +209,9 @@ def test_home_and_variables_are_expanded_in_every_path(read, directory, monkeypa
 @pytest.mark.parametrize(
     "name", ["$NONE.nii", "~a.nii", "${NONE}x.nii", "$.nii", "{z}.nii", "[1].nii"]
 )
-def test_a_file_whose_name_looks_like_something_else_is_that_file(read, name):
+def test_existing_file_is_not_taken_for_a_pattern(read, name):
     os.rename("a.nii", name)
-    with contextlib.suppress(ConfigError):  # Samples have plain names.
+    with contextlib.suppress(ConfigError):  # Not a valid sample name.
         read({"source": name})
     with open("sheet.tsv", "w") as file:
         file.write(f"sample\tsource\nx\t{name}\n")
@@ -232,7 +232,7 @@ def test_a_file_whose_name_looks_like_something_else_is_that_file(read, name):
         ("a\\b c", "a\\b c"),
     ],
 )
-def test_an_output_is_where_the_shell_would_have_it(read, directory, output, normal):
+def test_output_path_is_interpreted_as_in_a_shell(read, directory, output, normal):
     (directory / "else/deep").mkdir(parents=True)
     (directory / "link").symlink_to("else/deep")
     run, _ = read({"source": "a.nii", "output": output.format(directory)})
@@ -244,22 +244,31 @@ def test_an_output_is_where_the_shell_would_have_it(read, directory, output, nor
     [
         (["sample|file", "a|a.nii"], "samples.tsv: unknown column 'file'"),
         (["sample|pyramid.mod", "a|mean"], "column 'pyramid.mod'; did you mean pyramid.mode?"),
-        (["sample|source|nifti.nii", "a|a.nii|true"], "'nifti.nii' holds for the whole run"),
-        (["sample|source|zarr.zarr_version", "a|a.nii|2"], "holds for the whole run"),
+        (
+            ["sample|source|nifti.nii", "a|a.nii|true"],
+            "'nifti.nii' must be the same for all samples",
+        ),
+        (["sample|source|zarr.zarr_version", "a|a.nii|2"], "must be the same for all samples"),
         (["sample", "a"], "column 'source' is missing"),
-        (["sample|source|source", "a|a.nii|b.nii"], "column 'source' is there twice"),
+        (["sample|source|source", "a|a.nii|b.nii"], "there are two columns 'source'"),
         (["sample|source"], "samples.tsv: the sheet has no samples"),
-        (["sample|source", "a|a.nii|x"], "samples.tsv, line 2: more cells than there are columns"),
+        (["sample|source", "a|a.nii|x"], "samples.tsv, line 2: more cells than columns"),
         (["sample|source", "a|"], "samples.tsv, line 2: source is missing"),
-        (["sample|source", "a|a.nii", "a|b.nii"], "line 3: sample 'a' is there twice, for a.nii"),
+        (["sample|source", "a|a.nii", "a|b.nii"], "line 3: two samples are named 'a': a.nii"),
         (["sample|source", "../a|a.nii"], "line 2: sample is '../a'; allowed: a name of letters"),
         (["sample|source", "a/b|a.nii"], "line 2: sample is 'a/b'; allowed: a name of letters"),
         (["sample|source", ".a|a.nii"], "line 2: sample is '.a'"),
-        (["sample|source", f"a{'0' * 20}|a.nii"], "and not the same twenty times at its end"),
+        (
+            ["sample|source", f"a{'0' * 20}|a.nii"],
+            "does not end with the same characters twenty times",
+        ),
         (["sample|source", "a b|a.nii"], "line 2: sample is 'a b'"),
         (["sample|source", "a|c.nii"], "line 2: source c.nii does not exist"),
         (["sample|source", "a|s3://c.nii"], "line 2: source s3://c.nii: s3:// is not supported"),
-        (["sample|source", "a|$NONE/c.nii"], "line 2: source $NONE/c.nii: there is no variable N"),
+        (
+            ["sample|source", "a|$NONE/c.nii"],
+            "line 2: source $NONE/c.nii: the environment variable",
+        ),
         (["sample|source|nifti.header", "a|a.nii|~nobody-9"], "line 2: nifti.header ~nobody-9: th"),
         (["sample|source|voxel_size", "a|a.nii|big"], "line 2: voxel_size is 'big'; allowed"),
         (["sample|source|axes", "a|a.nii|abc"], "line 2: axes is 'abc'; allowed: names of"),
@@ -268,27 +277,27 @@ def test_an_output_is_where_the_shell_would_have_it(read, directory, output, nor
     ],
     ids=str,
 )
-def test_a_wrong_sheet_is_one_line_that_names_where(read_sheet, lines, message):
+def test_wrong_sheet_is_named_in_one_line(read_sheet, lines, message):
     with pytest.raises(ConfigError) as error:
         read_sheet(*lines)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_sheet_that_is_no_text_is_refused(read):
+def test_sheet_that_is_not_text_is_an_error(read):
     shutil.copy("a.nii", "samples.tsv")
     with pytest.raises(ConfigError, match=r"samples\.tsv is not UTF-8 text"):
         read({"samples": "samples.tsv"})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
-def test_a_source_that_cannot_be_read_is_refused(read):
+def test_unreadable_source_is_an_error(read):
     os.chmod("a.nii", 0)
     with pytest.raises(ConfigError, match=r"a\.nii cannot be read: permission denied"):
         read({"source": "a.nii"})
 
 
-def test_options_that_do_not_fit_the_volume_are_found_in_the_plan(read, mri):
+def test_unsuitable_options_are_errors_of_the_plan(read, mri):
     nibabel.Nifti1Image(np.zeros((9, 9, 9), "c8"), np.eye(4)).to_filename("complex.nii")
     config = {"source": "complex.nii", "zarr": {"chunk": 4}, "pyramid": {"mode": "median"}}
     with pytest.raises(ConfigError, match="'median', which is not defined for dtype complex64"):
@@ -299,7 +308,7 @@ def test_options_that_do_not_fit_the_volume_are_found_in_the_plan(read, mri):
         read({"source": "a.nii", "zarr": {"fill_value": 0.5}})[1]["a"].check()
 
 
-def test_a_unit_that_nifti_cannot_name_is_converted_in_its_header_alone(read_sheet):
+def test_unit_that_nifti_lacks_is_converted_only_in_the_header(read_sheet):
     sample = read_sheet("sample|source|unit", "one|a.nii|nanometer")["one"]
     axes = sample.attributes["ome"]["multiscales"][0]["axes"]
     assert {axis["unit"] for axis in axes} == {"nanometer"}
@@ -317,27 +326,27 @@ def test_a_unit_that_nifti_cannot_name_is_converted_in_its_header_alone(read_she
         ({"nifti": {"header": "none.nii"}}, "nifti.header none.nii: there is no such file"),
     ],
 )
-def test_options_that_do_not_fit_a_volume_are_refused_before_any_work(read, options, message):
+def test_unsuitable_options_are_errors_before_any_job(read, options, message):
     with pytest.raises(ConfigError, match=message):
         read({"source": "a.nii"} | options)[1]["a"].check()
 
 
-def test_levels_to_export_must_be_there(read):
+def test_levels_to_export_must_exist(read):
     sample = read({"source": "a.nii", "export": {"levels": [0, 9]}})[1]["a"]
-    with pytest.raises(ConfigError, match=r"export.levels is \[0, 9\], but the last level of"):
+    with pytest.raises(ConfigError, match=r"export.levels is \[0, 9\], but the coarsest level of"):
         _ = sample.export_levels
 
 
 @pytest.mark.parametrize(
     ("zarr", "message"),
     [
-        ({"order": "C"}, "zarr.order is 'C', but NIfTI-Zarr on Zarr v2 has 'F' alone"),
-        ({"compressor": "gzip"}, "zarr.compressor is 'gzip', .* has 'blosc' or 'zlib' alone"),
+        ({"order": "C"}, "zarr.order is 'C', but NIfTI-Zarr on Zarr v2 allows only 'F'"),
+        ({"compressor": "gzip"}, "zarr.compressor is 'gzip', .* allows only 'blosc' or 'zlib'"),
         ({"compressor": None}, "zarr.compressor is None"),
         ({"dimension_separator": "."}, "zarr.dimension_separator is '.'"),
     ],
 )
-def test_what_nifti_zarr_forbids_on_zarr_v2_is_refused_for_it_alone(read, zarr, message):
+def test_options_that_nifti_zarr_forbids_are_errors(read, zarr, message):
     config = {"source": "a.nii", "zarr": {"zarr_version": 2} | zarr}
     with pytest.raises(ConfigError, match=message):
         read(config)
@@ -345,5 +354,5 @@ def test_what_nifti_zarr_forbids_on_zarr_v2_is_refused_for_it_alone(read, zarr, 
 
 
 @pytest.mark.parametrize(("version", "order"), [(2, "F"), (3, "C")])
-def test_the_layout_of_chunks_is_what_the_version_asks_for(read, version, order):
+def test_default_order_depends_on_the_zarr_version(read, version, order):
     assert read({"source": "a.nii", "zarr": {"zarr_version": version}})[1]["a"].zarr.order == order

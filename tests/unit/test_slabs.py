@@ -1,4 +1,4 @@
-"""Sources whose voxels can only be read together: pages, strips, tiles, chunks."""
+"""Slabs of sources with native chunks: pages, strips, tiles, chunks."""
 
 import threading
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ UINT16 = np.dtype("u2")
 
 @pytest.fixture
 def small(monkeypatch):
-    """Threads handle as little at once as fits these arrays."""
+    """Sub-blocks that are smaller than the arrays of these tests."""
     monkeypatch.setattr(slabs, "SUB_BLOCK_BYTES", 2**13)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pages(Volume):
-    """Counts how often each piece that is stored together is read."""
+    """A source that counts how often each native chunk is read."""
 
     times: np.ndarray = field(repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -50,7 +50,7 @@ def pages(shape, native_chunk_shape, **said):
 
 
 def write(source, tmp_path, threads=2, block_mb=1000, **config):
-    """Write level 0, block by block; the array, and the level as it was planned."""
+    """Write level 0, block by block; return the array and the planned level."""
     config = ZarrConfig(out=str(tmp_path / "a.zarr"), levels=0, **config)
     (level,) = plan.plan_levels(
         source.shape,
@@ -76,14 +76,14 @@ def write(source, tmp_path, threads=2, block_mb=1000, **config):
 @pytest.mark.parametrize(
     "config", [{"chunk": 16}, {"chunk": 8, "shard": 16}], ids=["chunks", "shards"]
 )
-def test_what_is_stored_together_is_read_once(small, tmp_path, native_chunk_shape, config):
+def test_native_chunks_are_read_once(small, tmp_path, native_chunk_shape, config):
     source = pages((40, 70, 60), native_chunk_shape)
     array, _ = write(source, tmp_path, **config)
     np.testing.assert_array_equal(array[...], source.voxels)
     assert (source.times == 1).all()
 
 
-def test_slabs_that_cut_what_is_stored_together_read_little_of_it_twice(small, tmp_path):
+def test_slabs_that_cut_native_chunks_read_few_of_them_twice(small, tmp_path):
     source = pages((100, 100, 100), (10, 10, 10))
     array, level = write(source, tmp_path, chunk=16)
     np.testing.assert_array_equal(array[...], source.voxels)
@@ -92,7 +92,7 @@ def test_slabs_that_cut_what_is_stored_together_read_little_of_it_twice(small, t
     assert level.slab is not None
 
 
-def test_a_block_smaller_than_a_page_says_how_often_that_is_decoded(small, tmp_path, caplog):
+def test_block_smaller_than_a_native_chunk_gives_a_warning(small, tmp_path, caplog):
     source = pages((40, 70, 60), (1, 70, 60))
     array, level = write(source, tmp_path, block_mb=0.05, chunk=16)
     np.testing.assert_array_equal(array[...], source.voxels)
@@ -101,7 +101,7 @@ def test_a_block_smaller_than_a_page_says_how_often_that_is_decoded(small, tmp_p
     assert f"of shape (1, 70, 60), is decoded {source.times.max()} times" in caplog.text
 
 
-def test_chunks_of_the_source_that_are_those_of_the_store_need_no_slab():
+def test_no_slab_if_sub_blocks_align_with_native_chunks():
     config = ZarrConfig(chunk=64)
     for native_chunk_shape in [(64, 64, 64), (32, 1, 16), (1, 1, 1), (1, 64, 300)]:
         (level,) = plan.plan_levels(
@@ -117,9 +117,7 @@ def test_chunks_of_the_source_that_are_those_of_the_store_need_no_slab():
     st.tuples(*[st.integers(1, 250)] * 3),
     st.floats(1e-3, 10),
 )
-def test_a_slab_is_whole_units_and_no_larger_than_a_block(
-    shape, chunk, native_chunk_shape, block_mb
-):
+def test_slab_is_whole_write_chunks_within_block_mb(shape, chunk, native_chunk_shape, block_mb):
     levels = plan.plan_levels(
         shape,
         UINT16,
@@ -133,7 +131,7 @@ def test_a_slab_is_whole_units_and_no_larger_than_a_block(
     assert all(level.slab is None for level in levels[1:])
     if base.slab is None:
         return
-    assert all(s % u == 0 for s, u in zip(base.slab, base.write_chunk, strict=True))
+    assert all(s % w == 0 for s, w in zip(base.slab, base.write_chunk, strict=True))
     assert np.prod(base.slab) * 2 <= block_mb * 1e6 or base.slab == base.write_chunk
     assert all(b % s == 0 for b, s in zip(base.block, base.slab, strict=True))
 
@@ -142,18 +140,18 @@ def test_a_slab_is_whole_units_and_no_larger_than_a_block(
     st.tuples(*[st.integers(1, 9)] * 3),
     st.tuples(*[st.tuples(st.integers(0, 12), st.integers(1, 12))] * 3),
 )
-def test_boxes_of_a_grid_tile_a_region_and_cross_no_line(box, sides):
+def test_regions_of_grid_tile_a_region_without_crossing_the_grid(tile, sides):
     region = tuple(slice(start, start + length) for start, length in sides)
     count = np.zeros([side.stop for side in region], int)
-    for part in regions_of_grid(region, box):
-        count[part] += 1
-        for side, size in zip(part, box, strict=True):
+    for inner in regions_of_grid(region, tile):
+        count[inner] += 1
+        for side, size in zip(inner, tile, strict=True):
             assert side.start // size == (side.stop - 1) // size
     assert (count[region] == 1).all()
     assert count.sum() == np.prod([length for _, length in sides])
 
 
-def test_axes_that_a_file_lacks_have_length_1_and_others_are_put_in_order():
+def test_missing_axes_have_length_1_and_others_are_ordered():
     values = np.arange(24, dtype="u2").reshape(4, 3, 2)
     source = volume(values, file_axes="yxc", file_native_chunk_shape=(1, 3, 2))
     assert (source.axes, source.shape, source.native_chunk_shape) == (
@@ -165,7 +163,7 @@ def test_axes_that_a_file_lacks_have_length_1_and_others_are_put_in_order():
     np.testing.assert_array_equal(read, values[1:4, :2, 1][None, None])
 
 
-def test_whatever_a_library_raises_is_an_error_that_names_the_file():
+def test_any_error_of_a_library_names_the_file():
     class Broken(Volume):
         def read_file(self, region):
             raise RuntimeError("page 7 is torn")

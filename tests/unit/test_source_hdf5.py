@@ -52,7 +52,7 @@ def stored(request, tmp_path_factory):
 
 
 @given(data=st.data())
-def test_any_region_is_read_however_it_is_stored(stored, data):
+def test_any_region_is_read_from_any_storage_layout(stored, data):
     source, layout = stored
     assert source.native_chunk_shape == LAYOUTS[layout].get("chunks")
     assert_holds(source, VOXELS[0, 0], data)
@@ -61,12 +61,12 @@ def test_any_region_is_read_however_it_is_stored(stored, data):
 @pytest.mark.parametrize(
     "dtype", ["?", "i1", ">i2", "<u4", ">u8", "<f2", ">f4", "f8", "<c8", ">c16"]
 )
-def test_values_of_any_type_are_kept(tmp_path, dtype):
+def test_values_of_all_types_are_kept(tmp_path, dtype):
     values = (RNG.normal(size=(3, 4, 5)) * 100).astype("f4").astype(dtype)
     assert_holds(open_source(write(tmp_path / "a.hdf5", {"raw": values})), values)
 
 
-def test_numbers_of_an_enumeration_and_pairs_of_floats_are_read(tmp_path):
+def test_enumerations_and_pairs_of_floats_are_read(tmp_path):
     path = tmp_path / "a.h5"
     labels = VOXELS[0, 0] % 2
     pairs = np.zeros((3, 4, 5), [("real", ">f4"), ("imag", ">f4")])
@@ -80,12 +80,12 @@ def test_numbers_of_an_enumeration_and_pairs_of_floats_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (4, 5, 6)])
-def test_axes_are_the_spatial_ones_unless_more(tmp_path, shape):
+def test_two_and_three_axes_are_spatial_by_default(tmp_path, shape):
     values = RNG.integers(0, 9, shape).astype("i2")
     assert_holds(open_source(write(tmp_path / "a.h5", {"a": values})), values.reshape(-1, 5, 6))
 
 
-def test_axes_are_named_by_labels_or_by_ilastik_or_by_the_user(tmp_path):
+def test_axes_are_named_by_labels_ilastik_or_the_user(tmp_path):
     path = write(tmp_path / "a.h5", {"a": VOXELS[:, 0]})
     with pytest.raises(SourceError, match=r"/a has shape \(2, 9, 10, 11\), and its axes have no"):
         open_source(path)
@@ -103,7 +103,7 @@ def test_axes_are_named_by_labels_or_by_ilastik_or_by_the_user(tmp_path):
 
 
 @pytest.mark.parametrize("tags", ["?", "{}", '{"axes": [{"key": "q"}]}', '{"axes": 1}', 7])
-def test_tags_that_name_no_axes_are_left_out(tmp_path, tags):
+def test_invalid_axistags_are_ignored(tmp_path, tags):
     path = write(tmp_path / "a.h5", {"a": VOXELS[0, 0]})
     with h5py.File(path, "r+") as file:
         file["a"].attrs["axistags"] = tags
@@ -113,7 +113,7 @@ def test_tags_that_name_no_axes_are_left_out(tmp_path, tags):
 @pytest.mark.parametrize(
     ("said", "size"), [([2, 0.5, 0.25], (2, 0.5, 0.25)), ([1, 2], None), ([0, 1, 1], None)]
 )
-def test_the_size_of_elements_is_in_micrometers(tmp_path, said, size):
+def test_element_size_um_is_the_voxel_size(tmp_path, said, size):
     path = write(tmp_path / "a.h5", {"a": VOXELS[0, 0]})
     with h5py.File(path, "r+") as file:
         file["a"].attrs["element_size_um"] = said
@@ -122,7 +122,7 @@ def test_the_size_of_elements_is_in_micrometers(tmp_path, said, size):
     assert (source.voxel_size, source.space_unit) == (size or (1, 1, 1), unit)
 
 
-def test_of_several_datasets_one_is_named(tmp_path):
+def test_one_of_several_datasets_must_be_named(tmp_path):
     arrays = {"t0/s0": VOXELS[0, 0], "t0/s1": VOXELS[0, 0, ::2], "n": np.arange(3), "s": "text"}
     path = write(tmp_path / "a.h5", arrays)
     there = r"the file holds /t0/s0 of shape \(9, 10, 11\), /t0/s1 of shape \(5, 10, 11\)"
@@ -137,28 +137,28 @@ def test_of_several_datasets_one_is_named(tmp_path):
     assert_holds(open_source(path, dataset="n", axes="x"), np.arange(3).reshape(1, 1, 3))
 
 
-def test_one_number_or_a_line_of_them_is_no_other_volume(tmp_path):
+def test_datasets_with_one_long_axis_are_no_candidates(tmp_path):
     arrays = {"a": VOXELS[0, 0], "step": np.zeros((1, 1)), "times": np.zeros((9, 1))}
     assert_holds(open_source(write(tmp_path / "a.h5", arrays)), VOXELS[0, 0])
 
 
-def test_a_long_list_of_datasets_is_cut(tmp_path):
+def test_a_long_list_of_datasets_is_truncated(tmp_path):
     path = write(tmp_path / "a.h5", {f"a{i:02}": VOXELS[0, 0, 0] for i in range(25)})
     with pytest.raises(SourceError, match=r"/a19 of shape \(10, 11\), 5 more; name one"):
         open_source(path)
 
 
-def test_what_holds_no_numbers_is_refused(tmp_path):
+def test_datasets_without_numbers_are_refused(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["words"] = np.full((2, 3), b"ab")
         file["table"] = np.zeros((2, 3), [("a", "i2"), ("b", "f4")])
         file["six"] = np.zeros((1,) * 6)
         file["null"] = h5py.Empty("f4")
-    with pytest.raises(SourceError, match="the file holds no array of numbers of 2 to 5 dim"):
+    with pytest.raises(SourceError, match="the file holds no array of numbers with 2 to 5 dim"):
         open_source(path)
     for name in ("words", "table", "six", "null"):
-        with pytest.raises(SourceError, match=f"{name} has shape .* only arrays of numbers, of 1"):
+        with pytest.raises(SourceError, match=f"{name} has shape .* only arrays of numbers with 1"):
             open_source(path, dataset=name)
     write(path, {"a": np.zeros((0, 3, 4))})
     with pytest.raises(SourceError, match="the array is empty"):
@@ -168,7 +168,7 @@ def test_what_holds_no_numbers_is_refused(tmp_path):
         open_source(path)
 
 
-def test_complex_numbers_and_texts_that_others_stored_are_read_and_refused():
+def test_real_complex_numbers_are_read_and_texts_refused():
     data = Path(h5py.__file__).parent / "tests/data_files"
     with h5py.File(data / "compound-dtype-complex.h5") as file:
         arrays = {name: dataset[()] for name, dataset in file.items()}
@@ -181,7 +181,7 @@ def test_complex_numbers_and_texts_that_others_stored_are_read_and_refused():
         open_source(data / "vlen_string_dset.h5")
 
 
-def test_a_filter_that_is_not_installed_is_named(tmp_path):
+def test_errors_name_a_missing_filter(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -193,7 +193,7 @@ def test_a_filter_that_is_not_installed_is_named(tmp_path):
         open_source(path)
 
 
-def test_linked_and_virtual_datasets_name_their_files(tmp_path):
+def test_linked_and_virtual_datasets_list_their_files(tmp_path):
     stored = {"chunks": (3, 10, 11), "compression": "gzip"}
     parts = [write(tmp_path / f"{i}.h5", {"in/raw": VOXELS[0, i]}, **stored) for i in range(3)]
     path = tmp_path / "a.h5"
@@ -215,15 +215,15 @@ def test_linked_and_virtual_datasets_name_their_files(tmp_path):
         open_source(path, dataset="nowhere")
     with h5py.File(parts[0], "r+") as file:
         file.move("in/raw", "in/cooked")
-    with pytest.raises(SourceError, match=r"/all lies in in/raw of .*0\.h5 also, which is missing"):
+    with pytest.raises(SourceError, match=r"in/raw in .*0\.h5, a source of /all, is missing"):
         open_source(path, axes="czyx")
     parts[0].unlink()
-    with pytest.raises(SourceError, match=r"/all lies in .*0\.h5 also, which is missing"):
+    with pytest.raises(SourceError, match=r"0\.h5, a source of /all, is missing"):
         open_source(path, axes="czyx")
 
 
 @pytest.mark.parametrize("circle", ["a", "ab", "abc"])
-def test_a_virtual_dataset_that_leads_to_itself_is_refused(tmp_path, circle):
+def test_a_virtual_dataset_that_contains_itself_is_refused(tmp_path, circle):
     for name, after in zip(circle, circle[1:] + circle[:1], strict=True):
         layout = h5py.VirtualLayout((4, 5, 6), "u1")
         layout[:] = h5py.VirtualSource("." if name == after else f"{after}.h5", "v", (4, 5, 6))
@@ -231,11 +231,11 @@ def test_a_virtual_dataset_that_leads_to_itself_is_refused(tmp_path, circle):
             file.create_virtual_dataset("v", layout)
             file["link"] = h5py.ExternalLink(f"{after}.h5", "v")
     for name in ("v", "link", None):
-        with pytest.raises(SourceError, match=r"v is a virtual dataset that leads to itself"):
+        with pytest.raises(SourceError, match=r"the virtual dataset /v contains itself"):
             open_source(tmp_path / "a.h5", dataset=name)
 
 
-def test_virtual_datasets_may_lie_in_each_other(tmp_path):
+def test_virtual_datasets_may_be_nested(tmp_path):
     path = write(tmp_path / "a.h5", {"0": VOXELS[0, 0]})
     shape = VOXELS[0, 0].shape
     with h5py.File(path, "r+") as file:
@@ -245,12 +245,12 @@ def test_virtual_datasets_may_lie_in_each_other(tmp_path):
             layout[4:] = h5py.VirtualSource("a.h5", f"{number - 1}", shape)[4:]
             file.create_virtual_dataset(f"{number}", layout)
     assert_holds(open_source(path, dataset="5"), VOXELS[0, 0])
-    with pytest.raises(SourceError, match="more than 32 virtual datasets lie in each other"):
+    with pytest.raises(SourceError, match="more than 32 virtual datasets are nested"):
         open_source(path, dataset="39")
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
-def test_links_to_what_is_no_file_are_refused(tmp_path, kind):
+def test_links_to_pipes_and_directories_are_refused(tmp_path, kind):
     path, other = tmp_path / "a.h5", tmp_path / "p.h5"
     match kind:
         case "pipe":
@@ -282,39 +282,39 @@ def test_links_to_what_is_no_file_are_refused(tmp_path, kind):
         open_source(other)
 
 
-def test_voxels_in_raw_files_are_refused(tmp_path):
+def test_external_raw_storage_is_refused(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         raw = [(str(tmp_path / "a.raw"), 0, 990)]
         file.create_dataset("a", (9, 10, 11), "u1", external=raw)
-    with pytest.raises(SourceError, match=r"/a lies in other files, such as .*a\.raw: copy it"):
+    with pytest.raises(SourceError, match=r"/a is stored in raw files, such as .*a\.raw: copy it"):
         open_source(path)
 
 
-def test_what_cannot_be_opened_is_named(tmp_path):
+def test_errors_name_a_file_that_cannot_be_opened(tmp_path):
     with pytest.raises(SourceError, match=r"a\.h5: there is no such file"):
         open_source(tmp_path / "a.h5")
     (tmp_path / "b.h5").mkdir()
     with pytest.raises(SourceError, match=r"b\.h5: a directory"):
         open_source(tmp_path / "b.h5")
     (tmp_path / "c.h5").write_bytes(b"hello")
-    with pytest.raises(SourceError, match=r"c\.h5: not a file that HDF5 can open"):
+    with pytest.raises(SourceError, match=r"c\.h5: HDF5 cannot open the file"):
         open_source(tmp_path / "c.h5")
     path = write(tmp_path / "d.h5", {"a": VOXELS})
     os.truncate(path, 3000)
-    with pytest.raises(SourceError, match=r"d\.h5: not a file that HDF5 can open .*truncated"):
+    with pytest.raises(SourceError, match=r"d\.h5: HDF5 cannot open the file .*truncated"):
         open_source(path)
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.mat"])
-def test_headers_that_are_damaged_are_named(tmp_path, name):
+def test_errors_name_a_file_with_a_damaged_header(tmp_path, name):
     path = write(tmp_path / name, {"a": VOXELS[0, 0]})
     path.write_bytes(path.read_bytes().replace(b"SNOD", b"FILM"))
-    with pytest.raises(SourceError, match=rf"{name}: the file is damaged"):
+    with pytest.raises(SourceError, match=rf"{name}: its headers cannot be read"):
         open_source(path)
 
 
-def test_chunks_that_are_damaged_are_named_when_they_are_read(tmp_path):
+def test_errors_name_the_file_of_a_damaged_chunk(tmp_path):
     path = write(tmp_path / "a.h5", {"a": VOXELS[0, 0]}, chunks=(9, 10, 11), compression="gzip")
     with h5py.File(path) as file:
         start = file["a"].id.get_chunk_info(0).byte_offset
@@ -327,14 +327,14 @@ def test_chunks_that_are_damaged_are_named_when_they_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.ims", "a.mat"])
-def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch, name):
+def test_errors_name_the_extra_if_h5py_is_missing(tmp_path, monkeypatch, name):
     path = write(tmp_path / name, {"a": VOXELS[0, 0]})
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(SourceError, match=rf"{name}: .* h5py is needed: .*'neurozarr\[hdf5\]'"):
         open_source(path)
 
 
-def test_threads_read_the_same_and_open_the_file_once(tmp_path):
+def test_threads_share_one_open_file(tmp_path):
     path = write(tmp_path / "a.h5", {"a": VOXELS}, chunks=(1, 1, 4, 4, 4), compression="gzip")
     source = open_source(path, axes="tczyx")
     assert "stored" not in vars(source)
@@ -349,7 +349,7 @@ def test_threads_read_the_same_and_open_the_file_once(tmp_path):
     np.testing.assert_array_equal(read, VOXELS)
 
 
-def test_a_file_that_another_program_writes_to_is_read(tmp_path):
+def test_a_file_locked_by_a_writer_is_read(tmp_path):
     path = write(tmp_path / "a.h5", {"a": VOXELS[0, 0]})
     program = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, 2); print(); input()"
     command = [sys.executable, "-c", program, path]
@@ -392,7 +392,7 @@ def test_a_matlab_volume_has_rows_columns_and_planes(tmp_path, dtype):
     assert_holds(source, volume.transpose(2, 0, 1))
 
 
-def test_what_is_no_variable_of_numbers_is_left_out(tmp_path):
+def test_variables_without_numbers_are_ignored(tmp_path):
     path = matlab(tmp_path / "a.mat", {"v": VOXELS[0, 0], "word": np.zeros((1, 3), "u2")})
     with h5py.File(path, "r+") as file:
         file["word"].attrs["MATLAB_class"] = np.bytes_("char")
@@ -411,7 +411,7 @@ def test_what_is_no_variable_of_numbers_is_left_out(tmp_path):
         open_source(path, dataset="word")
 
 
-def test_the_file_that_matlab_saved_is_read():
+def test_a_real_matlab_file_is_read():
     source = open_source(SAVED / "testhdf5_7.4_GLNX86.mat")
     assert_holds(source, np.linspace(0, 2 * np.pi, 9).reshape(1, 1, 9))
 
@@ -458,13 +458,13 @@ def image(tmp_path_factory):
 
 
 @given(data=st.data())
-def test_an_imaris_image_is_its_finest_level_without_the_padding(image, data):
+def test_the_finest_imaris_level_is_read_without_padding(image, data):
     source = open_source(image)
     assert source.native_chunk_shape == (1, 1, 4, 4, 4)
     assert_holds(source, VOXELS, data)
 
 
-def test_an_imaris_image_says_what_it_shows(image):
+def test_imaris_metadata_are_read(image):
     source = open_source(image)
     source.check()
     assert source.voxel_size == pytest.approx((1.5, 1, 0.5))
@@ -474,7 +474,7 @@ def test_an_imaris_image_says_what_it_shows(image):
 
 
 @pytest.mark.parametrize(("times", "channels"), [(1, 1), (2, 1), (1, 3)])
-def test_axes_of_length_1_are_left_out(tmp_path, times, channels):
+def test_imaris_axes_of_length_1_are_omitted(tmp_path, times, channels):
     voxels = VOXELS[:times, :channels]
     source = open_source(imaris(tmp_path / "a.ims", voxels.astype(">u2")))
     assert source.axes == "t" * (times > 1) + "c" * (channels > 1) + "zyx"
@@ -492,36 +492,36 @@ def test_axes_of_length_1_are_left_out(tmp_path, times, channels):
         ({"times": ["2010-01-01 00:00:00"] * 2}, {"time_step": 1, "time_unit": ""}),
     ],
 )
-def test_what_imaris_does_not_say_rightly_is_unknown(tmp_path, said, expected):
+def test_invalid_imaris_metadata_are_ignored(tmp_path, said, expected):
     source = open_source(imaris(tmp_path / "a.ims", VOXELS, **said))
     assert {name: getattr(source, name) for name in expected} == expected
 
 
-def test_imaris_files_that_lack_something_are_refused(tmp_path):
+def test_incomplete_imaris_files_are_refused(tmp_path):
     path = imaris(tmp_path / "a.ims", VOXELS)
-    with pytest.raises(SourceError, match="axes is 'zyx', which is nothing that such a file needs"):
+    with pytest.raises(SourceError, match="axes is 'zyx', but does not apply to this format"):
         open_source(path, axes="zyx")
     with h5py.File(path, "r+") as file:
         last = file["DataSet/ResolutionLevel 0/TimePoint 1/Channel 2"]
         del last["Data"]
-    with pytest.raises(SourceError, match=r"it has no /DataSet/.*TimePoint 1/Channel 2/Data"):
+    with pytest.raises(SourceError, match=r"/DataSet/.*TimePoint 1/Channel 2/Data is missing"):
         open_source(path).check()
     with h5py.File(path, "r+") as file:
         last = file["DataSet/ResolutionLevel 0/TimePoint 1/Channel 2"]
         last["Data"] = np.zeros((12, 12, 12), "f4")
-    with pytest.raises(SourceError, match=r"Channel 2/Data has shape .* float32, but the first"):
+    with pytest.raises(SourceError, match=r"Channel 2/Data has shape .* float32, but /DataSet"):
         open_source(path).check()
     with h5py.File(path, "r+") as file:
         file["DataSetInfo/Image"].attrs["Z"] = characters("13")
-    with pytest.raises(SourceError, match=r"says z, y, x are \(13, 10, 11\), but /DataSet"):
+    with pytest.raises(SourceError, match=r"z, y, x in .* is \(13, 10, 11\), but /DataSet"):
         open_source(path)
     with h5py.File(path, "r+") as file:
         del file["DataSetInfo/Image"]
-    with pytest.raises(SourceError, match="not an Imaris file"):
+    with pytest.raises(SourceError, match="not an Imaris"):
         open_source(path)
 
 
-def test_a_conversion_keeps_voxels_channels_and_sizes(tmp_path, image):
+def test_conversion_keeps_voxels_channels_and_voxel_size(tmp_path, image):
     store, _ = convert(image, tmp_path, {"zarr": {"chunk": 4}, "nifti": {"nii": False}})
     attributes = json.loads((store / "zarr.json").read_text())["attributes"]["ome"]
     assert [channel["label"] for channel in attributes["omero"]["channels"]][:2] == [

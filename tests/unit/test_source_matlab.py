@@ -47,7 +47,7 @@ def test_a_volume_has_rows_columns_and_planes(volume, data):
     "dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", "c8", "c16"]
 )
 @pytest.mark.parametrize("compressed", [False, True])
-def test_values_of_any_type_are_kept(tmp_path, dtype, compressed):
+def test_values_of_all_types_are_kept(tmp_path, dtype, compressed):
     values = (RNG.normal(size=(3, 4, 5)) * 100).astype("f4").astype(dtype)
     if dtype[0] == "c":
         values.imag = RNG.normal(size=values.shape)
@@ -60,7 +60,7 @@ NAMES = ["3dmatrix_6.1_SOL2", "3dmatrix_6.5.1_GLNX86", "3dmatrix_7.1_GLNX86", "3
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_volumes_that_matlab_saved_are_read(name):
+def test_real_matlab_volumes_are_read(name):
     expected = np.arange(1, 25).reshape(2, 3, 4, order="F").astype("f8")
     assert_holds(open_source(SAVED / f"test{name}.mat"), expected.transpose(2, 0, 1))
 
@@ -80,7 +80,7 @@ def test_volumes_that_matlab_saved_are_read(name):
         ("some_functions", "b"),
     ],
 )
-def test_matrices_that_matlab_saved_are_read(name, dataset):
+def test_real_matlab_matrices_are_read(name, dataset):
     source = open_source(SAVED / f"{name}.mat", dataset=dataset)
     found = scipy.io.loadmat(SAVED / f"{name}.mat")[source.dataset]
     kind = {"testbool_8_WIN64": "?", "testmatrix_7.4_GLNX86": "f8", "some_functions": "f8"}
@@ -90,7 +90,7 @@ def test_matrices_that_matlab_saved_are_read(name, dataset):
     assert_holds(source, expected)
 
 
-def test_variables_are_those_that_scipy_lists():
+def test_variables_match_those_that_scipy_lists():
     for file in sorted(SAVED.glob("*[67].*.mat")):
         if file.name.startswith("testhdf5"):
             continue
@@ -104,7 +104,7 @@ def test_variables_are_those_that_scipy_lists():
                 assert source.file_shape == shapes[name][::-1]
 
 
-def test_more_dimensions_need_axes(tmp_path):
+def test_four_dimensions_need_axes(tmp_path):
     values = RNG.integers(0, 9, (3, 4, 5, 2)).astype("i2")
     path = write(tmp_path / "a.mat", {"v": values})
     with pytest.raises(SourceError, match=r"v has size \(3, 4, 5, 2\), .* give axes, the last"):
@@ -114,7 +114,7 @@ def test_more_dimensions_need_axes(tmp_path):
         open_source(path, axes="zxy")
 
 
-def test_of_several_arrays_one_is_named(tmp_path):
+def test_one_of_several_arrays_must_be_named(tmp_path):
     path = write(tmp_path / "a.mat", {"a": VOLUME, "b": VOLUME[0], "n": 3})
     with pytest.raises(SourceError, match=r"a of shape \(7, 8, 9\), b of shape \(8, 9\); name one"):
         open_source(path)
@@ -136,7 +136,7 @@ def test_of_several_arrays_one_is_named(tmp_path):
         ("testfunc_7.4_GLNX86", "testfunc", "function"),
     ],
 )
-def test_what_is_no_full_array_of_numbers_is_refused(file, name, kind):
+def test_only_full_arrays_of_numbers_are_read(file, name, kind):
     with pytest.raises(SourceError, match=rf"{name} is {kind} of size .*; only full arrays of num"):
         open_source(SAVED / f"{file}.mat", dataset=name)
     with pytest.raises(SourceError, match="the file holds no array of numbers"):
@@ -152,7 +152,7 @@ def test_complex_integers_are_refused(tmp_path):
         open_source(path, dataset="v")
 
 
-def test_strings_and_other_opaque_objects_are_passed_over(tmp_path):
+def test_opaque_objects_are_ignored(tmp_path):
     path = write(tmp_path / "a.mat", {"v": VOLUME})
     opaque = struct.pack("<4I", 6, 8, 17, 0) + struct.pack("<2I", 1 | 1 << 16, ord("s")) * 3
     content = path.read_bytes()
@@ -160,7 +160,7 @@ def test_strings_and_other_opaque_objects_are_passed_over(tmp_path):
     assert_holds(open_source(path), VOLUME.transpose(2, 0, 1))
 
 
-def test_what_is_no_such_file_is_an_error_that_names_it(tmp_path):
+def test_errors_name_a_file_that_is_not_matlab(tmp_path):
     path = tmp_path / "a.mat"
     with pytest.raises(SourceError, match=r"a\.mat: there is no such file"):
         open_source(path)
@@ -176,11 +176,11 @@ def test_what_is_no_such_file_is_an_error_that_names_it(tmp_path):
         open_source(path)
     with pytest.raises(SourceError, match=r"corrupted_zlib_checksum\.mat: its variables cannot be"):
         open_source(SAVED / "corrupted_zlib_checksum.mat")
-    with pytest.raises(SourceError, match=r"bad_miuint32\.mat: damaged: an_array has size"):
+    with pytest.raises(SourceError, match=r"bad_miuint32\.mat: damaged: the header of an_array"):
         open_source(SAVED / "bad_miuint32.mat")
 
 
-def test_values_of_an_unknown_type_are_damage(tmp_path):
+def test_values_of_an_unknown_type_are_refused(tmp_path):
     path = write(tmp_path / "a.mat", {"v": VOLUME}, compressed=False)
     content = bytearray(path.read_bytes())
     content[184] = 127
@@ -189,13 +189,13 @@ def test_values_of_an_unknown_type_are_damage(tmp_path):
         open_source(path)
 
 
-def test_damage_is_named_when_the_voxels_are_read():
+def test_errors_name_a_file_with_damaged_voxels():
     source = open_source(SAVED / "corrupted_zlib_data.mat", dataset="datagrid")
     with pytest.raises(SourceError, match=r"corrupted_zlib_data\.mat: the voxels cannot be read"):
         source.read(whole(source.shape))
 
 
-def test_without_scipy_the_extra_is_named(tmp_path, monkeypatch):
+def test_errors_name_the_extra_if_scipy_is_missing(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mat", {"v": VOLUME})
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(SourceError, match=r"scipy.* is needed: .*'neurozarr\[matlab\]'"):
@@ -230,7 +230,7 @@ def test_a_pipe_is_refused(tmp_path):
         open_source(tmp_path / "a.mat")
 
 
-def test_a_conversion_keeps_the_voxels(tmp_path):
+def test_conversion_keeps_the_voxels(tmp_path):
     path = write(tmp_path / "a.mat", {"v": VOLUME})
     store, sample = convert(path, tmp_path, {"zarr": {"chunk": 4}})
     assert sample.dtype == np.dtype("u1")

@@ -24,7 +24,7 @@ def voxels():
 
 @pytest.mark.parametrize("dtype", ["<u2", ">i2", "i1", "?", "f2", ">f4", "<f8", "u8", ">c8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_a_npy_file_holds_its_array(tmp_path, voxels, dtype, order):
+def test_npy_arrays_are_read(tmp_path, voxels, dtype, order):
     values = np.array(voxels.astype(dtype), order=order)
     np.save(tmp_path / "a.npy", values)
     source = open_source(tmp_path / "a.npy")
@@ -34,7 +34,7 @@ def test_a_npy_file_holds_its_array(tmp_path, voxels, dtype, order):
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
-def test_every_version_of_the_npy_format_is_read(tmp_path, voxels, version):
+def test_all_versions_of_the_npy_format_are_read(tmp_path, voxels, version):
     with open(tmp_path / "a.npy", "wb") as file:
         np.lib.format.write_array(file, voxels, version=version)
     assert_holds(open_source(tmp_path / "a.npy"), voxels)
@@ -51,12 +51,12 @@ def raw(request, tmp_path_factory, voxels):
 
 
 @given(data=st.data())
-def test_axes_and_shape_are_in_index_order_whatever_the_order_in_memory(raw, voxels, data):
+def test_axes_and_shape_are_in_index_order_in_any_memory_order(raw, voxels, data):
     assert raw.axes == "czyx"
     assert_holds(raw, voxels.transpose(1, 2, 0)[:, None], data)
 
 
-def test_the_axis_that_varies_fastest_is_the_files_last(raw, voxels):
+def test_the_fastest_axis_is_the_last_of_file_axes(raw, voxels):
     in_file = np.frombuffer(raw.files[0].read_bytes()[5:], ">u2").reshape(raw.file_shape)
     np.testing.assert_array_equal(raw.read_file(whole(raw.file_shape)), in_file)
 
@@ -73,7 +73,7 @@ def test_raw_voxels_have_defaults(tmp_path, voxels, ndim, axes, name):
     assert_holds(source, voxels.reshape(-1, *voxels.shape[-2:]))
 
 
-def test_one_and_five_dimensions_are_read_when_they_are_named(tmp_path):
+def test_one_and_five_dimensions_need_axes(tmp_path):
     values = np.arange(2 * 3 * 4 * 5 * 6).reshape(2, 3, 4, 5, 6)
     np.save(tmp_path / "a.npy", values)
     assert_holds(open_source(tmp_path / "a.npy", axes="xyzct"), values.transpose(4, 3, 2, 1, 0))
@@ -95,7 +95,7 @@ def test_one_and_five_dimensions_are_read_when_they_are_named(tmp_path):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Stored array in format 3.0")
-def test_arrays_that_cannot_be_converted_are_refused(tmp_path, values, axes, message):
+def test_unsupported_arrays_are_refused(tmp_path, values, axes, message):
     np.save(tmp_path / "a.npy", values)
     with pytest.raises(SourceError, match=rf"a\.npy: .*({message})"):
         open_source(tmp_path / "a.npy", axes=axes)
@@ -104,13 +104,13 @@ def test_arrays_that_cannot_be_converted_are_refused(tmp_path, values, axes, mes
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a .npy file, or a damaged one"),
-        (b"hello, world", "not a .npy file, or a damaged one"),
-        (b"\x93NUMPY\x01\x00\x04\x00{'a'", "not a .npy file, or a damaged one"),
+        (b"", "its .npy header cannot be read"),
+        (b"hello, world", "its .npy header cannot be read"),
+        (b"\x93NUMPY\x01\x00\x04\x00{'a'", "its .npy header cannot be read"),
         (b"\x93NUMPY\x09\x00\x04\x00{'a'", r"version 9\.0 of the \.npy format is unknown"),
     ],
 )
-def test_a_damaged_npy_file_is_an_error(tmp_path, content, message):
+def test_damaged_npy_files_are_refused(tmp_path, content, message):
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(SourceError, match=message):
         open_source(tmp_path / "a.npy")
@@ -119,29 +119,29 @@ def test_a_damaged_npy_file_is_an_error(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({}, "a file of raw voxels says nothing of them: give shape and dtype"),
+        ({}, "raw voxels have no header: give shape and dtype"),
         ({"shape": (4, 5)}, "give dtype"),
         ({"dtype": "u2"}, "give shape"),
-        ({"shape": (4, 5), "dtype": "u3"}, "dtype is 'u3'; allowed: the name of a data type"),
+        ({"shape": (4, 5), "dtype": "u3"}, "dtype is 'u3'; allowed: the name of a NumPy data type"),
         ({"shape": (4, 5), "dtype": "O"}, "its dtype is object"),
         ({"shape": (4, 5), "dtype": "u2,u1"}, "only arrays of numbers"),
         ({"shape": (4, 0), "dtype": "u2"}, "the array is empty"),
         ({"shape": (4, 5), "dtype": "u2", "order": "K"}, "order is 'K'; allowed: C or F"),
         ({"shape": (4, 5), "dtype": "u2", "offset": -1}, "offset is -1; allowed"),
-        ({"shape": (4, 6), "dtype": "u2"}, "cut short: 40 bytes, but .* ask for 48"),
-        ({"shape": (4, 4), "dtype": "u2"}, "too long: 40 bytes, but .* ask for 32"),
-        ({"shape": (4, 5), "dtype": "u2", "offset": 2}, "cut short: 40 bytes, but .* ask for 42"),
+        ({"shape": (4, 6), "dtype": "u2"}, "cut short: 40 bytes, but .* at byte 48"),
+        ({"shape": (4, 4), "dtype": "u2"}, "too long: 40 bytes, but .* at byte 32"),
+        ({"shape": (4, 5), "dtype": "u2", "offset": 2}, "cut short: 40 bytes, but .* at byte 42"),
         ({"shape": (4, 5), "dtype": "u2", "dataset": "a"}, "dataset is 'a'"),
     ],
 )
-def test_what_is_said_of_raw_voxels_must_fit_their_file(tmp_path, said, message):
+def test_the_layout_of_raw_voxels_must_fit_the_file(tmp_path, said, message):
     (tmp_path / "a.raw").write_bytes(bytes(40))
     with pytest.raises(SourceError, match=rf"a\.raw: .*{message}"):
         open_source(tmp_path / "a.raw", **said)
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.raw"])
-def test_what_is_missing_or_no_file_is_named(tmp_path, name):
+def test_errors_name_missing_files_and_directories(tmp_path, name):
     said = {"shape": (4, 5), "dtype": "u2"} if name == "a.raw" else {}
     with pytest.raises(SourceError, match=f"{name}: there is no such file"):
         open_source(tmp_path / name, **said)
@@ -150,13 +150,13 @@ def test_what_is_missing_or_no_file_is_named(tmp_path, name):
         open_source(tmp_path / name, **said)
 
 
-def test_a_npy_file_that_is_cut_short_is_an_error_at_once_or_when_it_is_read(tmp_path):
+def test_truncated_npy_files_fail_when_opened_or_read(tmp_path):
     np.save(tmp_path / "a.npy", np.ones((100, 100, 100), "f4"))
     source = open_source(tmp_path / "a.npy")
     assert source.read(whole(source.shape)).all()
     os.truncate(tmp_path / "a.npy", 1_000_000)
     for act in (lambda: source.read(whole(source.shape)), lambda: open_source(tmp_path / "a.npy")):
-        with pytest.raises(SourceError, match=r"cut short: 1000000 bytes, but .* ask for 4000128"):
+        with pytest.raises(SourceError, match=r"cut short: 1000000 bytes, but .* at byte 4000128"):
             act()
 
 

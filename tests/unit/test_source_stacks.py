@@ -85,7 +85,7 @@ TIFFS = {
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
 @given(data=st.data())
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_tiff_slices_of_any_layout_make_a_volume(tmp_path, options, dtype, data):
+def test_tiff_slices_of_all_layouts_make_a_volume(tmp_path, options, dtype, data):
     voxels = values((11, 37, 45), dtype)
     source = opened(stack(tmp_path / "s", voxels, **options))
     assert source.axes == source.file_axes == "zyx"
@@ -116,7 +116,7 @@ def test_png_and_jpeg2000_slices_keep_their_values(tmp_path, suffix, dtype, chan
 
 
 @pytest.mark.parametrize("bits", [10, 12])
-def test_jpeg2000_of_other_numbers_of_bits_is_read(tmp_path, bits):
+def test_jpeg2000_of_any_bit_depth_is_read(tmp_path, bits):
     voxels = values((5, 6)) >> (16 - bits)
     encoded = imagecodecs.jpeg2k_encode(voxels, level=0, reversible=True, bitspersample=bits)
     (tmp_path / "a.jp2").write_bytes(encoded)
@@ -137,12 +137,12 @@ def png_file(path, bits, colour, rows, *chunks):
 
 
 @pytest.mark.parametrize(("bits", "expected"), [(1, [0, 1] * 4), (2, [1] * 4), (4, [5] * 2)])
-def test_greys_of_few_bits_keep_their_values(tmp_path, bits, expected):
+def test_grey_below_8_bits_keeps_its_values(tmp_path, bits, expected):
     path = png_file(tmp_path / "a.png", bits, 0, [b"\x55", b"\x55"])
     assert_holds(opened(path), np.array([[expected] * 2], "u1"))
 
 
-def test_palettes_become_colours_and_transparency_a_channel(tmp_path):
+def test_palettes_and_transparency_become_channels(tmp_path):
     palette = (b"PLTE", bytes(range(9)))
     path = png_file(tmp_path / "a.png", 8, 3, [b"\0\2\1"], palette)
     expected = np.arange(9, dtype="u1").reshape(3, 3)[[0, 2, 1]].T[:, None, None]
@@ -151,7 +151,7 @@ def test_palettes_become_colours_and_transparency_a_channel(tmp_path):
     source = opened(tmp_path / "b.png")
     assert_holds(source, np.concatenate([expected, np.array([[[[9, 255, 255]]]], "u1")]))
     path = png_file(tmp_path / "c.png", 1, 0, [b"\x55"], (b"tRNS", b"\0\0"))
-    with pytest.raises(SourceError, match=r"c\.png: greys of 1 bits with transparency"):
+    with pytest.raises(SourceError, match=r"c\.png: grey of 1 bits with transparency"):
         opened(path)
 
 
@@ -168,7 +168,7 @@ def test_colours_become_channels(tmp_path, planar, options, data):
 
 
 @pytest.mark.parametrize("what", ["s", "s/*", "s/a*.tif", "s/a?*", "s/a{z}.tif"])
-def test_a_directory_a_glob_and_a_pattern_are_in_natural_order(tmp_path, what):
+def test_slices_are_in_natural_order(tmp_path, what):
     voxels = values((12, 3, 4))
     stack(tmp_path / "s", voxels)
     source = opened(tmp_path / what)
@@ -176,21 +176,21 @@ def test_a_directory_a_glob_and_a_pattern_are_in_natural_order(tmp_path, what):
     assert_holds(source, voxels)
 
 
-def test_texts_come_before_numbers_in_natural_order(tmp_path):
+def test_natural_order_has_text_before_numbers(tmp_path):
     voxels = values((4, 3, 4))
     for name, image in zip(("a2", "a10", "b1", "b3"), voxels, strict=True):
         tiff(tmp_path / f"{name}.tif", image)
     assert_holds(opened(tmp_path), voxels)
 
 
-def test_numbers_with_zeros_need_not_start_at_0(tmp_path):
+def test_zero_padded_numbers_need_not_start_at_0(tmp_path):
     voxels = values((3, 4, 5))
     stack(tmp_path / "s", voxels, "a_{:04}.TIF".replace("TIF", "tif"), start=98)
     assert_holds(opened(tmp_path / "s/a_{z}.tif"), voxels)
     assert_holds(opened(tmp_path / "s"), voxels)
 
 
-def test_a_pattern_names_channels_times_and_slices(tmp_path):
+def test_a_pattern_may_have_channels_times_and_slices(tmp_path):
     voxels = values((2, 3, 4, 5, 6))
     for t, c, z in np.ndindex(2, 3, 4):
         directory = tmp_path / f"t{t}"
@@ -216,7 +216,7 @@ def test_a_pattern_without_z_has_one_plane(tmp_path):
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"imagej": True}])
 @given(data=st.data())
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_pages_of_files_are_z(tmp_path, options, data):
+def test_pages_of_files_become_z(tmp_path, options, data):
     voxels = values((2, 3, 4, 5, 6))
     for t, c in np.ndindex(2, 3):
         metadata = {"axes": "ZYX"} if "imagej" in options else None
@@ -236,7 +236,7 @@ def test_a_hyperstack_is_split_along_time(tmp_path):
 
 
 @pytest.mark.parametrize("axes", ["zyx", "yzx", "xzy", "tyx", "cyx"])
-def test_axes_say_what_slices_stack_along(tmp_path, axes):
+def test_axes_name_the_axis_of_a_stack(tmp_path, axes):
     voxels = values((3, 4, 5))
     source = opened(stack(tmp_path / "s", voxels), axes=axes)
     expected = {
@@ -266,7 +266,7 @@ def mosaics(draw):
 
 @given(mosaic=mosaics(), data=st.data(), compressed=st.booleans())
 @settings(max_examples=40)
-def test_a_mosaic_is_the_volume_that_it_was_cut_from(tmp_path_factory, mosaic, data, compressed):
+def test_a_mosaic_equals_the_volume_it_was_cut_from(tmp_path_factory, mosaic, data, compressed):
     shape, tile, overlap, counts = mosaic
     overlap = [0 if n == 1 else o for o, n in zip(overlap, counts, strict=True)]
     tile = [s if n == 1 else t for t, s, n in zip(tile, shape, counts, strict=True)]
@@ -283,14 +283,14 @@ def test_a_mosaic_is_the_volume_that_it_was_cut_from(tmp_path_factory, mosaic, d
     assert_holds(source, voxels, data)
 
 
-def test_the_end_of_a_tile_is_kept_and_the_start_of_the_next_is_dropped(tmp_path):
+def test_an_overlap_is_taken_from_the_earlier_tile(tmp_path):
     for x in range(3):
         png(tmp_path / f"{x}.png", np.full((2, 5), x, "u1"))
     source = opened(tmp_path / "{x}.png", overlap=(0, 0, 2))
     assert source.read(whole(source.shape))[0, 0].tolist() == [0] * 5 + [1] * 3 + [2] * 3
 
 
-def test_slices_of_tiles_are_a_mosaic_too(tmp_path):
+def test_mosaics_may_have_slices(tmp_path):
     voxels = values((2, 3, 7, 8), "u1")
     for c, z, y in np.ndindex(2, 3, 2):
         png(tmp_path / f"c{c}z{z}y{y}.png", voxels[c, z, [slice(0, 4), slice(3, 7)][y]])
@@ -321,7 +321,7 @@ def looked_at(monkeypatch):
     return seen
 
 
-def test_only_the_first_header_is_read_and_only_the_slices_that_are_needed(tmp_path, looked_at):
+def test_only_the_files_that_are_needed_are_read(tmp_path, looked_at):
     stack(tmp_path / "s", values((20, 3, 4)))
     source = opened(tmp_path / "s")
     assert looked_at == {"header": ["a1.tif"], "voxels": []}
@@ -333,7 +333,7 @@ def test_only_the_first_header_is_read_and_only_the_slices_that_are_needed(tmp_p
     assert looked_at["header"][1:] == [f"a{number}.tif" for number in range(1, 21)]
 
 
-def test_a_mosaic_is_opened_by_its_first_and_its_last_tile(tmp_path, looked_at):
+def test_opening_a_mosaic_reads_its_first_and_last_header(tmp_path, looked_at):
     for z, x in np.ndindex(3, 4):
         png(tmp_path / f"z{z}x{x}.png", values((3, 4), "u1"))
     opened(tmp_path / "z{z}x{x}.png")
@@ -361,7 +361,7 @@ def test_each_strip_and_tile_is_decoded_once(tmp_path, monkeypatch):
         assert [offsets.index(offset) for offset in read if offset in offsets] == expected
 
 
-def test_many_threads_read_the_same_voxels(tmp_path):
+def test_threads_read_the_same_voxels(tmp_path):
     voxels = values((8, 50, 60))
     source = opened(stack(tmp_path / "s", voxels, compression="zlib", rowsperstrip=8))
     regions = [
@@ -385,7 +385,7 @@ def test_many_threads_read_the_same_voxels(tmp_path):
     ],
     ids=["ImageJ", "no unit of length", "no spacing", "no distance between slices", "no unit"],
 )  # fmt: skip
-def test_the_voxel_size_is_what_all_axes_are_known_of(tmp_path, options, expected, unit):
+def test_the_voxel_size_needs_all_stacked_axes(tmp_path, options, expected, unit):
     options = {"metadata": None} | options
     for z in range(2):
         tifffile.imwrite(tmp_path / f"a{z}.tif", values((4, 5)), **options)
@@ -405,7 +405,7 @@ def test_the_voxel_size_is_what_all_axes_are_known_of(tmp_path, options, expecte
         (2, (72, 72), (1, 1, 1), ""),
     ],
 )
-def test_one_plane_has_the_resolution_that_its_tags_say(tmp_path, unit, resolution, expected, name):
+def test_a_plane_has_the_resolution_of_its_tags(tmp_path, unit, resolution, expected, name):
     tiff(tmp_path / "0.tif", values((4, 5)), resolution=resolution, resolutionunit=unit)
     source = open_source(tmp_path / "{x}.tif")
     assert (source.voxel_size, source.space_unit) == (expected, name)
@@ -425,7 +425,7 @@ SAID = {
 
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5)])
-def test_a_file_says_the_same_by_its_name_and_by_a_pattern(tmp_path, said, shape):
+def test_a_file_has_the_same_metadata_by_name_and_by_pattern(tmp_path, said, shape):
     options = {"photometric": "minisblack", "imagej": said.startswith("ImageJ")} | SAID[said]
     if options["metadata"] is not None:
         options["metadata"] = {"axes": "ZYX"[-len(shape) :]} | options["metadata"]
@@ -475,9 +475,7 @@ def images_of_any_axes(draw):
 
 @given(image=images_of_any_axes(), data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_an_image_of_any_axes_is_the_same_by_its_name_and_by_a_pattern(
-    tmp_path_factory, image, data
-):
+def test_a_file_is_the_same_source_by_name_and_by_pattern(tmp_path_factory, image, data):
     shape, options = image
     folder = tmp_path_factory.mktemp("a")
     tifffile.imwrite(folder / "a0.tif", values(shape, "u1"), **options)
@@ -489,7 +487,7 @@ def test_an_image_of_any_axes_is_the_same_by_its_name_and_by_a_pattern(
     assert_holds(source, alone.read(whole(alone.shape)), data)
 
 
-def test_files_behind_each_other_have_no_voxel_size_if_their_distance_is_not_said(tmp_path):
+def test_stacks_without_a_slice_distance_have_no_voxel_size(tmp_path):
     for name, depth in (("a", 1), ("b", 3)):
         for z in range(2):
             path = tmp_path / f"{name}{z}.ome.tif"
@@ -536,7 +534,7 @@ def cut_short(directory):
 ODD = {
     "size": (
         wrong_size,
-        r"it has shape \(4, 6\) along yx and dtype uint16, but by the first .* \(4, 5\)",
+        r"it has shape \(4, 6\) along yx and dtype uint16, but according to the first .* \(4, 5\)",
     ),
     "dtype": (wrong_dtype, r"it has shape \(4, 5\) along yx and dtype int16, but .* uint16"),
     "colours": (colours, r"it has shape \(4, 5, 3\)"),
@@ -547,7 +545,7 @@ ODD = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), ODD.values(), ids=ODD)
-def test_a_slice_that_differs_is_named_when_it_is_checked_and_read(tmp_path, spoil, message):
+def test_errors_name_a_slice_that_differs(tmp_path, spoil, message):
     source = opened(stack(tmp_path / "s", values((5, 4, 5))))
     spoil(tmp_path / "s")
     with pytest.raises(SourceError, match=rf"a3\.tif: .*{message}"):
@@ -558,7 +556,7 @@ def test_a_slice_that_differs_is_named_when_it_is_checked_and_read(tmp_path, spo
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}])
-def test_a_slice_that_is_cut_short_is_named_when_it_is_read(tmp_path, options):
+def test_errors_name_a_truncated_slice(tmp_path, options):
     source = opened(stack(tmp_path / "s", values((5, 4, 5)), **options))
     cut = tmp_path / "s/a3.tif"
     with tifffile.TiffFile(cut) as file:
@@ -569,12 +567,14 @@ def test_a_slice_that_is_cut_short_is_named_when_it_is_read(tmp_path, options):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jp2", ".j2k"])
-def test_encoded_slices_that_are_damaged_are_named(tmp_path, suffix):
+def test_errors_name_a_damaged_encoded_slice(tmp_path, suffix):
     source = opened(stack(tmp_path / "s", values((3, 40, 50), "u1"), "a{}" + suffix))
     damaged = tmp_path / f"s/a2{suffix}"
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 8])
-    with pytest.raises(SourceError, match=rf"a2\{suffix}: the voxels cannot be read; the file may"):
+    with pytest.raises(
+        SourceError, match=rf"a2\{suffix}: the voxels cannot be read .*; the file may"
+    ):
         source.read(whole(source.shape))
     for cut in (0, 7, 20):
         damaged.write_bytes(content[:cut])
@@ -585,10 +585,10 @@ def test_encoded_slices_that_are_damaged_are_named(tmp_path, suffix):
         source.check()
 
 
-def test_jpeg2000_that_is_not_decoded_exactly_is_refused(tmp_path):
+def test_jpeg2000_above_16_bits_is_refused(tmp_path):
     encoded = imagecodecs.jpeg2k_encode(values((5, 6), "u4"), level=0, reversible=True)
     (tmp_path / "a.jp2").write_bytes(encoded)
-    with pytest.raises(SourceError, match=r"a\.jp2: only images whose channels .* 16 at the most"):
+    with pytest.raises(SourceError, match=r"a\.jp2: JPEG 2000 images can only .* at most 16"):
         opened(tmp_path / "a.jp2")
 
 
@@ -596,17 +596,21 @@ def test_jpeg2000_that_is_not_decoded_exactly_is_refused(tmp_path):
     ("names", "path", "message"),
     [
         (["a1", "a2", "a4"], "a{z}.tif", "no file has z = 3, but there are 2 and 4; numbers must"),
-        (["a1", "a2"], "b{z}.tif", "no file is named so, with numbers at its places"),
-        (["a1", "a01", "a2"], "a{z}.tif", r"a1\.tif: it has the same place in the grid as .*/a01"),
-        (["a1", "a01", "a2"], ".", r"a1\.tif: it has the same place in the stack as .*/a01"),
+        (["a1", "a2"], "b{z}.tif", "no file matches with numbers at the place"),
+        (
+            ["a1", "a01", "a2"],
+            "a{z}.tif",
+            r"a1\.tif: it has the same position in the grid as .*/a01",
+        ),
+        (["a1", "a01", "a2"], ".", r"a1\.tif: it has the same position in the stack as .*/a01"),
         (["a1", "a2", "a4"], ".", r"slice 3 is missing between .*/a2\.tif and .*/a4\.tif; to conv"),
         (["a10", "a05", "a20"], ".", r"slice 15 is missing between .*/a10\.tif and .*/a20\.tif"),
         (["0c0", "0c1", "1c0"], "{z}c{c}.tif", "no file has c = 1, z = 1; 1 of 4 are missing"),
-        (["a1"], "b*.tif", "no file is named so"),
-        (["a1"], "missing/a.png", "no file is named so|there is no such file"),
+        (["a1"], "b*.tif", "no file matches"),
+        (["a1"], "missing/a.png", "no file matches|there is no such file"),
     ],
 )
-def test_slices_that_are_missing_or_there_twice_are_refused(tmp_path, names, path, message):
+def test_missing_and_duplicate_slices_are_refused(tmp_path, names, path, message):
     for name in names:
         tiff(tmp_path / f"{name}.tif", values((4, 5)))
     with pytest.raises(SourceError, match=message):
@@ -614,7 +618,7 @@ def test_slices_that_are_missing_or_there_twice_are_refused(tmp_path, names, pat
 
 
 @pytest.mark.parametrize("names", [["a1", "a3", "a5"], ["a1_9", "a2_7"], ["a1", "b7", "b9"], ["a"]])
-def test_numbers_that_follow_each_other_by_any_step_or_are_not_those_of_slices(tmp_path, names):
+def test_directories_may_have_numbers_with_any_constant_step(tmp_path, names):
     for name in names:
         tiff(tmp_path / f"{name}.tif", values((4, 5)))
     assert opened(tmp_path).shape == (len(names), 4, 5)
@@ -623,17 +627,17 @@ def test_numbers_that_follow_each_other_by_any_step_or_are_not_those_of_slices(t
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "a", "a.tif.bak", "Thumbs.db"])
-def test_what_is_no_image_in_a_directory_is_named(tmp_path, name):
+def test_errors_name_a_file_that_is_not_an_image(tmp_path, name):
     stack(tmp_path, values((2, 4, 5)))
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(SourceError, match=rf"{name}: not an image; name the slices .*/\*\.tif"):
+    with pytest.raises(SourceError, match=rf"{name}: not an image; give a glob .*/\*\.tif"):
         opened(tmp_path)
     with pytest.raises(SourceError, match=rf"{name}: not an image"):
         opened(tmp_path / "*")
     assert opened(tmp_path / "*.tif").shape == (2, 4, 5)
 
 
-def test_other_formats_and_directories_are_named_and_hidden_files_are_not_looked_at(tmp_path):
+def test_mixed_formats_are_refused_and_hidden_files_ignored(tmp_path):
     stack(tmp_path, values((2, 4, 5)))
     (tmp_path / ".DS_Store").write_bytes(b"")
     assert opened(tmp_path).shape == (2, 4, 5)
@@ -646,7 +650,7 @@ def test_other_formats_and_directories_are_named_and_hidden_files_are_not_looked
         opened(tmp_path)
 
 
-def test_directories_among_slices_are_not_looked_at(tmp_path):
+def test_subdirectories_are_ignored(tmp_path):
     stack(tmp_path, values((2, 4, 5)))
     for name in ("results", "logs", "a3.tif", "series.dcm", "zarr.json"):
         (tmp_path / name).mkdir()
@@ -661,48 +665,52 @@ def test_directories_among_slices_are_not_looked_at(tmp_path):
         opened(tmp_path)
 
 
-def test_what_a_run_writes_is_no_slice_that_a_glob_names(tmp_path, monkeypatch, caplog):
+def test_globs_do_not_match_the_output_of_runs(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     stack(tmp_path / "in", values((2, 4, 5)))
     stack(tmp_path / "out", values((3, 4, 5)))
     stack(tmp_path / "benchmarks", values((4, 4, 5)))
     assert open_source("**/a*.tif", output="out").shape == (2, 4, 5)
-    assert "source '**/a*.tif': 7 of what it names is left out" in caplog.text
-    assert caplog.text.count("left out") == 1
+    assert "source '**/a*.tif': 7 matches are ignored" in caplog.text
+    assert caplog.text.count("are ignored") == 1
     assert "4 in benchmarks, 3 in out" in caplog.text
     assert open_source("**/a*.tif").shape == (9, 4, 5)
     assert open_source("out/*.tif", output="out").shape == (3, 4, 5)
 
 
-def test_volumes_are_no_slices(tmp_path):
+def test_volumes_are_refused_as_slices(tmp_path):
     stack(tmp_path, values((2, 3, 4, 5)), photometric="minisblack")
-    with pytest.raises(SourceError, match=r"a1\.tif: a slice .* shape \(3, 4, 5\) along zyx; a "):
+    with pytest.raises(SourceError, match=r"a1\.tif: a slice .* shape \(3, 4, 5\) along zyx; for "):
         opened(tmp_path)
     assert opened(tmp_path / "a{z}.tif").shape == (6, 4, 5)
 
 
-def test_an_axis_is_either_in_the_names_or_in_the_files(tmp_path):
+def test_an_axis_must_not_be_in_both_names_and_files(tmp_path):
     stack(tmp_path, values((2, 4, 5, 3), "u1"), photometric="rgb")
-    with pytest.raises(SourceError, match=r"a place for c, but .*/a1\.tif has .* along yxc"):
+    with pytest.raises(SourceError, match=r"a placeholder for c, but .*/a1\.tif has .* along yxc"):
         opened(tmp_path / "a{c}.tif")
 
 
 @pytest.mark.parametrize(
     ("path", "layout", "message"),
     [
-        (".", {"overlap": (0, 0, 0)}, r"overlap is \(0, 0, 0\), but only tiles .*tile_{y}_{x}.tif"),
+        (
+            ".",
+            {"overlap": (0, 0, 0)},
+            r"overlap is \(0, 0, 0\), but applies only to tiles.*tile_{y}_{x}.tif",
+        ),
         (".", {"axes": "zy"}, r"axes is 'zy', but the array has shape \(3, 4, 5\)"),
         (".", {"axes": "zyy"}, "axes is 'zyy'"),
-        ("a{y}.tif", {"axes": "zyx"}, "axes is 'zyx', but the places of a pattern name the axes"),
+        ("a{y}.tif", {"axes": "zyx"}, "axes is 'zyx', but the placeholders of a pattern"),
         ("a{y}.tif", {"overlap": (0, 1)}, r"overlap is \(0, 1\); allowed: 3 numbers"),
         ("a{y}.tif", {"overlap": (0, -1, 0)}, r"overlap is \(0, -1, 0\); allowed: 3 numbers"),
-        ("a{y}.tif", {"overlap": (0, 0, 1)}, r"no tiles lie along x: there is no {x} in the"),
+        ("a{y}.tif", {"overlap": (0, 0, 1)}, r"but the pattern has no {x}; give 0 along x"),
         ("a{y}.tif", {"overlap": (0, 4, 0)}, "but a tile has 4 voxels along y: give less"),
         ("a{z}.tif", {"overlap": (1, 0, 0)}, "but a tile has 1 voxels along z: give less"),
-        (".", {"dataset": "a"}, "dataset is 'a', which is nothing that such a file needs"),
+        (".", {"dataset": "a"}, "dataset is 'a', but does not apply to this format"),
     ],
 )
-def test_what_is_told_must_fit_the_files(tmp_path, path, layout, message):
+def test_the_layout_must_fit_the_files(tmp_path, path, layout, message):
     stack(tmp_path, values((3, 4, 5)))
     with pytest.raises(SourceError, match=message):
         opened(tmp_path / path, **layout)
@@ -713,7 +721,7 @@ def test_what_is_told_must_fit_the_files(tmp_path, path, layout, message):
     [
         (values((5, 5)), 0, "it has 5 voxels along y, but .* has 4; only the last tile along"),
         (values((4, 4)), 0, "it has 4 voxels along x, but .* has 5; only the last tile along"),
-        (values((2, 5)), 2, "it has 2 voxels along y, all in the overlap of 2: leave it out"),
+        (values((2, 5)), 2, "its 2 voxels along y are all within the overlap of 2: leave it out"),
         (values((4, 5), "u1"), 0, r"it has shape \(4, 5\) along yx and dtype uint8, but .*uint16"),
     ],
 )
@@ -723,7 +731,7 @@ def test_a_last_tile_that_does_not_fit_is_refused(tmp_path, last, overlap, messa
         opened(tmp_path / "a{y}.tif", overlap=(0, overlap, 0))
 
 
-def test_a_tile_that_is_smaller_but_not_the_last_is_named(tmp_path):
+def test_only_the_last_tile_may_be_smaller(tmp_path):
     stack(tmp_path, values((3, 4, 5)))
     tiff(tmp_path / "a2.tif", values((3, 5)))
     source = opened(tmp_path / "a{y}.tif")
@@ -731,7 +739,7 @@ def test_a_tile_that_is_smaller_but_not_the_last_is_named(tmp_path):
         source.check()
 
 
-def test_an_overlap_along_an_axis_of_one_tile_is_none(tmp_path):
+def test_overlap_along_an_axis_with_one_tile_is_ignored(tmp_path):
     voxels = values((4, 8), "u1")
     for x in range(2):
         tiff(tmp_path / f"y0x{x}.tif", voxels[:, 3 * x : 3 * x + 5])
@@ -739,14 +747,14 @@ def test_an_overlap_along_an_axis_of_one_tile_is_none(tmp_path):
     assert_holds(source, voxels[None])
 
 
-def test_a_row_of_tiles_has_one_height(tmp_path):
+def test_all_tiles_of_a_row_have_one_height(tmp_path):
     for x, height in enumerate((4, 4, 3)):
         png(tmp_path / f"y0x{x}.png", values((height, 5), "u1"))
     with pytest.raises(SourceError, match=r"y0x2\.png: it has 3 voxels along y, but .* has 4"):
         opened(tmp_path / "y{y}x{x}.png")
 
 
-def test_of_a_slice_with_a_pyramid_the_finest_level_is_read(tmp_path):
+def test_the_finest_level_of_a_slice_with_a_pyramid_is_read(tmp_path):
     voxels = values((2, 32, 48))
     for z, image in enumerate(voxels):
         with tifffile.TiffWriter(tmp_path / f"{z}.tif") as file:
@@ -765,7 +773,7 @@ def test_several_images_in_a_file_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("missing", "suffix"), [("tifffile", ".tif"), ("imagecodecs", ".png")])
-def test_a_missing_library_is_named(tmp_path, monkeypatch, missing, suffix):
+def test_errors_name_a_missing_library(tmp_path, monkeypatch, missing, suffix):
     stack(tmp_path / "s", values((2, 4, 5)), "a{}" + suffix)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(SourceError, match=rf"a1\{suffix}: .* package {missing} .*neurozarr\[tiff"):
@@ -773,14 +781,14 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch, missing, suffix):
 
 
 @pytest.mark.parametrize("name", ["zarr.json", ".zarray", "attributes.json", "a.dcm"])
-def test_directories_of_other_families_are_not_taken(tmp_path, name):
+def test_directories_of_other_families_do_not_match(tmp_path, name):
     stack(tmp_path, values((2, 4, 5)))
     (tmp_path / name).write_bytes(b"")
     assert not StackSource.matches(str(tmp_path))
 
 
 @pytest.mark.parametrize("path", [".", "empty", "a.nii", "*.nii", "a_{t}.nii.gz", "a.tif", "n*"])
-def test_what_names_no_images_is_not_taken(tmp_path, path):
+def test_paths_without_images_do_not_match(tmp_path, path):
     (tmp_path / "notes.txt").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     assert not StackSource.matches(str(tmp_path / path))
@@ -809,7 +817,7 @@ def test_slices_of_an_ome_tiff_are_read_one_by_one(tmp_path):
     assert_holds(opened(tmp_path / "a{z}.ome.tif"), voxels)
 
 
-def test_files_of_an_ome_set_of_several_images_have_the_size_of_the_first(tmp_path):
+def test_ome_sets_of_images_have_the_voxel_size_of_the_first(tmp_path):
     voxels = values((2, 3, 4, 5))
     image = (
         '<Image ID="Image:{0}" Name="position"><Pixels ID="Pixels:{0}" DimensionOrder="XYZCT" '
@@ -829,7 +837,7 @@ def test_files_of_an_ome_set_of_several_images_have_the_size_of_the_first(tmp_pa
     assert_holds(source, np.concatenate(voxels, axis=2))
 
 
-def test_slices_that_were_split_from_a_hyperstack_keep_what_it_said(tmp_path):
+def test_slices_split_from_a_hyperstack_keep_its_metadata(tmp_path):
     voxels = values((3, 4, 5))
     for z, image in enumerate(voxels):
         said = "ImageJ=1.54f\nimages=3\nslices=3\nunit=microns\nspacing=2.0\n"
@@ -854,7 +862,7 @@ def test_slices_of_many_strips_are_read(tmp_path, compression):
         (339, 9, "in SampleFormat 9, cannot be"),
     ],
 )
-def test_slices_that_cannot_be_decoded_are_refused_before_any_work(tmp_path, code, value, message):
+def test_slices_of_an_unknown_encoding_are_refused_at_once(tmp_path, code, value, message):
     stack(tmp_path, values((2, 4, 5), "i2"), compression="lzw")
     with tifffile.TiffFile(tmp_path / "a1.tif", mode="r+b") as file:
         file.pages[0].tags[code].overwrite(value)
@@ -862,13 +870,15 @@ def test_slices_that_cannot_be_decoded_are_refused_before_any_work(tmp_path, cod
         opened(tmp_path)
 
 
-def test_axes_that_are_not_known_are_no_part_of_another(tmp_path):
+def test_unknown_axes_are_refused_in_slices(tmp_path):
     tifffile.imwrite(tmp_path / "a0.tif", values((2, 3, 4, 5)), photometric="minisblack")
-    with pytest.raises(SourceError, match=r"a0\.tif: its axes are QQYX, .*: it can be no part of"):
+    with pytest.raises(
+        SourceError, match=r"a0\.tif: tifffile names its axes QQYX, .*: it cannot be"
+    ):
         opened(tmp_path / "a{x}.tif")
 
 
-def test_tiles_of_ome_tiff_have_the_axes_that_it_says(tmp_path):
+def test_ome_tiff_tiles_have_the_axes_of_their_metadata(tmp_path):
     voxels = values((2, 3, 4, 10))
     for x in range(2):
         metadata = {"axes": "CZYX", "PhysicalSizeX": 500, "PhysicalSizeY": 250, "PhysicalSizeZ": 3}
@@ -881,7 +891,7 @@ def test_tiles_of_ome_tiff_have_the_axes_that_it_says(tmp_path):
     assert_holds(source, voxels)
 
 
-def test_lossy_and_bilevel_images_are_what_tifffile_reads(tmp_path):
+def test_lossy_and_bilevel_images_equal_those_of_tifffile(tmp_path):
     image = values((40, 50, 3), "u1")
     options = {"photometric": "rgb", "compression": "jpeg", "tile": (16, 16)}
     tiff(tmp_path / "j1.tif", image, **options)
@@ -892,7 +902,7 @@ def test_lossy_and_bilevel_images_are_what_tifffile_reads(tmp_path):
     assert_holds(opened(tmp_path / "m{z}.tif"), mask[None])
 
 
-def test_images_that_others_made_are_what_another_library_reads():
+def test_real_images_equal_those_of_another_library():
     skimage = pytest.importorskip("skimage", exc_type=ImportError)
     io = pytest.importorskip("skimage.io", exc_type=ImportError)
     data = Path(skimage.__file__).parent / "data"
@@ -908,7 +918,7 @@ def test_images_that_others_made_are_what_another_library_reads():
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jp2", ".j2k"])
 @pytest.mark.parametrize(("colours", "dtype"), [((), "u1"), ((), "u2"), ((3,), "u1"), ((4,), "u1")])
-def test_images_that_pillow_wrote_keep_their_values(tmp_path, suffix, colours, dtype):
+def test_images_of_pillow_keep_their_values(tmp_path, suffix, colours, dtype):
     pillow = pytest.importorskip("PIL.Image", exc_type=ImportError)
     voxels = values((2, 30, 20, *colours), dtype)
     for number, image in enumerate(voxels):

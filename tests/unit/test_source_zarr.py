@@ -177,7 +177,7 @@ def image(path, version="0.5", levels=("0",), extra=None, voxels=VOXELS, **multi
         {"zarr_format": 2, "compressors": None},
     ],
 )
-def test_arrays_are_read_however_they_are_encoded(tmp_path, options):
+def test_arrays_of_all_encodings_are_read(tmp_path, options):
     source = open_source(save(tmp_path / "a.zarr", **options))
     assert source.axes == source.file_axes == "zyx"
     assert source.native_chunk_shape == (5, 10, 10)
@@ -186,7 +186,7 @@ def test_arrays_are_read_however_they_are_encoded(tmp_path, options):
 
 @pytest.mark.parametrize("dtype", ["?", "i1", ">i2", ">u4", "<u8", "f2", ">f4", "f8", "c8", ">c16"])
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_values_are_kept_whatever_their_type(tmp_path, dtype, zarr_format):
+def test_values_of_all_types_are_kept(tmp_path, dtype, zarr_format):
     voxels = RNG.integers(-100, 100, (4, 5, 6)).astype(dtype)
     source = open_source(save(tmp_path / "a", voxels, (2, 2, 3), zarr_format=zarr_format))
     assert_holds(source, voxels)
@@ -224,7 +224,7 @@ def one(request, tmp_path_factory):
 
 
 @given(data=st.data())
-def test_a_region_is_what_numpy_takes_from_the_whole(one, data):
+def test_a_region_equals_a_slice_of_the_whole(one, data):
     assert_holds(one, VOXELS, data)
 
 
@@ -246,7 +246,7 @@ def test_threads_read_at_once(one):
     ],
 )
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_axes_are_those_that_the_array_names(tmp_path, names, axes, zarr_format):
+def test_axes_are_those_in_the_metadata(tmp_path, names, axes, zarr_format):
     said = {"attributes": {"_ARRAY_DIMENSIONS": list(names)}}
     if zarr_format == 3:
         said = {"dimension_names": tuple(names)}
@@ -257,17 +257,17 @@ def test_axes_are_those_that_the_array_names(tmp_path, names, axes, zarr_format)
     assert_holds(source, np.expand_dims(VOXELS.transpose(order), missing))
 
 
-def test_axes_that_are_not_named_are_told_or_guessed_from_their_number(tmp_path):
+def test_unnamed_axes_are_given_by_the_user_or_by_default(tmp_path):
     assert open_source(save(tmp_path / "a", VOXELS[0], (5, 5))).file_axes == "yx"
     path = save(tmp_path / "b", VOXELS[None], (1, 5, 5, 5))
-    with pytest.raises(SourceError, match=r"b: its metadata .* shape \(1, 20, 30, 40\); give axes"):
+    with pytest.raises(SourceError, match=r"b: the metadata .* shape \(1, 20, 30, 40\); give axes"):
         open_source(path)
     assert_holds(open_source(path, axes="czyx"), VOXELS[None])
     with pytest.raises(SourceError, match="axes is 'zyx', but the array has shape"):
         open_source(path, axes="zyx")
 
 
-def test_chunks_that_are_missing_hold_the_fill_value(tmp_path):
+def test_missing_chunks_have_the_fill_value(tmp_path):
     path = save(tmp_path / "a", fill_value=7)
     (path / "c/0/0/0").unlink()
     expected = VOXELS.copy()
@@ -275,7 +275,7 @@ def test_chunks_that_are_missing_hold_the_fill_value(tmp_path):
     assert_holds(open_source(path), expected)
 
 
-def test_files_are_the_metadata_and_no_chunks(tmp_path):
+def test_files_are_the_metadata_without_chunks(tmp_path):
     assert open_source(save(tmp_path / "a")).files == (tmp_path / "a/zarr.json",)
     source = open_source(image(tmp_path / "b", "0.4"))
     names = {str(file.relative_to(tmp_path / "b")) for file in source.files}
@@ -321,7 +321,7 @@ def test_an_image_of_ome_zarr_py_is_read_with_its_metadata(tmp_path, version):
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_an_image_of_ngff_zarr_is_read_whose_arrays_are_deep(tmp_path, version):
+def test_an_image_of_ngff_zarr_with_nested_arrays_is_read(tmp_path, version):
     made = ngff_zarr.to_ngff_image(
         VOXELS,
         dims=("z", "y", "x"),
@@ -350,14 +350,14 @@ def test_a_level_can_be_named(tmp_path):
         assert source.voxel_size == (2, 2, 2)
 
 
-def test_the_scale_of_the_whole_image_multiplies_that_of_the_level(tmp_path):
+def test_the_scales_of_image_and_level_are_multiplied(tmp_path):
     both = [{"type": "scale", "scale": [10.0, 100.0, 1000.0]}]
     datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 2, 3]}]}]
     path = image(tmp_path / "a", "0.4", datasets=datasets, coordinateTransformations=both)
     assert open_source(path).voxel_size == (10, 200, 3000)
 
 
-def test_units_that_differ_are_converted_and_unknown_ones_left_out(tmp_path):
+def test_different_units_are_converted_and_unknown_ignored(tmp_path):
     axes = [{"name": name, "type": "space"} for name in "zyx"]
     axes[0]["unit"], axes[1]["unit"], axes[2]["unit"] = "millimeter", "pixel", "micrometer"
     source = open_source(image(tmp_path / "a", axes=axes))
@@ -376,11 +376,11 @@ def test_versions_before_0_4_are_read_without_a_voxel_size(tmp_path, caplog, des
         del (known := group.attrs["multiscales"])[0]["axes"]
         group.attrs["multiscales"] = known
     source = open_source(path)
-    assert "no voxel size is known" in caplog.text
+    assert "the voxel size is unknown" in caplog.text
     assert_holds(source, voxels)
 
 
-def test_directions_of_all_axes_give_an_affine_with_the_translation(tmp_path):
+def test_rfc4_orientations_give_an_affine_with_translation(tmp_path):
     ways = ("superior-to-inferior", "left-to-right", "anterior-to-posterior")
     axes = [
         {"name": n, "type": "space", "orientation": {"type": "anatomical", "value": way}}
@@ -398,19 +398,19 @@ def test_directions_of_all_axes_give_an_affine_with_the_translation(tmp_path):
     assert open_source(image(tmp_path / "b", axes=axes, datasets=datasets)).affine is None
 
 
-def test_a_transformation_that_is_no_scale_is_warned_of(tmp_path, caplog):
+def test_an_unsupported_transformation_is_a_warning(tmp_path, caplog):
     datasets = [{"path": "0", "coordinateTransformations": [{"type": "rotation"}]}]
     open_source(image(tmp_path / "a", datasets=datasets))
-    assert "a transformation of type rotation is not known" in caplog.text
+    assert "transformations of type rotation are not supported" in caplog.text
 
 
-def test_images_in_collections_are_named(tmp_path):
+def test_one_image_of_a_collection_must_be_named(tmp_path):
     root = tmp_path / "a.zarr"
     zarr.create_group(root, attributes={"ome": {"bioformats2raw.layout": 3}})
     image(root / "0")
     assert_holds(open_source(root), VOXELS)
     image(root / "1", voxels=VOXELS[::-1])
-    with pytest.raises(SourceError, match=r"a\.zarr: several images; name one, .*: 0, 1$"):
+    with pytest.raises(SourceError, match=r"a\.zarr: several images; name one by .*: 0, 1$"):
         open_source(root)
     assert_holds(open_source(root, dataset="1"), VOXELS[::-1])
     assert_holds(open_source(root, dataset="/1/0"), VOXELS[::-1])
@@ -418,7 +418,7 @@ def test_images_in_collections_are_named(tmp_path):
     assert_holds(open_source(root), VOXELS[::-1])
 
 
-def test_labels_wells_and_plain_arrays_are_found_in_their_groups(tmp_path):
+def test_labels_wells_and_plain_arrays_are_found(tmp_path):
     root = image(tmp_path / "a.zarr")
     zarr.create_group(root / "labels", attributes={"ome": {"labels": ["nuclei"]}})
     image(root / "labels/nuclei", voxels=VOXELS + 1)
@@ -464,7 +464,7 @@ def nii(tmp_path):
     ],
     ids=["0.5", "0.6", "0.4"],
 )
-def test_a_store_that_is_converted_again_keeps_its_header_and_voxels(tmp_path, nii, config):
+def test_converting_a_store_keeps_its_header_and_voxels(tmp_path, nii, config):
     first, _ = convert(tmp_path / "a.nii", tmp_path / "1", config)
     second, _ = convert(first, tmp_path / "2", {"zarr": {"chunk": 5, "shard": 15}})
     expected = nii.read(tuple(slice(0, length) for length in nii.shape))
@@ -477,24 +477,24 @@ def test_a_store_that_is_converted_again_keeps_its_header_and_voxels(tmp_path, n
         assert_holds(source, expected)
 
 
-def test_a_level_has_the_header_that_it_is_exported_with(tmp_path, nii):
+def test_a_level_has_the_header_of_its_export(tmp_path, nii):
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1", {"zarr": {"chunk": 8}})
     source = open_source(store / "1")
     assert source.voxel_size == tuple(2 * size for size in nii.voxel_size)
     np.testing.assert_allclose(source.affine @ [0, 0, 0, 1], nii.affine @ [0.5, 0.5, 0.5, 1])
 
 
-def test_a_level_whose_base_has_no_size_is_refused(tmp_path, nii):
+def test_a_level_whose_level_0_has_scale_0_is_refused(tmp_path, nii):
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1", {"zarr": {"chunk": 8}})
     document = json.loads((store / "zarr.json").read_text())
     (image,) = document["attributes"]["ome"]["multiscales"]
     image["datasets"][0]["coordinateTransformations"][0]["scale"] = [0, 0, 0]
     (store / "zarr.json").write_text(json.dumps(document))
-    with pytest.raises(SourceError, match=r"1: its metadata are damaged \(ZeroDivisionError"):
+    with pytest.raises(SourceError, match=r"1: its metadata are invalid \(float division"):
         open_source(store / "1")
 
 
-def test_an_ome_zarr_0_6_without_a_header_keeps_its_anatomical_coordinates(tmp_path, nii):
+def test_ome_zarr_0_6_keeps_its_anatomical_coordinates(tmp_path, nii):
     config = {"zarr": {"chunk": 8}, "ome": {"ome_version": "0.6"}, "nifti": {"nii": False}}
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1", config)
     source = open_source(store)
@@ -504,7 +504,7 @@ def test_an_ome_zarr_0_6_without_a_header_keeps_its_anatomical_coordinates(tmp_p
     np.testing.assert_allclose(open_source(store, dataset="1").affine[:, 3], shift)
 
 
-def test_colours_that_became_channels_are_known_when_converted_again(tmp_path):
+def test_converting_a_store_keeps_colours(tmp_path):
     voxels = RNG.integers(0, 255, (4, 5, 6, 3)).astype("u1").view([(c, "u1") for c in "RGB"])
     nibabel.Nifti1Image(voxels[..., 0], np.eye(4)).to_filename(tmp_path / "a.nii")
     first, _ = convert(tmp_path / "a.nii", tmp_path / "1")
@@ -526,7 +526,7 @@ def test_a_store_of_niizarr_is_read_with_its_header(tmp_path, mri):
     np.testing.assert_array_equal(source.affine, file.affine)
 
 
-def test_a_header_that_is_damaged_is_named(tmp_path, nii):
+def test_errors_name_a_damaged_header(tmp_path, nii):
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1")
     (store / "nifti/c/0").write_bytes(b"hello")
     with pytest.raises(SourceError, match=r"a\.nii\.zarr/nifti: the NIfTI header cannot be read"):
@@ -549,7 +549,7 @@ def test_a_header_that_is_damaged_is_named(tmp_path, nii):
         ({"transform": {"axes": [*"zyx"], "scale": [3, 2, 1], "units": ["nm"] * 3}}, {}),
     ],
 )
-def test_voxel_size_is_found_in_each_dialect_of_n5(tmp_path, array, group):
+def test_the_voxel_size_is_found_in_all_dialects_of_n5(tmp_path, array, group):
     root = add(tmp_path / "a.n5", n5="2.5.1")
     add(root / "setup0/timepoint0", **group)
     save_n5(root / "setup0/timepoint0/s0", **array)
@@ -563,7 +563,7 @@ def test_voxel_size_is_found_in_each_dialect_of_n5(tmp_path, array, group):
         assert_holds(source, VOXELS)
 
 
-def test_axes_of_n5_are_named_fastest_first(tmp_path):
+def test_axes_of_n5_are_listed_fastest_first(tmp_path):
     voxels = VOXELS.reshape(4, 5, 30, 40)
     path = save_n5(tmp_path / "a.n5", voxels, (10, 10, 5, 1), axes=["x", "y", "c", "z"])
     source = open_source(path)
@@ -576,7 +576,7 @@ def test_setups_of_n5_are_listed(tmp_path):
     for setup in (0, 1):
         save_n5(root / f"setup{setup}/timepoint0/s0", VOXELS + setup)
     names = "setup0/timepoint0/s0, setup1/timepoint0/s0"
-    with pytest.raises(SourceError, match=f"several images; name one, as dataset: {names}$"):
+    with pytest.raises(SourceError, match=f"several images; name one by dataset: {names}$"):
         open_source(root)
     assert_holds(open_source(root, dataset="setup1/timepoint0"), VOXELS + 1)
 
@@ -618,7 +618,7 @@ def test_a_store_is_read_over_http(tmp_path, served, kind):
 
 
 @pytest.mark.parametrize("compressor", [numcodecs.Zlib(), numcodecs.LZ4()])
-def test_names_may_have_any_letters(tmp_path, served, compressor):
+def test_names_may_have_any_characters(tmp_path, served, compressor):
     for name in ("a b", "ü%20", "{a}", "c:d"):
         path = save(tmp_path / name, zarr_format=2, compressors=[compressor])
         assert_holds(open_source(path), VOXELS)
@@ -630,7 +630,7 @@ def test_names_may_have_any_letters(tmp_path, served, compressor):
 @pytest.mark.parametrize(
     "spelling", ["./a.n5", "../{}/a.n5", "x/../a.n5", "x//..//./a.n5/", "link/../a.n5", "b\\c.n5"]
 )
-def test_a_path_is_what_the_shell_takes_it_for(tmp_path, monkeypatch, kind, spelling):
+def test_paths_are_resolved_as_in_a_shell(tmp_path, monkeypatch, kind, spelling):
     (tmp_path / "elsewhere/deep").mkdir(parents=True)
     (tmp_path / "x").mkdir()
     (tmp_path / "link").symlink_to("elsewhere/deep")
@@ -648,7 +648,7 @@ def test_a_path_is_what_the_shell_takes_it_for(tmp_path, monkeypatch, kind, spel
     assert_holds(open_source(path), VOXELS)
 
 
-def test_no_more_chunks_are_read_than_a_region_needs(tmp_path, served):
+def test_only_the_chunks_of_a_region_are_read(tmp_path, served):
     save(tmp_path / "a")
     source = open_source(f"{served.address}/a")
     served.asked.clear()
@@ -656,25 +656,25 @@ def test_no_more_chunks_are_read_than_a_region_needs(tmp_path, served):
     assert sorted(served.asked) == ["a/c/1/0/0", "a/c/1/1/0"]
 
 
-def test_a_server_may_deny_what_is_not_there(tmp_path, served):
+def test_a_server_may_deny_missing_documents(tmp_path, served):
     image(tmp_path / "a", "0.4")
     served.status["missing"] = 403
     assert_holds(open_source(f"{served.address}/a"), VOXELS)
-    with pytest.raises(SourceError, match=r"/b: neither Zarr nor N5: .* is there \(403 Forb"):
+    with pytest.raises(SourceError, match=r"/b: neither Zarr nor N5: .* \(403 Forb"):
         open_source(f"{served.address}/b")
 
 
-def test_arrays_at_an_address_are_listed_where_metadata_are_consolidated(tmp_path, served):
+def test_consolidated_metadata_list_arrays_at_a_url(tmp_path, served):
     for zarr_format in (2, 3):
         path = tmp_path / str(zarr_format)
         zarr.create_group(path, zarr_format=zarr_format)
         for name in "ab":
             save(path / name, zarr_format=zarr_format)
-        with pytest.raises(SourceError, match="no array or image is known in it; name one"):
+        with pytest.raises(SourceError, match="no array or image found in it; give"):
             open_source(f"{served.address}/{zarr_format}")
         with pytest.warns() if zarr_format == 3 else pytest.MonkeyPatch.context():
             zarr.consolidate_metadata(path)
-        with pytest.raises(SourceError, match=r"several images; name one, as dataset: a, b$"):
+        with pytest.raises(SourceError, match=r"several images; name one by dataset: a, b$"):
             open_source(f"{served.address}/{zarr_format}")
         assert_holds(open_source(f"{served.address}/{zarr_format}", dataset="b"), VOXELS)
 
@@ -688,14 +688,14 @@ def test_an_image_over_http_is_converted(tmp_path, served, nii):
 
 
 @pytest.mark.parametrize("name", ["fsspec", "aiohttp"])
-def test_a_library_that_is_missing_is_named_with_its_extra(tmp_path, served, monkeypatch, name):
+def test_errors_name_the_extra_if_a_library_is_missing(tmp_path, served, monkeypatch, name):
     save(tmp_path / "a", zarr_format=2, compressors=[numcodecs.LZ4()])
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SourceError, match=rf"{name} is needed: pip install 'neurozarr\[http\]'"):
         open_source(f"{served.address}/a")
 
 
-def test_a_server_that_fails_or_is_not_there_is_named(tmp_path, served, monkeypatch):
+def test_errors_name_a_server_that_fails_or_is_missing(tmp_path, served, monkeypatch):
     retries = {"max_retries": 1, "initial_delay": "1ms", "max_delay": "1ms"}
     context = {**nodes._CONTEXT, "http_request_retries": retries}
     monkeypatch.setattr(nodes, "_CONTEXT", context)
@@ -753,18 +753,18 @@ def endless():
 
 
 @pytest.mark.parametrize("kind", ["silent", "slow", "fast"])
-def test_a_server_that_never_ends_is_not_waited_for(endless, monkeypatch, kind):
+def test_an_endless_answer_is_given_up(endless, monkeypatch, kind):
     monkeypatch.setattr(addresses, "TIMEOUT", 30 if kind == "fast" else 0.5)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     message = "more than 67108864 bytes" if kind == "fast" else "no whole answer within 0.5 s"
     with pytest.raises(SourceError, match=rf"/{kind}/zarr\.json: .*{message}"):
         open_source(f"http://127.0.0.1:{endless.server_port}/{kind}")
-    assert endless.sent < 2 * addresses.MOST_BYTES
+    assert endless.sent < 2 * addresses.MAX_BYTES
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert (after - before) * 1024 < 4 * addresses.MOST_BYTES
+    assert (after - before) * 1024 < 4 * addresses.MAX_BYTES
 
 
-def test_a_server_that_sends_no_chunk_is_not_waited_for(tmp_path, served):
+def test_a_server_that_sends_no_chunk_is_given_up(tmp_path, served):
     """In a process of its own: TensorStore reads its limits once."""
     save(tmp_path / "a", compressors=None)
     script = """if True:
@@ -791,10 +791,10 @@ def test_a_server_that_sends_no_chunk_is_not_waited_for(tmp_path, served):
     assert served.asked.count("a/c/0/0/0") == 1 + addresses.RETRIES["max_retries"]
 
 
-def test_what_a_server_may_take_is_half_a_minute():
+def test_servers_are_given_up_after_half_a_minute():
     """What README promises, of documents and of chunks."""
     assert addresses.TIMEOUT <= 30
-    silence = int(addresses._SILENCE["TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS"])
+    silence = int(addresses._TENSORSTORE_TIMEOUTS["TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS"])
     retries = addresses.RETRIES["max_retries"]
     # TensorStore waits between two tries, twice as long each time.
     waits = sum(0.5 * 2**number for number in range(retries))
@@ -806,7 +806,7 @@ def test_what_a_server_may_take_is_half_a_minute():
 
 
 @pytest.mark.parametrize("kind", ["2", "3", "sharded", "n5", "zarr-python"])
-def test_a_chunk_that_is_no_file_is_refused(tmp_path, kind):
+def test_a_chunk_that_is_a_pipe_or_directory_is_refused(tmp_path, kind):
     path = tmp_path / "a"
     match kind:
         case "n5":
@@ -828,7 +828,7 @@ def test_a_chunk_that_is_no_file_is_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("name", ["zarr.json", ".zarray", ".zattrs", "attributes.json"])
-def test_a_document_that_is_no_file_is_refused(tmp_path, name):
+def test_a_document_that_is_a_pipe_is_refused(tmp_path, name):
     path = save(tmp_path / "a", zarr_format=3 if name == "zarr.json" else 2)
     if name == "attributes.json":
         shutil.rmtree(path)
@@ -839,7 +839,7 @@ def test_a_document_that_is_no_file_is_refused(tmp_path, name):
         open_source(path)
 
 
-def test_a_header_that_is_no_file_is_refused(tmp_path, nii):
+def test_a_header_that_is_a_pipe_is_refused(tmp_path, nii):
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1")
     (chunk,) = (store / "nifti/c").rglob("*")
     chunk.unlink()
@@ -850,68 +850,70 @@ def test_a_header_that_is_no_file_is_refused(tmp_path, nii):
         read_template(store)
 
 
-def test_documents_have_a_depth_and_a_size(tmp_path, monkeypatch):
+def test_documents_have_a_maximum_depth_and_size(tmp_path, monkeypatch):
     path = save(tmp_path / "a")
     document = path / "zarr.json"
     document.write_text(200_000 * '{"a":' + "0" + 200_000 * "}")
-    with pytest.raises(SourceError, match=r"zarr\.json: damaged: JSON that is nested too deep$"):
+    with pytest.raises(SourceError, match=r"zarr\.json: damaged: JSON nested too deep$"):
         open_source(path)
-    monkeypatch.setattr(nodes, "MOST_BYTES", 1000)
+    monkeypatch.setattr(nodes, "MAX_BYTES", 1000)
     document.write_bytes(b" " * 1001)
-    with pytest.raises(SourceError, match=r"zarr\.json: damaged: more than 1000 bytes"):
+    with pytest.raises(
+        SourceError, match=r"zarr\.json: damaged: a document of more than 1000 bytes"
+    ):
         open_source(path)
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_a_group_in_itself_is_refused(tmp_path, version):
+def test_a_group_that_contains_itself_is_refused(tmp_path, version):
     zarr.create_group(tmp_path / "a", zarr_format=version)
     zarr.create_group(tmp_path / "a/b", zarr_format=version)
     (tmp_path / "a/b/c").symlink_to(tmp_path / "a")
-    with pytest.raises(SourceError, match=r"a/b/c: a link to .*/a, in which it lies itself"):
+    with pytest.raises(SourceError, match=r"a/b/c: a link to .*/a, which contains it"):
         open_source(tmp_path / "a")
 
 
-def test_groups_have_a_depth(tmp_path):
+def test_groups_have_a_maximum_depth(tmp_path):
     path = tmp_path / "a"
     for _ in range(70):
         zarr.create_group(path)
         path /= "b"
-    with pytest.raises(SourceError, match="more than 64 groups lie in each other"):
+    with pytest.raises(SourceError, match="more than 64 nested groups"):
         open_source(tmp_path / "a")
 
 
-def test_what_is_no_store_is_refused(tmp_path):
+def test_paths_without_a_store_are_refused(tmp_path):
     with pytest.raises(SourceError, match=r"a\.zarr: there is no such directory"):
         open_source(tmp_path / "a.zarr")
     (tmp_path / "b.zarr").mkdir()
     (tmp_path / "c.zarr").write_text("hello")
     for name in "bc":
-        with pytest.raises(SourceError, match=rf"{name}\.zarr: neither Zarr nor N5: none of zarr"):
+        with pytest.raises(
+            SourceError, match=rf"{name}\.zarr: neither Zarr nor N5: it has none of zarr"
+        ):
             open_source(tmp_path / f"{name}.zarr")
     (tmp_path / "d").mkdir()
-    with pytest.raises(SourceError, match="a directory without slices, a DICOM series or a Zarr"):
+    with pytest.raises(SourceError, match="no TIFF, PNG or JPEG 2000 slices, DICOM series"):
         open_source(tmp_path / "d")
-    with pytest.raises(SourceError, match=r"the address of a store has neither \? nor #"):
+    with pytest.raises(SourceError, match=r"the URL of a store must not contain \? or #"):
         open_source("https://127.0.0.1/a.zarr?key=1")
-    with pytest.raises(
-        SourceError, match="shape is '1,2', which is nothing that such a file needs"
-    ):
+    with pytest.raises(SourceError, match="shape is '1,2', but does not apply to this format"):
         open_source(save(tmp_path / "e"), shape="1,2")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("hello", r"a/zarr\.json: damaged: no JSON"),
-        ("[]", r"a/zarr\.json: damaged: no JSON object"),
-        ("{}", r"a: its metadata are damaged \(KeyError\('node_type'\)\)"),
+        ("hello", r"a/zarr\.json: damaged: not JSON"),
+        ("[]", r"a/zarr\.json: damaged: not a JSON object"),
+        ("{}", r"a: its metadata are invalid \('node_type' is missing"),
         (
             '{"node_type": "array", "zarr_format": 3}',
             "a: the array cannot be opened by TensorStore",
         ),
     ],
 )
-def test_metadata_that_are_damaged_are_named(tmp_path, content, message):
+def test_errors_name_damaged_metadata(tmp_path, content, message):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/zarr.json").write_text(content)
     with pytest.raises(SourceError, match=message):
@@ -950,7 +952,7 @@ BAD = [None, [], {}, "x", -1, 0, 1e400, True, [1], {"a": 1}, [None], ["a", "b"],
 
 
 @given(data=st.data())
-def test_whatever_metadata_say_is_taken_or_refused(documents, data):
+def test_any_metadata_are_read_or_refused(documents, data):
     store, file = data.draw(st.sampled_from(documents))
     text = file.read_text()
     changed = document = json.loads(text)
@@ -966,39 +968,41 @@ def test_whatever_metadata_say_is_taken_or_refused(documents, data):
         file.write_text(text)
 
 
-def test_metadata_of_an_image_that_are_damaged_are_named(tmp_path):
+def test_errors_name_damaged_metadata_of_an_image(tmp_path):
     path = image(tmp_path / "a", datasets=[{"path": "9"}])
-    with pytest.raises(SourceError, match="a/9: level 0 of the image is not there"):
+    with pytest.raises(SourceError, match="a/9: level 0 of the image is missing"):
         open_source(path)
     path = image(tmp_path / "b", axes=[{"name": "y"}, {"name": "x"}])
-    with pytest.raises(SourceError, match="b/0: its image has 2 axes, but the array has 3 dim"):
+    with pytest.raises(SourceError, match="b/0: the image has 2 axes, but the array has 3 dim"):
         open_source(path)
     path = image(tmp_path / "c", datasets=[])
-    with pytest.raises(SourceError, match="c: its metadata are damaged"):
+    with pytest.raises(SourceError, match="c: its metadata are invalid"):
         open_source(path)
     zarr.create_group(tmp_path / "e", attributes={"ome": {"well": {"images": [{"path": "."}]}}})
-    with pytest.raises(SourceError, match=r"e: damaged: it names '\.' as an image in it"):
+    with pytest.raises(SourceError, match=r"e: damaged: its metadata list an image '\.'"):
         open_source(tmp_path / "e")
     scale = [{"type": "scale", "scale": [1.0, 0.0, 1.0]}]
     path = image(tmp_path / "d", datasets=[{"path": "0", "coordinateTransformations": scale}])
     assert open_source(path).voxel_size == (1, 1, 1)
 
 
-def test_a_dataset_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+def test_errors_list_datasets_if_one_is_missing(tmp_path):
     path = image(tmp_path / "a")
     for name in ("b", "0/b"):
-        with pytest.raises(SourceError, match=f"dataset is '{name}', but no such array or group"):
+        with pytest.raises(
+            SourceError, match=f"dataset is '{name}', but there is no such array or group"
+        ):
             open_source(path, dataset=name)
     with pytest.raises(SourceError, match=r"dataset is '\.\./b'; give names of groups"):
         open_source(path, dataset="../b")
     zarr.create_group(tmp_path / "b")
     save(tmp_path / "b/raw")
-    with pytest.raises(SourceError, match=r"no such array or group is there; there are: raw$"):
+    with pytest.raises(SourceError, match=r"no such array or group; there are: raw$"):
         open_source(tmp_path / "b", dataset="row")
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3, "n5"])
-def test_a_codec_that_is_not_known_is_refused(tmp_path, zarr_format):
+def test_an_unknown_codec_is_refused(tmp_path, zarr_format):
     if zarr_format == "n5":
         add(save_n5(tmp_path / "a"), compression={"type": "other"})
     else:
@@ -1014,7 +1018,7 @@ def test_a_codec_that_is_not_known_is_refused(tmp_path, zarr_format):
         open_source(tmp_path / "a")
 
 
-def test_types_that_cannot_be_converted_are_refused(tmp_path):
+def test_unsupported_types_are_refused(tmp_path):
     records = np.zeros((2, 3), [("a", "u1"), ("b", "f4")])
     with pytest.raises(SourceError, match="cannot be stored in Zarr"):
         open_source(save(tmp_path / "a", records, (2, 3), zarr_format=2))
@@ -1026,7 +1030,7 @@ def test_types_that_cannot_be_converted_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"compressors": None}, {}, {"shards": (10, 20, 20)}])
-def test_a_chunk_that_is_damaged_is_named_when_it_is_read(tmp_path, options):
+def test_errors_name_a_damaged_chunk(tmp_path, options):
     path = save(tmp_path / "a.zarr", **options)
     chunk = path / "c/0/0/0"
     chunk.write_bytes(chunk.read_bytes()[:-5])
@@ -1036,7 +1040,7 @@ def test_a_chunk_that_is_damaged_is_named_when_it_is_read(tmp_path, options):
     assert "tensorstore_spec" not in str(found.value)
 
 
-def test_a_server_that_gives_no_parts_of_files_is_named(tmp_path, served):
+def test_errors_name_a_server_without_range_requests(tmp_path, served):
     save(tmp_path / "a", shards=(10, 20, 20))
     source = open_source(f"{served.address}/a")
     served.status["ranges"] = False

@@ -1,4 +1,4 @@
-"""The steps of a conversion, one by one: what they refuse, and what they leave."""
+"""The steps of a conversion, run one by one: their results and errors."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from neurozarr.steps.write_base import write_base
 
 
 class Steps:
-    """A conversion whose steps are run by hand."""
+    """A conversion whose steps are run separately."""
 
     def __init__(self, sample, paths):
         self.sample, self.paths = sample, paths
@@ -67,13 +67,13 @@ def steps(tmp_path, mri):
 
 @pytest.mark.parametrize("step", ["create", "write"])
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_an_image_is_unpublished_before_a_level_changes(steps, step, level):
+def test_image_is_unpublished_before_a_level_changes(steps, step, level):
     assert steps.is_published()
     getattr(steps, step)(level)
     assert not steps.is_published()
 
 
-def test_a_missing_chunk_is_named_and_nothing_is_published(steps):
+def test_missing_chunk_is_named_and_nothing_is_published(steps):
     (steps.array(1) / "c/0/0/0").unlink()
     with pytest.raises(
         ReceiptError,
@@ -83,30 +83,30 @@ def test_a_missing_chunk_is_named_and_nothing_is_published(steps):
     assert not steps.is_published()
 
 
-def test_a_chunk_that_was_cut_short_is_found(steps):
+def test_truncated_chunk_is_found(steps):
     chunk = steps.array(0) / "c/0/0/0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
     with pytest.raises(ReceiptError, match=r"/0/c/0/0/0: \d+ bytes, but \d+ were written"):
         steps.publish()
 
 
-def test_every_level_that_is_wrong_is_named(steps):
+def test_every_damaged_level_is_named(steps):
     (steps.array(0) / "c/0/0/0").unlink()
     shutil.rmtree(steps.array(2))
     with pytest.raises(ReceiptError, match=r"/0/c/0/0/0: missing; .*/2: the array is missing"):
         steps.publish()
 
 
-def test_voxels_of_an_older_array_are_not_taken_for_those_of_the_present_one(steps):
+def test_block_of_an_older_array_is_found(steps):
     old = steps.array(1).rename(steps.store.parent / "old")
     steps.create(1)
     shutil.rmtree(steps.array(1))
     old.rename(steps.array(1))
-    with pytest.raises(ReceiptError, match="voxels were written into an older array"):
+    with pytest.raises(ReceiptError, match="a block was written into an older array"):
         steps.publish()
 
 
-def test_publishing_leaves_nothing_of_an_interrupted_write(steps):
+def test_publishing_deletes_unfinished_files(steps):
     partial = f"c/0/0/0.{'0a' * 16}.partial"
     for name in (partial, "c/0/0/0.__lock", "zarr.json.tmp", "zarr.json.0a1b.tmp"):
         path = steps.array(0) / name
@@ -124,7 +124,7 @@ def test_many_missing_files_are_counted(steps):
         steps.publish()
 
 
-def test_publishing_deletes_levels_that_are_no_part_of_the_image(steps):
+def test_publishing_deletes_surplus_levels(steps):
     shutil.copytree(steps.array(2), steps.array(3))
     ownership.record(steps.paths, "3", [steps.sample.levels[2].document])
     steps.publish()
@@ -132,7 +132,7 @@ def test_publishing_deletes_levels_that_are_no_part_of_the_image(steps):
     assert {path.name for path in steps.store.iterdir()} == {"0", "1", "2", "nifti", "zarr.json"}
 
 
-def test_a_receipt_says_how_much_was_written(steps):
+def test_receipt_records_how_much_was_written(steps):
     receipt = json.loads(steps.receipts(0)[1].read_text())
     files = [path for path in (steps.array(0) / "c").rglob("*") if path.is_file()]
     assert receipt["files"] == len(files) == 18
@@ -143,7 +143,7 @@ def test_a_receipt_says_how_much_was_written(steps):
     assert (receipt["total"], receipt["count"]) == (voxels.sum(dtype="i8"), voxels.size)
 
 
-def test_an_image_names_the_versions_that_made_its_levels(steps):
+def test_metadata_name_the_versions_that_made_the_levels(steps):
     receipt = steps.receipts(1)[0]
     made = json.loads(receipt.read_text())
     receipt.write_text(json.dumps(made | {"version": "0.0.9"}))
@@ -164,7 +164,7 @@ def test_an_image_names_the_versions_that_made_its_levels(steps):
         ("verify_store", {"numpy", "zarr", "tensorstore", "nibabel", "pydantic"}),
     ],
 )
-def test_a_step_imports_no_library_before_it_is_used(step, unused):
+def test_step_imports_only_the_libraries_it_needs(step, unused):
     command = f"import sys, neurozarr.steps.{step}; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True)
     assert not unused & set(modules.stdout.decode().split())

@@ -13,7 +13,7 @@ def commit(clone):
     git(clone, "commit", "--allow-empty", "--message", "change")
 
 
-def test_a_clone_has_the_version_of_its_last_tag(tmp_path):
+def test_clone_has_the_version_of_its_last_tag(tmp_path):
     git(tmp_path, "init")
     commit(tmp_path)
     assert version(tmp_path).startswith(f"{FALLBACK}+g")
@@ -26,11 +26,11 @@ def test_a_clone_has_the_version_of_its_last_tag(tmp_path):
     assert version(tmp_path).startswith("1.2.0.post2+g")
 
 
-def test_without_a_clone_it_is_that_of_the_installed_package(tmp_path):
+def test_without_a_clone_version_is_that_of_the_package(tmp_path):
     from importlib.metadata import version as installed
 
     assert version(tmp_path) == installed("neurozarr")
 
 
-def test_the_package_says_its_version():
+def test_package_has_a_version():
     assert neurozarr.__version__[0].isdigit()

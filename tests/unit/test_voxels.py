@@ -1,4 +1,4 @@
-"""Running over many items with several threads, and what is known of the voxels after it."""
+"""Threads over many items; checksums and statistics of voxels."""
 
 import math
 import threading
@@ -29,7 +29,7 @@ def test_every_item_is_handled_once_by_several_threads():
     assert len(threads) == 3
 
 
-def test_items_are_drawn_in_order_and_no_more_than_one_ahead():
+def test_items_are_taken_in_order_and_at_most_one_ahead():
     drawn, most = [], 0
     lock = threading.Lock()
 
@@ -54,7 +54,7 @@ def test_items_are_drawn_in_order_and_no_more_than_one_ahead():
     assert most <= 2 + 2
 
 
-def test_the_first_error_stops_the_rest():
+def test_first_error_stops_the_rest():
     drawn = []
 
     def items():
@@ -71,7 +71,7 @@ def test_the_first_error_stops_the_rest():
     assert len(drawn) < 20
 
 
-def test_an_error_while_drawing_is_raised():
+def test_error_in_the_iterable_is_raised():
     def items():
         yield 1
         raise EOFError("cut short")
@@ -90,7 +90,7 @@ def test_results_are_returned():
         hnp.array_shapes(min_dims=1, max_dims=3, max_side=5),
     )
 )
-def test_a_summary_is_of_the_finite_voxels(voxels):
+def test_summary_describes_the_finite_voxels(voxels):
     found = summarize(voxels, 0)
     finite = [value for value in voxels.ravel().tolist() if math.isfinite(value)]
     assert found.count == len(finite)
@@ -102,30 +102,30 @@ def test_a_summary_is_of_the_finite_voxels(voxels):
         assert found.total == (sum(finite) if finite else None)
 
 
-def test_a_checksum_tells_voxels_and_places_apart():
+def test_checksum_depends_on_voxels_and_their_position():
     voxels = np.arange(8, dtype="u2")
     found = {
-        checksum(part, (slice(start, start + 8),), (8,), (16,))
-        for part in (voxels, voxels + 1)
+        checksum(values, (slice(start, start + 8),), (8,), (16,))
+        for values in (voxels, voxels + 1)
         for start in (0, 8)
     }
     assert len(found) == 4
 
 
 @given(st.tuples(*[st.integers(1, 4)] * 3), st.tuples(*[st.integers(1, 9)] * 3))
-def test_a_checksum_does_not_depend_on_how_voxels_are_divided(unit, shape):
+def test_checksum_does_not_depend_on_the_blocks(write_chunk, shape):
     voxels = np.random.default_rng(0).integers(0, 999, shape)
     whole = tuple(slice(0, length) for length in shape)
     first, second = (
-        tuple(slice(side.start, min(side.stop, unit[0])) for side in whole[:1]) + whole[1:],
-        tuple(slice(min(side.stop, unit[0]), side.stop) for side in whole[:1]) + whole[1:],
+        (slice(0, min(shape[0], write_chunk[0])), *whole[1:]),
+        (slice(min(shape[0], write_chunk[0]), shape[0]), *whole[1:]),
     )
-    parts = [
-        checksum(np.ascontiguousarray(voxels[part]), part, unit, shape)
-        for part in (first, second)
-        if voxels[part].size
+    found = [
+        checksum(np.ascontiguousarray(voxels[block]), block, write_chunk, shape)
+        for block in (first, second)
+        if voxels[block].size
     ]
-    assert sum(parts) % 2**64 == checksum(voxels, whole, unit, shape)
+    assert sum(found) % 2**64 == checksum(voxels, whole, write_chunk, shape)
 
 
 def test_summaries_are_merged_in_any_order():
@@ -140,7 +140,7 @@ def test_summaries_are_merged_in_any_order():
     assert (merge([summarize(largest, 0)]).total, merge([summarize(largest, 0)]).count) == (None, 2)
 
 
-def test_one_item_is_worked_out_while_the_last_is_in_use():
+def test_next_item_is_computed_while_one_is_in_use():
     done = []
 
     def work(item):
@@ -153,6 +153,6 @@ def test_one_item_is_worked_out_while_the_last_is_in_use():
         assert len(done) == min(number + 2, 5)
 
 
-def test_an_error_while_working_ahead_is_raised():
+def test_error_in_one_ahead_is_raised():
     with pytest.raises(ZeroDivisionError):
         list(one_ahead(lambda item: 1 / item, [2, 1, 0, 3]))

@@ -1,4 +1,4 @@
-"""Windows of channels, from the values of an image."""
+"""OMERO display windows and other metadata of channels."""
 
 import hypothesis.extra.numpy as arrays
 import numpy as np
@@ -17,7 +17,7 @@ def stored(group, values, **options):
     return array
 
 
-def test_a_channel_is_shown_between_percentiles_of_its_own_values(group):
+def test_display_window_is_percentiles_of_the_channel(group):
     rng = np.random.default_rng(0)
     values = np.stack([rng.normal(mean, 1, (20, 30, 40)) for mean in (5, 500)]).astype("f4")
     values[0, 0, 0, :9] = np.nan
@@ -31,7 +31,7 @@ def test_a_channel_is_shown_between_percentiles_of_its_own_values(group):
         assert all(type(value) is float for value in (least, most, start, end))
 
 
-def test_of_a_series_the_middle_volume_is_looked_at(group):
+def test_middle_volume_of_a_time_series_is_used(group):
     values = np.zeros((5, 4, 4, 4), "i2")
     values[2] = np.arange(64).reshape(4, 4, 4)
     values[4] = 9999
@@ -47,18 +47,18 @@ def test_of_a_series_the_middle_volume_is_looked_at(group):
         (np.full((4, 4, 4), np.nan, "f4"), (0.0, 1.0), (0, 1, 0, 1)),
     ],
 )
-def test_no_window_is_empty(group, values, extremes, expected):
+def test_display_window_is_never_empty(group, values, extremes, expected):
     assert windows.windows(stored(group, values), None, *extremes) == [expected]
 
 
-def test_a_volume_too_large_to_be_read_is_shown_whole(group, monkeypatch):
-    monkeypatch.setattr(windows, "MOST_BYTES", 63)
+def test_display_window_of_a_large_volume_is_its_range(group, monkeypatch):
+    monkeypatch.setattr(windows, "MAX_BYTES", 63)
     values = np.arange(64, dtype="u1").reshape(4, 4, 4)
     assert windows.windows(stored(group, values), None, 0, 200) == [(0, 200, 0, 200)]
 
 
 class Chunked:
-    """What is read of an array, in chunks of a shape."""
+    """An array in memory that has chunks of a given shape."""
 
     def __init__(self, values, chunks):
         self.values, self.chunks, self.dtype, self.shape = (
@@ -79,7 +79,7 @@ SHAPES = arrays.array_shapes(min_dims=3, max_dims=3, max_side=12)
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "?"])
 @given(data=st.data())
-def test_percentiles_are_those_of_numpy_whatever_the_values(dtype, data):
+def test_percentiles_equal_those_of_numpy(dtype, data):
     values = data.draw(arrays.arrays(dtype, SHAPES))
     chunks = data.draw(st.tuples(*[st.integers(1, 5)] * 3))
     check_percentiles(values, chunks)
@@ -87,7 +87,7 @@ def test_percentiles_are_those_of_numpy_whatever_the_values(dtype, data):
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "?"])
 @pytest.mark.parametrize("size", [1, 2, 500, 501, 30_000])
-def test_percentiles_are_those_of_numpy_of_values_of_all_sizes(dtype, size):
+def test_percentiles_of_any_size_equal_those_of_numpy(dtype, size):
     bits = np.random.default_rng(size).integers(0, 256, size * np.dtype(dtype).itemsize, "u1")
     values = (bits & 1 if dtype == "?" else bits).view(dtype).reshape(size, 1, 1)
     check_percentiles(values, (64, 64, 64))
@@ -97,7 +97,7 @@ def test_percentiles_are_those_of_numpy_of_values_of_all_sizes(dtype, size):
 @pytest.mark.parametrize(
     "some", [[np.nan], [np.inf, -np.inf], [7.0], [-7.0], [-0.0], [0.0, -0.0], [np.nan, -1, 3]]
 )
-def test_percentiles_of_special_values_are_those_of_numpy(dtype, some):
+def test_percentiles_of_special_values_equal_those_of_numpy(dtype, some):
     values = np.repeat(np.array(some, dtype), 700).reshape(-1, 1, 1)
     check_percentiles(values, (100, 1, 1))
 
@@ -115,7 +115,7 @@ def check_percentiles(values, chunks):
     assert "-0.0" not in map(str, found)
 
 
-def test_channels_have_the_names_and_colours_that_are_given_or_others():
+def test_channels_have_given_or_default_names_and_colours():
     assert ome.channels(1) == [{"color": "FFFFFF", "active": True}]
     assert [channel["color"] for channel in ome.channels(7)][:4] == [
         *("FF0000", "00FF00", "0000FF", "FF00FF")
@@ -126,7 +126,7 @@ def test_channels_have_the_names_and_colours_that_are_given_or_others():
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
-def test_channels_stand_beside_the_multiscales(version):
+def test_omero_is_beside_the_multiscales(version):
     attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version=version)
     found = ome.with_windows(attributes, ome.channels(1), [(0.0, 9.0, 1.0, 8.0)])
     image = found.get("ome", found)

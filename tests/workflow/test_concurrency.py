@@ -1,4 +1,4 @@
-"""Two runs at a time."""
+"""Two runs at the same time."""
 
 import os
 import shutil
@@ -11,15 +11,13 @@ from ..runs import wait_until
 
 @pytest.fixture
 def elsewhere(workflow, make_workflow):
-    """A workflow in another directory, with the output of the first one."""
+    """A workflow in another directory with the same output."""
     other = make_workflow(workflow.config | {"output": str(workflow.output)})
     other.config["source"] = str(workflow.directory / "anatomical.nii")
     return other
 
 
-def test_a_second_run_on_a_sample_is_refused_and_the_first_is_not_disturbed(
-    workflow, elsewhere, fresh
-):
+def test_second_run_on_a_sample_stops_with_an_error(workflow, elsewhere, fresh):
     with workflow.started() as process:
         wait_until((workflow.store() / "0/c").exists, process)
         os.killpg(process.pid, signal.SIGSTOP)
@@ -30,37 +28,35 @@ def test_a_second_run_on_a_sample_is_refused_and_the_first_is_not_disturbed(
     assert process.returncode == 0
     assert run.code == 1
     assert "Traceback" not in run.output
-    message = f"started in {workflow.directory}, is at work on it: wait until it has ended"
+    message = f"started in {workflow.directory}, is converting it: wait until it has ended"
     assert message in run.output.strip().splitlines()[-1]
     assert "Directory cannot be locked" in same_directory.output
     assert workflow.tree() == fresh(workflow)
 
 
-def test_of_two_runs_that_start_in_the_same_instant_one_is_refused(workflow, elsewhere, fresh):
+def test_one_of_two_simultaneous_runs_stops_with_an_error(workflow, elsewhere, fresh):
     with workflow.started() as first, elsewhere.started() as second:
         outputs = [process.communicate()[0] for process in (first, second)]
     assert sorted([first.returncode, second.returncode]) == [0, 1], outputs
     winner = workflow if first.returncode == 0 else elsewhere
     refused = outputs[1 if winner is workflow else 0]
     assert "Traceback" not in refused
-    message = f"started in {winner.directory}, is at work on it: wait until it has ended"
+    message = f"started in {winner.directory}, is converting it: wait until it has ended"
     assert message in refused.strip().splitlines()[-1]
     assert workflow.tree() == fresh(workflow)
 
 
-def test_a_run_that_was_killed_gives_its_samples_up_with_its_directory(workflow, elsewhere, fresh):
+def test_unlock_releases_the_samples_of_a_killed_run(workflow, elsewhere, fresh):
     with workflow.started() as process:
         wait_until((workflow.store() / "0/c").exists, process)
         process.kill()
-    assert "is at work on it" in elsewhere(check=False).output
+    assert "is converting it" in elsewhere(check=False).output
     workflow("--unlock")
     elsewhere()
     assert workflow.tree() == fresh(workflow)
 
 
-def test_two_runs_on_different_samples_of_an_output_do_not_disturb_each_other(
-    workflow, elsewhere, fresh
-):
+def test_two_runs_can_write_different_samples_to_one_output(workflow, elsewhere, fresh):
     other = elsewhere.directory / "other.nii"
     shutil.copy(workflow.directory / "anatomical.nii", other)
     elsewhere.config["source"] = other.name
@@ -74,13 +70,13 @@ def test_two_runs_on_different_samples_of_an_output_do_not_disturb_each_other(
     }
 
 
-def test_a_store_that_is_not_ours_is_not_touched(workflow):
+def test_foreign_file_in_the_store_is_not_changed(workflow):
     precious = workflow.store() / "0/notes.txt"
     precious.parent.mkdir(parents=True)
     precious.write_text("not to be lost")
     run = workflow(check=False)
     assert run.code == 1
-    message = "neurozarr: sample anatomical: results/anatomical.nii.zarr is left as it is: "
+    message = "neurozarr: sample anatomical: results/anatomical.nii.zarr cannot be changed: "
     message += "results/anatomical.nii.zarr/0/notes.txt was not written by this workflow"
     assert run.output.strip().splitlines()[-1].startswith(message)
     assert precious.read_text() == "not to be lost"

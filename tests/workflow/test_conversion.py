@@ -1,4 +1,4 @@
-"""Real images, converted by the whole workflow and read by other people's software."""
+"""Real images, converted by the whole workflow and read by independent software."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from neurozarr.voxels.kernels import downsample
 
 T1, SERIES, NIFTI2 = "anatomical", "example4d", "example_nifti2"
 SOURCES = {T1: "anatomical.nii", SERIES: "example4d.nii.gz", NIFTI2: "example_nifti2.nii.gz"}
-#: What the axes z, y and x grow to; slices of the series were tilted about x.
+#: Anatomical directions of the axes z, y and x; the slices of the series are tilted about x.
 ORIENTATIONS = {
     T1: ["inferior-to-superior", "posterior-to-anterior", "right-to-left"],
     SERIES: [None, None, "right-to-left"],
@@ -35,7 +35,7 @@ FORMATS = {
 
 
 class Converted:
-    """The stores of one run, and what they were made from."""
+    """The stores of one run and their sources."""
 
     def __init__(self, workflow, mri):
         self.workflow, self.mri = workflow, mri
@@ -44,7 +44,7 @@ class Converted:
         return nibabel.load(self.mri / SOURCES[sample])
 
     def voxels(self, sample):
-        """The stored voxels of the source, in Zarr order."""
+        """The unscaled voxels of the source, in the order of axes of the store."""
         return self.image(sample).dataobj.get_unscaled().T
 
     def store(self, sample):
@@ -81,7 +81,7 @@ every_sample = pytest.mark.parametrize("sample", SOURCES)
 
 
 @every_sample
-def test_zarr_python_and_tensorstore_read_the_source_voxel_for_voxel(converted, sample):
+def test_zarr_python_and_tensorstore_read_all_voxels(converted, sample):
     expected = converted.voxels(sample)
     np.testing.assert_array_equal(converted.array(sample, 0)[...], expected)
     np.testing.assert_array_equal(converted.tensorstore(sample, 0).read().result(), expected)
@@ -89,7 +89,7 @@ def test_zarr_python_and_tensorstore_read_the_source_voxel_for_voxel(converted, 
 
 
 @every_sample
-def test_each_level_is_the_mean_of_the_last(converted, sample):
+def test_each_level_is_the_mean_of_its_parent_level(converted, sample):
     assert converted.levels(sample) > 1
     for level in range(1, converted.levels(sample)):
         parent = converted.tensorstore(sample, level - 1).read().result()
@@ -101,18 +101,18 @@ def test_each_level_is_the_mean_of_the_last(converted, sample):
 
 
 @every_sample
-def test_the_metadata_validates(converted, sample):
+def test_metadata_are_valid(converted, sample):
     yaozarrs.validate_zarr_store(str(converted.store(sample)))
     group = zarr.open_group(str(converted.store(sample)), mode="r")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about its own future
+        warnings.simplefilter("ignore")  # deprecations in its own code
         image = ome_zarr_models.open_ome_zarr(group)
     version = "04" if converted.workflow.config["zarr"].get("zarr_version") == 2 else "05"
     assert f"v{version}" in type(image).__module__
 
 
 @every_sample
-def test_the_metadata_says_what_the_source_says(converted, sample):
+def test_metadata_match_the_source(converted, sample):
     image, found = converted.image(sample), converted.multiscale(sample)
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
     units = {"mm": "millimeter", "sec": "second"}
@@ -133,14 +133,14 @@ def test_the_metadata_says_what_the_source_says(converted, sample):
 
 
 def placement(converted, sample, level):
-    """Spatial scale and translation of a level, by the header of the source."""
+    """Spatial scale and translation of a level, computed from the header of the source."""
     sizes = [float(zoom) for zoom in converted.image(sample).header.get_zooms()[2::-1]]
     return [size * 2**level for size in sizes], [size * (2**level - 1) / 2 for size in sizes]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @every_sample
-def test_ome_zarr_py_finds_every_level_where_it_lies(converted, sample):
+def test_ome_zarr_py_reads_the_position_of_every_level(converted, sample):
     (node, *_) = Reader(parse_url(str(converted.store(sample))))()
     axes = [axis["name"] for axis in node.metadata["axes"]]
     assert axes == list("tzyx")[-len(axes) :]
@@ -155,8 +155,8 @@ def test_ome_zarr_py_finds_every_level_where_it_lies(converted, sample):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("zarr_version", [2, 3])
-def test_ngff_zarr_finds_every_level_where_it_lies(make_workflow, mri, zarr_version):
-    # Not as part of the formats above: it reads no zlib.
+def test_ngff_zarr_reads_the_position_of_every_level(make_workflow, mri, zarr_version):
+    # Not tested with the stores above, because ngff-zarr does not support zlib.
     workflow = make_workflow({"source": [str(mri / SOURCES[T1]), str(mri / SOURCES[SERIES])]})
     workflow.config["zarr"] = {"zarr_version": zarr_version, "chunk": 16}
     workflow()
@@ -173,7 +173,7 @@ def test_ngff_zarr_finds_every_level_where_it_lies(make_workflow, mri, zarr_vers
 
 
 @every_sample
-def test_the_nifti_header_is_the_sources_own(converted, sample):
+def test_nifti_header_is_that_of_the_source(converted, sample):
     stored = zarr.open_array(str(converted.store(sample) / "nifti"), mode="r")
     with ImageOpener(converted.mri / SOURCES[sample]) as file:
         expected = file.read(stored.shape[0])
@@ -184,7 +184,7 @@ def test_the_nifti_header_is_the_sources_own(converted, sample):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @every_sample
-def test_zarr2nii_gives_the_source_back(converted, sample, tmp_path):
+def test_zarr2nii_restores_the_source(converted, sample, tmp_path):
     expected = converted.image(sample)
     niizarr.zarr2nii(str(converted.store(sample)), str(tmp_path / "back.nii"))
     back = nibabel.load(tmp_path / "back.nii")
@@ -199,7 +199,7 @@ def test_zarr2nii_gives_the_source_back(converted, sample, tmp_path):
         np.testing.assert_array_equal(back.header[field], expected.header[field], err_msg=field)
 
 
-def test_every_job_leaves_a_log_and_a_benchmark(converted):
+def test_every_job_writes_a_log_and_a_benchmark(converted):
     jobs = {"create_array_0", "write_base_0", "pyramid_level_1_0", "ome_metadata", "nifti_header"}
     for folder, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         found = {path.name for path in (converted.workflow.directory / folder / T1).iterdir()}
@@ -208,7 +208,7 @@ def test_every_job_leaves_a_log_and_a_benchmark(converted):
     assert "0: " in log.read_text()
 
 
-def test_nothing_but_zarr_is_in_a_store(converted):
+def test_store_contains_only_zarr_files(converted):
     for sample in SOURCES:
         names = {path.name for path in converted.store(sample).iterdir()}
         levels = {str(level) for level in range(converted.levels(sample))}
@@ -216,8 +216,8 @@ def test_nothing_but_zarr_is_in_a_store(converted):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_every_kind_of_source_in_one_sheet(make_workflow, tmp_path):
-    """Pairs, Analyze, MGZ, both byte orders, 5D, floats with NaN, labels; and an override."""
+def test_sheet_with_many_kinds_of_sources(make_workflow, tmp_path):
+    """Pairs, Analyze, MGZ, both byte orders, 5D, floats with NaN, labels, a given voxel size."""
     random = np.random.default_rng(0)
     affine = np.array([[0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 9], [0, 0, 0, 1.0]])
     floats = random.normal(size=(20, 21, 22)).astype("f4")
@@ -289,7 +289,7 @@ def test_both_drivers_write_the_same_image(workflow, make_workflow, mri):
         np.testing.assert_array_equal(stores[0][...], stores[1][...])
 
 
-def test_an_ome_zarr_has_no_nifti_header(workflow):
+def test_ome_zarr_has_no_nifti_header(workflow):
     workflow.config["nifti"] = {"nii": False}
     run = workflow()
     assert "nifti_header" not in run.jobs
@@ -298,9 +298,7 @@ def test_an_ome_zarr_has_no_nifti_header(workflow):
     yaozarrs.validate_zarr_store(str(workflow.store()))
 
 
-def test_the_store_does_not_depend_on_where_when_how_many_cores_or_blocks(
-    workflow, make_workflow, mri
-):
+def test_store_does_not_depend_on_directory_cores_or_blocks(workflow, make_workflow, mri):
     workflow("--cores", "1")
     other = make_workflow({"source": str(mri / "anatomical.nii"), "zarr": {"chunk": 16}})
     other.config["resources"] = {"block_mb": 0.02}
@@ -309,7 +307,7 @@ def test_the_store_does_not_depend_on_where_when_how_many_cores_or_blocks(
     assert workflow.tree() == other.tree()
 
 
-def test_one_option_on_the_command_line_is_enough(root, make_workflow, mri):
+def test_source_on_the_command_line_is_enough(root, make_workflow, mri):
     workflow = make_workflow({"output": "out", "zarr": {"chunk": 32}})
     workflow("--config", f"source={shutil.copy(mri / 'anatomical.nii', workflow.directory)}")
     text = (workflow.directory / "out/anatomical.nii.zarr/zarr.json").read_text()

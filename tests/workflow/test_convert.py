@@ -1,4 +1,4 @@
-"""The whole conversion in one call of the library: the workflow's bytes, and no work done twice."""
+"""`neurozarr.convert` writes the same bytes as the workflow and repeats no work."""
 
 import doctest
 import gzip
@@ -22,7 +22,7 @@ from ..runs import Workflow
     ],
     ids=["defaults", "blocks", "v2"],
 )
-def test_a_call_writes_the_bytes_of_the_workflow(workflow, tmp_path, config):
+def test_convert_writes_the_same_bytes_as_the_workflow(workflow, tmp_path, config):
     workflow.config |= config
     workflow()
     options = {name: value for name, value in workflow.config.items() if name != "source"}
@@ -38,7 +38,7 @@ def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_done_is_not_done_again_and_what_is_missing_is(tmp_path, mri):
+def test_second_call_redoes_only_what_is_missing(tmp_path, mri):
     source = shutil.copy(mri / "anatomical.nii", tmp_path)
     options = {"zarr": {"chunk": 16}, "resources": {"block_mb": 0.02}}
     store = neurozarr.convert(source, tmp_path / "out", **options)
@@ -59,7 +59,7 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(tmp_path, mri):
     assert {path.relative_to(store): path.read_bytes() for path in times(store)} == content
 
 
-def test_another_option_redoes_what_it_decides(tmp_path, mri):
+def test_changed_option_redoes_only_what_depends_on_it(tmp_path, mri):
     source = shutil.copy(mri / "anatomical.nii", tmp_path)
     store = neurozarr.convert(source, tmp_path / "out", zarr={"chunk": 16})
     before = times(store)
@@ -74,11 +74,11 @@ def test_another_option_redoes_what_it_decides(tmp_path, mri):
     }
 
 
-def test_what_the_workflow_refuses_is_refused(tmp_path, mri, monkeypatch):
+def test_convert_raises_the_errors_of_the_workflow(tmp_path, mri, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.nii", "b.nii"):
         shutil.copy(mri / "anatomical.nii", name)
-    with pytest.raises(ConfigError, match="2 volumes; convert them one by one"):
+    with pytest.raises(ConfigError, match="2 images; convert them one by one"):
         neurozarr.convert("*.nii", "out")
     with pytest.raises(ConfigError, match=r"unknown option zarr\.chunks; did you mean chunk"):
         neurozarr.convert("a.nii", "out", zarr={"chunks": 3})
@@ -89,7 +89,7 @@ def test_what_the_workflow_refuses_is_refused(tmp_path, mri, monkeypatch):
         neurozarr.convert("a.nii", "out")
 
 
-def test_the_example_of_the_front_page_runs(tmp_path, mri, monkeypatch):
+def test_example_in_the_package_docstring_runs(tmp_path, mri, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with gzip.open("scan.nii.gz", "wb") as file:
         file.write((mri / "anatomical.nii").read_bytes())

@@ -1,4 +1,4 @@
-"""What a user sees when something is wrong: one line, no traceback, and nothing is written."""
+"""Errors that users see: one line, no traceback, and nothing is written."""
 
 import pytest
 
@@ -22,12 +22,12 @@ def converts_nothing(workflow):
     ],
     ids=["missing source", "unknown option"],
 )
-def test_a_wrong_configuration(workflow, config, message):
+def test_wrong_configuration(workflow, config, message):
     workflow.config = config
     assert converts_nothing(workflow) == message
 
 
-def test_a_name_with_a_slash(workflow):
+def test_sample_name_with_a_slash(workflow):
     workflow.config = {"samples": "sheet.tsv"}
     (workflow.directory / "sheet.tsv").write_text("sample\tsource\n../up\tanatomical.nii\n")
     assert converts_nothing(workflow).startswith(
@@ -35,14 +35,14 @@ def test_a_name_with_a_slash(workflow):
     )
 
 
-def test_a_source_that_is_no_image(workflow):
+def test_source_is_not_an_image(workflow):
     (workflow.directory / "anatomical.nii").write_text("hello")
     assert converts_nothing(workflow).startswith(
         "neurozarr: sample anatomical: anatomical.nii: not an image that nibabel can open"
     )
 
 
-def test_a_source_that_turns_out_damaged_is_named_and_nothing_is_published(workflow, mri):
+def test_damaged_source_is_named_and_not_published(workflow, mri):
     damaged = (mri / "example4d.nii.gz").read_bytes()[:100_000]
     (workflow.directory / "cut.nii.gz").write_bytes(damaged)
     workflow.config["source"] = "cut.nii.gz"

@@ -1,4 +1,4 @@
-"""The way back: target export, on every image that comes with nibabel."""
+"""The target export, on every test image of nibabel."""
 
 import gzip
 import shutil
@@ -12,7 +12,7 @@ from neurozarr import nifti
 from neurozarr.errors import SourceError
 from neurozarr.sources import open_source
 
-#: What cannot be converted, and why.
+#: Images that cannot be converted, and the error.
 REFUSED = {
     "row_major.dconn.nii": "holds no volume on a grid",  # a matrix of six dimensions
     "nifti1.hdr": "is missing",  # a header without its voxels
@@ -29,7 +29,7 @@ def readable(mri):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_holds_no_volume_is_refused(mri, name):
+def test_file_without_a_volume_is_an_error(mri, name):
     with pytest.raises(SourceError, match=REFUSED[name]):
         open_source(mri / name)
 
@@ -47,9 +47,9 @@ def stored(path):
         return file.read()
 
 
-# nibabel leaves the files of MGH images open.
+# nibabel does not close the files of MGH images.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_level_0_of_every_image_is_the_image_again(exported, mri):
+def test_exported_level_0_equals_the_source(exported, mri):
     paths = readable(mri)
     assert len(paths) >= 6
     for path in paths:
@@ -64,7 +64,7 @@ def test_level_0_of_every_image_is_the_image_again(exported, mri):
             np.testing.assert_allclose(found.header.get_zooms(), image.header.get_zooms())
 
 
-def test_an_export_is_made_again_when_its_image_changes_and_not_otherwise(workflow):
+def test_export_is_redone_only_if_its_image_changes(workflow):
     workflow.config["export"] = {"levels": [0, 2]}
     workflow("export")
     assert workflow("export", "--dry-run").jobs == set()
@@ -85,18 +85,18 @@ def test_an_export_is_made_again_when_its_image_changes_and_not_otherwise(workfl
     np.testing.assert_array_equal(level.dataobj.get_unscaled(), expected)
 
 
-def test_what_cannot_be_exported_is_said_before_any_work(workflow):
+def test_impossible_export_is_an_error_before_any_job(workflow):
     workflow.config["export"] = {"levels": [3]}
     run = workflow("export", check=False)
-    assert "export.levels is [3], but the last level of anatomical.nii is 2" in run.output
+    assert "export.levels is [3], but the coarsest level of anatomical.nii is 2" in run.output
     workflow.config |= {"export": {"levels": [0]}, "nifti": {"nii": False}}
     run = workflow("export", check=False)
-    assert "export needs a NIfTI header in the stores" in run.output
+    assert "export needs stores with a NIfTI header" in run.output
     assert "Traceback" not in run.output
     assert not (workflow.directory / "results").exists()
 
 
-def test_a_template_gives_the_header_and_a_new_one_redoes_it_alone(workflow, mri):
+def test_new_template_redoes_only_the_header(workflow, mri):
     shutil.copy(mri / "functional.nii", workflow.directory / "template.nii")
     workflow.config["nifti"] = {"header": "template.nii"}
     workflow()
@@ -112,7 +112,7 @@ def test_a_template_gives_the_header_and_a_new_one_redoes_it_alone(workflow, mri
     assert nifti.header_json(header.read_bytes())["Description"].startswith("SPM!")
 
 
-def test_ome_zarr_0_6_names_the_space_of_the_scanner(make_workflow, mri):
+def test_ome_zarr_0_6_has_the_scanner_coordinate_system(make_workflow, mri):
     made = make_workflow({"source": str(mri / "example4d.nii.gz")})
     made.config |= {"ome": {"ome_version": "0.6"}, "zarr": {"chunk": 32}}
     made()

@@ -1,4 +1,4 @@
-"""What breaks on the way: disks that are full or closed, and sources that do not stay the same."""
+"""Faults during a run: full or read-only disks, and sources that change."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from ..runs import wait_until
 
 @pytest.fixture
 def disk(workflow):
-    """Mounts a file system of its own, with options, as the output of a conversion."""
+    """Mount a separate file system, with options, as the output of a conversion."""
     folder = workflow.directory / "disk"
     folder.mkdir()
     workflow.config["output"] = "disk/results"
@@ -31,11 +31,9 @@ def disk(workflow):
 
 
 @pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
-def test_a_disk_that_fills_up_is_named_and_with_more_room_the_rest_is_done(
-    workflow, disk, driver, fresh
-):
+def test_full_disk_is_named_and_the_next_run_continues(workflow, disk, driver, fresh):
     workflow.config["zarr"]["driver"] = driver
-    disk("size=60k")
+    disk("size=100k")
     run = workflow(check=False)
     assert run.code == 1
     assert "No space left on device" in run.output
@@ -49,8 +47,8 @@ def test_a_disk_that_fills_up_is_named_and_with_more_room_the_rest_is_done(
     assert workflow.tree() == fresh(workflow)
 
 
-def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk, fresh):
-    # The voxels have room, the receipts lie on a disk of their own.
+def test_full_disk_of_the_receipts_is_named(workflow, disk, fresh):
+    # The receipts are on a separate, small file system.
     disk("size=256k")
     workflow.config["output"] = "results"
     workflow.output.mkdir()
@@ -68,7 +66,8 @@ def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk
     )
     assert found, output
     assert found[2].startswith(
-        "it cannot be written (No space left on device). Run again when this is mended"
+        "it cannot be written (No space left on device). Free space or fix the permissions, "
+        "then run again"
     )
     assert not (workflow.store() / "zarr.json").exists()
     fill.unlink()
@@ -76,7 +75,7 @@ def test_a_disk_that_fills_up_while_a_receipt_is_written_is_named(workflow, disk
     assert workflow.tree() == fresh(workflow)
 
 
-def test_an_output_that_cannot_be_written_is_named_before_any_job(workflow, disk):
+def test_read_only_output_is_named_before_any_job(workflow, disk):
     disk("size=10m,ro")
     run = workflow(check=False)
     assert run.code == 1
@@ -85,7 +84,7 @@ def test_an_output_that_cannot_be_written_is_named_before_any_job(workflow, disk
     assert run.output.strip().splitlines()[-1].startswith(message)
 
 
-def test_a_finished_store_on_a_closed_disk_is_left_as_it_is(workflow, disk):
+def test_complete_store_on_a_read_only_disk_is_not_changed(workflow, disk):
     disk("size=10m")
     workflow()
     whole = workflow.tree()
@@ -108,7 +107,7 @@ def replace(source, workflow):
 
 def shrink(source, workflow):
     whole = source.read_bytes()
-    source.unlink()  # What a job has open stays.
+    source.unlink()  # A job that has opened the file keeps its content.
     source.write_bytes(whole[:-1000])
 
 
@@ -120,17 +119,18 @@ def vanish(source, workflow):
     ("change", "message"),
     [
         (replace, r"anatomical\.nii was changed since its conversion began"),
-        # Found before a block, in it, or after it.
-        (shrink, r"anatomical\.nii(: cut short: | had \d+ bytes, and has \d+, since its )"),
+        # The change is found before, while or after a block is copied.
+        (
+            shrink,
+            r"anatomical\.nii: (cut short: |its size changed from \d+ to \d+ bytes since its )",
+        ),
         (
             vanish,
             r"anatomical\.nii(: there is no such file|, is missing| \(missing| cannot be read)",
         ),
     ],
 )
-def test_a_source_that_changes_between_blocks_is_not_converted_half_and_half(
-    workflow, change, message, fresh
-):
+def test_source_changed_between_blocks_is_an_error(workflow, change, message, fresh):
     source = workflow.directory / "anatomical.nii"
     kept = shutil.copy2(source, workflow.directory / "kept")
     workflow.config["resources"] = {"block_mb": 0.02}
@@ -149,7 +149,7 @@ def test_a_source_that_changes_between_blocks_is_not_converted_half_and_half(
         assert "create_array/0" not in run.jobs
 
 
-def test_a_truncated_gzip_file_is_named_and_nothing_is_published(workflow, mri):
+def test_truncated_gzip_file_is_named_and_not_published(workflow, mri):
     damaged = (mri / "example4d.nii.gz").read_bytes()[:100_000]
     (workflow.directory / "cut.nii.gz").write_bytes(damaged)
     workflow.config["source"] = "cut.nii.gz"

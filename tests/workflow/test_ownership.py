@@ -1,4 +1,4 @@
-"""What a run must never overwrite or delete: sources, other people's files, and other images."""
+"""A run never overwrites or deletes sources, foreign files or images of other sources."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ import zarr
 
 
 def tree(folder):
-    """A checksum of every file below a directory, by its path."""
+    """Map the path of each file below a directory to a checksum."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -21,7 +21,7 @@ def tree(folder):
 
 
 def refusal(run):
-    """The last line of a run that was refused, in one line."""
+    """The error, in one line, of a run that stopped with an error."""
     assert run.code == 1, run.output
     assert "Traceback" not in run.output
     return run.output.strip().splitlines()[-1]
@@ -34,7 +34,7 @@ def another_volume(path):
     return path
 
 
-def test_a_store_beside_its_own_conversion_is_not_replaced(workflow):
+def test_source_store_in_the_output_is_not_overwritten(workflow):
     data = workflow.directory / "data"
     group = zarr.open_group(str(data / "a.ome.zarr"), mode="w")
     group.create_array("0", data=np.ones((9, 9, 9), "u1"), dimension_names=["z", "y", "x"])
@@ -49,7 +49,7 @@ def test_a_store_beside_its_own_conversion_is_not_replaced(workflow):
     assert tree(data / "a.ome.zarr") == source
 
 
-def test_a_converted_store_is_not_converted_onto_itself(converted):
+def test_store_is_not_converted_onto_itself(converted):
     store, whole = converted.store(), converted.tree()
     (converted.directory / "anatomical.nii").unlink()
     link = converted.directory / "link.nii.zarr"
@@ -62,11 +62,11 @@ def test_a_converted_store_is_not_converted_onto_itself(converted):
             sheet = converted.directory / "sheet.tsv"
             sheet.write_text(f"sample\tsource\nanatomical\t{source}\n")
             converted.config |= {"samples": sheet.name, "source": None}
-        assert "would be overwritten by what this run writes" in refusal(converted(check=False))
+        assert "would be overwritten, because this run writes" in refusal(converted(check=False))
     assert converted.tree() == whole
 
 
-def test_a_header_template_in_the_output_is_not_overwritten(converted):
+def test_header_template_in_the_output_is_not_overwritten(converted):
     template = f"results/{converted.store().name}"
     another_volume(converted.directory / "other.nii")
     converted.config |= {"source": "other.nii", "nifti": {"header": template}}
@@ -76,7 +76,7 @@ def test_a_header_template_in_the_output_is_not_overwritten(converted):
 
 
 @pytest.mark.parametrize("foreign", ["0/precious.txt", "7/prec", "nifti/prec", "0/c/0/0/9", "x"])
-def test_files_in_the_place_of_a_deleted_store_are_left_alone(converted, foreign):
+def test_foreign_files_in_place_of_a_store_are_kept(converted, foreign):
     shutil.rmtree(converted.store())
     path = converted.store() / foreign
     path.parent.mkdir(parents=True)
@@ -86,7 +86,7 @@ def test_files_in_the_place_of_a_deleted_store_are_left_alone(converted, foreign
     assert path.read_text() == "not to be lost"
 
 
-def test_another_image_in_the_place_of_a_deleted_store_is_left_alone(converted):
+def test_foreign_image_in_place_of_a_store_is_kept(converted):
     shutil.rmtree(converted.store())
     group = zarr.open_group(str(converted.store()), mode="w")
     group.create_array("0", data=np.ones((25, 41, 33), "u1"), chunks=(16, 16, 16))
@@ -95,17 +95,17 @@ def test_another_image_in_the_place_of_a_deleted_store_is_left_alone(converted):
     assert tree(converted.store()) == foreign
 
 
-def test_a_foreign_store_of_the_other_suffix_is_left_alone(converted):
+def test_foreign_store_of_the_other_suffix_is_kept(converted):
     store = converted.output / "anatomical.ome.zarr"
     group = zarr.open_group(str(store), mode="w")
     group.create_array("0", data=np.ones((25, 41, 33), "u1"), chunks=(16, 16, 16))
     foreign = tree(store)
     converted.config["nifti"] = {"nii": False}
-    assert "anatomical.ome.zarr is left as it is" in refusal(converted(check=False))
+    assert "anatomical.ome.zarr cannot be changed" in refusal(converted(check=False))
     assert tree(store) == foreign
 
 
-def test_a_link_in_the_place_of_a_level_is_not_followed(converted):
+def test_link_in_place_of_a_level_is_not_followed(converted):
     elsewhere = converted.directory / "elsewhere"
     (converted.store() / "1").rename(elsewhere)
     (converted.store() / "1").symlink_to(elsewhere)
@@ -115,7 +115,7 @@ def test_a_link_in_the_place_of_a_level_is_not_followed(converted):
     assert tree(elsewhere) == whole
 
 
-def test_a_file_added_to_a_store_stops_what_would_delete_it(converted):
+def test_file_added_to_a_level_is_not_deleted(converted):
     note = converted.store() / "1/note.txt"
     note.write_text("not to be lost")
     converted.config["pyramid"] = {"mode": "median"}
@@ -123,7 +123,7 @@ def test_a_file_added_to_a_store_stops_what_would_delete_it(converted):
     assert note.read_text() == "not to be lost"
 
 
-def test_a_store_that_was_moved_with_its_receipts_still_works(converted, make_workflow, fresh):
+def test_store_moved_with_its_receipts_can_be_updated(converted, make_workflow, fresh):
     other = make_workflow(converted.config)
     shutil.copytree(converted.output, other.output, copy_function=shutil.copy)
     shutil.copy(converted.directory / "anatomical.nii", other.directory)
@@ -135,7 +135,7 @@ def test_a_store_that_was_moved_with_its_receipts_still_works(converted, make_wo
     assert other.tree() == fresh(other)
 
 
-def test_another_file_of_the_same_name_is_refused_unless_told(converted):
+def test_source_with_the_same_name_needs_overwrite(converted):
     whole = converted.tree()
     another_volume(converted.directory / "p2/anatomical.nii")
     converted.config["source"] = "p2/anatomical.nii"
@@ -149,7 +149,7 @@ def test_another_file_of_the_same_name_is_refused_unless_told(converted):
     assert converted.tree() != whole
 
 
-def test_a_source_that_was_moved_is_nothing_to_do(converted):
+def test_moved_source_is_not_converted_again(converted):
     (converted.directory / "p2").mkdir()
     os.rename(converted.directory / "anatomical.nii", converted.directory / "p2/anatomical.nii")
     converted.config["source"] = "p2/anatomical.nii"
@@ -158,7 +158,7 @@ def test_a_source_that_was_moved_is_nothing_to_do(converted):
     assert converted("--dry-run").jobs == set()
 
 
-def test_the_document_of_the_group_is_the_last_file_of_an_image(workflow):
+def test_group_metadata_are_written_last(workflow):
     workflow()
     files = [path for path in workflow.store().rglob("*") if path.is_file()]
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
@@ -166,7 +166,7 @@ def test_the_document_of_the_group_is_the_last_file_of_an_image(workflow):
     assert "multiscales" in json.loads(newest.read_text())["attributes"]["ome"]
 
 
-def test_an_export_takes_no_other_files_place(converted):
+def test_export_does_not_overwrite_foreign_files(converted):
     path = converted.directory / "results/nifti/anatomical_level-1.nii.gz"
     path.parent.mkdir()
     path.write_bytes(b"segmented by hand")
@@ -185,5 +185,5 @@ def test_an_export_takes_no_other_files_place(converted):
     edited.header["descrip"] = b"mine"
     nibabel.Nifti1Image(edited.dataobj.get_unscaled(), None, edited.header).to_filename(path)
     whole = tree(path.parent)
-    assert "was changed since" in refusal(converted("export", check=False))
+    assert "or was edited" in refusal(converted("export", check=False))
     assert tree(path.parent) == whole

@@ -1,4 +1,4 @@
-"""Outputs and names as people write them."""
+"""Unusual paths and names."""
 
 import os
 
@@ -14,13 +14,13 @@ import pytest
         ("~/$NAME/ü&#", "name/ü&#"),
     ],
 )
-def test_an_output_is_where_the_shell_would_have_it(workflow, fresh, output, place):
+def test_output_path_is_interpreted_as_in_a_shell(workflow, fresh, output, place):
     here = workflow.directory
     reference = fresh(workflow)
     (here / "config.yaml").touch()
     (here / "elsewhere/deep").mkdir(parents=True)
     (here / "link").symlink_to("elsewhere/deep")
-    (here / "a/b").mkdir(parents=True)  # Not to be taken for the one with a backslash.
+    (here / "a/b").mkdir(parents=True)  # Must not be confused with the one with a backslash.
     workflow.environment |= {
         "XDG_CACHE_HOME": str(here / ".snakemake"),
         "HOME": str(here),
@@ -42,7 +42,7 @@ def test_an_output_is_where_the_shell_would_have_it(workflow, fresh, output, pla
     assert not any((here / "a/b").iterdir())
 
 
-def test_a_sample_of_200_letters_is_converted_and_exported(workflow):
+def test_sample_name_may_have_200_letters(workflow):
     name = "s0" + "st" * 9 + "x" * 18 + "sub-01_" * 23 + "a"
     assert len(name) == 200
     (workflow.directory / "sheet.tsv").write_text(f"sample\tsource\n{name}\tanatomical.nii\n")

@@ -1,4 +1,4 @@
-"""Planning large runs: from headers alone, and block by block."""
+"""Large images are planned from their headers and converted in blocks."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import nibabel
 
 
 def write_header(path, side, dtype):
-    """A NIfTI-2 file that is all header: its voxels are a hole."""
+    """Write a sparse NIfTI-2 file with a header but no voxels on the disk."""
     header = nibabel.Nifti2Header()
     header.set_data_shape((side,) * 3)
     header.set_data_dtype(dtype)
@@ -25,7 +25,7 @@ def test_ten_terabytes_are_planned_from_the_header(make_workflow):
     assert "would take more than 500 jobs (max_jobs)" in run.output
 
 
-def test_a_block_waits_only_for_the_blocks_that_it_covers(workflow):
+def test_block_depends_only_on_the_blocks_that_it_covers(workflow):
     workflow.config["resources"] = {"block_mb": 0.03}
     workflow.config["zarr"]["chunk"] = 8
     run = workflow("--dry-run")
@@ -36,7 +36,7 @@ def test_a_block_waits_only_for_the_blocks_that_it_covers(workflow):
     assert inputs.count("block-") < run.output.count("rule write_base:")
 
 
-def test_a_deleted_block_of_a_level_is_written_again_alone(workflow, convert_once):
+def test_only_a_deleted_block_is_written_again(workflow, convert_once):
     workflow.config["resources"] = {"block_mb": 0.02}
     convert_once(workflow.config, workflow.directory / "anatomical.nii").copy_to(workflow.directory)
     whole = workflow.tree()

@@ -1,4 +1,4 @@
-"""What a power cut leaves of a run: the disk's image, as it is at a moment, is mounted again."""
+"""Power cuts, simulated by mounting a copy of the disk image that was made during a run."""
 
 import filecmp
 import os
@@ -13,7 +13,7 @@ from ..runs import wait_until
 
 
 def skip(reason):
-    """Skip a test for which this machine lacks something, unless it must run here."""
+    """Skip a test if this machine lacks something, unless the test is required here."""
     assert "NEUROZARR_NEEDS_LOOP" not in os.environ, reason
     pytest.skip(reason)
 
@@ -26,7 +26,7 @@ def command(*args):
 
 @contextmanager
 def mounted(image, folder):
-    """A file system in a file, mounted."""
+    """Mount a file system that is contained in a file."""
     folder.mkdir(exist_ok=True)
     command("mount", "-o", "loop", image, folder)
     try:
@@ -36,9 +36,9 @@ def mounted(image, folder):
 
 
 def power_cut(image, copy):
-    """Copy an image as it is on the disk, without what is only in memory.
+    """Copy the image of a file system as it is on the disk, without data that are only in memory.
 
-    The system may write while it is copied: the copy counts when a second one is the same.
+    The system may write to the image during the copy, so it is copied until two copies are equal.
     """
     for _ in range(20):
         for target in (copy, f"{copy}.again"):
@@ -50,7 +50,7 @@ def power_cut(image, copy):
 
 @pytest.fixture(params=["ext4", "xfs"])
 def image(request, tmp_path):
-    """An empty file system in a file."""
+    """An empty file system that is contained in a file."""
     if os.geteuid() != 0 or not shutil.which(f"mkfs.{request.param}"):
         skip(f"mounting {request.param} needs root and mkfs.{request.param}")
     path = tmp_path / "image"
@@ -61,9 +61,10 @@ def image(request, tmp_path):
 
 
 def converted_after(copy, workflow, fresh, *, whole, old=None):
-    """What the disk of a power cut holds is whole or not published, and the next run ends well.
+    """Check that an image on a copied disk is complete or not published; complete it by a run.
 
-    Whole is the new store, or the old one, whose deletion had not reached the disk.
+    It may also be the complete old store, if its deletion had not reached the disk. `whole` says
+    that the image must be published.
     """
     with mounted(copy, workflow.output.parent):
         shutil.rmtree(workflow.directory / ".snakemake", ignore_errors=True)
@@ -78,7 +79,7 @@ def converted_after(copy, workflow, fresh, *, whole, old=None):
 
 
 @pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
-def test_a_run_that_has_ended_survives_a_power_cut(workflow, fresh, image, driver):
+def test_complete_store_survives_a_power_cut(workflow, fresh, image, driver):
     workflow.config["zarr"]["driver"] = driver
     workflow.config["output"] = "disk/results"
     with mounted(image, workflow.directory / "disk"):
@@ -88,7 +89,7 @@ def test_a_run_that_has_ended_survives_a_power_cut(workflow, fresh, image, drive
 
 
 def copies_of_a_run(workflow, image, moments):
-    """Copies of the disk of a run, at the moments when files appear that were not there."""
+    """Copy the disk during a run, each time that a new file appears."""
     copies = []
     with workflow.started() as process:
         for moment in moments:
@@ -101,7 +102,7 @@ def copies_of_a_run(workflow, image, moments):
     return copies
 
 
-def test_a_run_that_a_power_cut_interrupts_is_finished_by_the_next(workflow, fresh, image):
+def test_run_interrupted_by_a_power_cut_is_completed(workflow, fresh, image):
     workflow.config["output"] = "disk/results"
     workflow.config["resources"] = {"block_mb": 0.06}
     with mounted(image, workflow.directory / "disk"):
@@ -112,7 +113,7 @@ def test_a_run_that_a_power_cut_interrupts_is_finished_by_the_next(workflow, fre
         converted_after(copy, workflow, fresh, whole=False)
 
 
-def test_a_store_that_is_redone_at_a_power_cut_is_never_half_the_old_one(workflow, fresh, image):
+def test_power_cut_never_mixes_old_and_new_store(workflow, fresh, image):
     workflow.config["output"] = "disk/results"
     with mounted(image, workflow.directory / "disk"):
         workflow()

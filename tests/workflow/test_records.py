@@ -1,4 +1,4 @@
-"""What a store was made from, as its receipts say: from any directory, and with any damage."""
+"""Receipts decide what is redone: from any directory, and if they are damaged."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from .test_rerun import BASE, EVERYTHING, LEVELS, METADATA
 
 @pytest.fixture
 def forgetful(converted):
-    """A conversion of which Snakemake remembers nothing."""
+    """A conversion without Snakemake's own records."""
     shutil.rmtree(converted.directory / ".snakemake")
     return converted
 
 
-def test_without_snakemakes_memory_nothing_is_to_be_done(forgetful):
+def test_lost_snakemake_records_redo_nothing(forgetful):
     assert forgetful("--dry-run").jobs == set()
 
 
@@ -31,9 +31,7 @@ def test_without_snakemakes_memory_nothing_is_to_be_done(forgetful):
         ("nifti", {"center": False, "orientation": None}, set()),
     ],
 )
-def test_without_snakemakes_memory_a_changed_option_is_noticed(
-    forgetful, fresh, group, options, jobs
-):
+def test_changed_option_is_found_without_snakemake_records(forgetful, fresh, group, options, jobs):
     forgetful.config[group] = options
     ran = forgetful().jobs
     assert jobs is None or jobs <= ran
@@ -43,7 +41,7 @@ def test_without_snakemakes_memory_a_changed_option_is_noticed(
     assert forgetful("--dry-run").jobs == set()
 
 
-def test_a_run_from_another_directory_notices_a_changed_option(converted, make_workflow, fresh):
+def test_changed_option_is_found_from_another_directory(converted, make_workflow, fresh):
     other = make_workflow(converted.config | {"output": str(converted.output)})
     other.config["source"] = str(converted.directory / "anatomical.nii")
     assert other("--dry-run").jobs == set()
@@ -53,7 +51,7 @@ def test_a_run_from_another_directory_notices_a_changed_option(converted, make_w
     assert converted.tree() == fresh(converted)
 
 
-def test_a_source_that_is_replaced_by_an_older_file_is_converted_anew(converted, fresh):
+def test_source_replaced_by_an_older_file_is_converted_again(converted, fresh):
     source = converted.directory / "anatomical.nii"
     image = nibabel.load(source)
     voxels = np.asarray(image.dataobj.get_unscaled())[::-1].copy()
@@ -64,7 +62,7 @@ def test_a_source_that_is_replaced_by_an_older_file_is_converted_anew(converted,
 
 
 @pytest.mark.parametrize("damage", [b"", None, b"\0" * 100], ids=["empty", "half", "nul"])
-def test_every_damaged_record_counts_as_missing_and_is_made_again(converted, fresh, damage):
+def test_all_damaged_receipts_are_written_again(converted, fresh, damage):
     whole = fresh(converted)
     state = converted.state / "anatomical.nii.zarr"
     records = [path for path in state.rglob("*.json") if path.name != "owned.json"]
@@ -83,7 +81,7 @@ def test_every_damaged_record_counts_as_missing_and_is_made_again(converted, fre
 
 
 @pytest.mark.parametrize("record", ["0/array.json", "1/block-0.json", "header.json", "verify.json"])
-def test_one_damaged_receipt_is_made_again_with_what_follows(converted, record):
+def test_damaged_receipt_is_written_again(converted, record):
     whole = converted.tree()
     (converted.state / "anatomical.nii.zarr" / record).write_bytes(b'{"nonce": ')
     assert converted().jobs
@@ -91,7 +89,7 @@ def test_one_damaged_receipt_is_made_again_with_what_follows(converted, record):
     assert converted("--dry-run").jobs == set()
 
 
-def test_a_kernel_of_a_new_version_redoes_what_the_old_one_made(converted, tmp_path):
+def test_new_kernel_version_redoes_its_levels(converted, tmp_path):
     package = converted.root / "scripts"
     patched = tmp_path / "patched"
     shutil.copytree(converted.root, patched, ignore=shutil.ignore_patterns(".*", "tests", "demo"))

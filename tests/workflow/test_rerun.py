@@ -1,4 +1,4 @@
-"""What a second run does: on real runs, and by dry run."""
+"""What a second run redoes, in real runs and dry runs."""
 
 import json
 import os
@@ -17,14 +17,14 @@ EVERYTHING = BASE | LEVELS | METADATA
 
 
 class Watcher(threading.Thread):
-    """A reader that looks at a store all the time, and keeps what it sees published."""
+    """A reader that watches a store all the time and records when it is published."""
 
     def __init__(self, workflow):
         super().__init__(daemon=True)
         self.workflow, self.seen, self.running = workflow, [], True
 
     def published(self):
-        """Whether image and header are there, and since when."""
+        """Modification time of the group's metadata; None if the image is not published."""
         store = self.workflow.store()
         try:
             group = store / "zarr.json"
@@ -54,7 +54,7 @@ class Watcher(threading.Thread):
 
 
 def rerun(workflow, **changes):
-    """The jobs of a run with some options changed; nothing in between is ever published."""
+    """Run with changed options, check that nothing incomplete is published, return the jobs."""
     old = workflow.tree()
     for group, options in changes.items():
         workflow.config.setdefault(group, {}).update(options)
@@ -65,7 +65,7 @@ def rerun(workflow, **changes):
     return ran.jobs
 
 
-def test_a_dry_run_says_what_a_run_does_and_nothing_is_left_after_it(converted):
+def test_dry_run_lists_the_jobs_of_the_run(converted):
     assert converted("--dry-run").jobs == set()
     converted.config["ome"] = {"name": "brain"}
     old = converted.tree()
@@ -75,12 +75,12 @@ def test_a_dry_run_says_what_a_run_does_and_nothing_is_left_after_it(converted):
     assert converted().jobs == set()
 
 
-def test_a_touched_source_of_the_same_content_is_not_converted_again(converted):
+def test_touched_source_is_not_converted_again(converted):
     os.utime(converted.directory / "anatomical.nii")
     assert converted("--dry-run").jobs == set()
 
 
-def test_a_new_pyramid_mode_redoes_the_levels_and_going_back_does_too(converted, fresh):
+def test_new_pyramid_mode_redoes_the_levels(converted, fresh):
     mean = converted.tree()
     assert rerun(converted, pyramid={"mode": "median"}) == LEVELS | METADATA
     assert converted.tree() == fresh(converted) != mean
@@ -88,13 +88,13 @@ def test_a_new_pyramid_mode_redoes_the_levels_and_going_back_does_too(converted,
     assert converted.tree() == mean
 
 
-def test_a_new_name_redoes_metadata_and_header_alone(converted):
+def test_new_name_redoes_only_metadata_and_header(converted):
     assert rerun(converted, ome={"name": "brain"}) == METADATA
     attributes = json.loads((converted.store() / "zarr.json").read_text())["attributes"]
     assert attributes["ome"]["multiscales"][0]["name"] == "brain"
 
 
-def test_a_new_voxel_size_redoes_metadata_and_header_alone(converted):
+def test_new_voxel_size_redoes_only_metadata_and_header(converted):
     sheet = converted.directory / "samples.tsv"
     sheet.write_text("sample\tsource\tvoxel_size\nanatomical\tanatomical.nii\t\n")
     converted.config["samples"] = sheet.name
@@ -106,13 +106,13 @@ def test_a_new_voxel_size_redoes_metadata_and_header_alone(converted):
     assert attributes["VoxelSize"] == [3, 2, 1]
 
 
-def test_a_new_chunk_shape_redoes_everything_and_leaves_no_old_chunk(converted, fresh):
+def test_new_chunk_shape_leaves_no_old_chunk(converted, fresh):
     jobs = rerun(converted, zarr={"chunk": 32})
     assert jobs > BASE | METADATA
     assert converted.tree() == fresh(converted)
 
 
-def test_fewer_levels_leave_no_old_level_and_more_come_back(converted, fresh):
+def test_number_of_levels_can_be_changed(converted, fresh):
     three = converted.tree()
     assert rerun(converted, pyramid={"levels": 1}) == METADATA
     assert not (converted.store() / "2").exists()
@@ -123,7 +123,7 @@ def test_fewer_levels_leave_no_old_level_and_more_come_back(converted, fresh):
 
 
 @pytest.mark.parametrize("level", ["0", "1", "2"])
-def test_a_deleted_level_is_rebuilt(converted, level):
+def test_deleted_level_is_rebuilt(converted, level):
     whole = converted.tree()
     shutil.rmtree(converted.store() / level)
     jobs = converted().jobs
@@ -131,14 +131,14 @@ def test_a_deleted_level_is_rebuilt(converted, level):
     assert converted.tree() == whole
 
 
-def test_a_deleted_store_is_rebuilt(converted):
+def test_deleted_store_is_rebuilt(converted):
     whole = converted.tree()
     shutil.rmtree(converted.store())
     assert converted().jobs == EVERYTHING
     assert converted.tree() == whole
 
 
-def test_a_changed_source_redoes_its_sample_alone(workflow):
+def test_changed_source_redoes_only_its_sample(workflow):
     other = workflow.directory / "other.nii"
     shutil.copy(workflow.directory / "anatomical.nii", other)
     workflow.config["source"] = "*.nii"
@@ -153,7 +153,7 @@ def test_a_changed_source_redoes_its_sample_alone(workflow):
     assert workflow.tree("other") == untouched
 
 
-def test_a_format_that_changes_leaves_nothing_of_the_old_one(converted, fresh):
+def test_new_zarr_version_leaves_no_old_file(converted, fresh):
     converted.config["zarr"]["zarr_version"] = 2
     converted()
     assert not list(converted.store().rglob("zarr.json"))

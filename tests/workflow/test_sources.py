@@ -1,4 +1,4 @@
-"""Sources of many families, converted by whole runs."""
+"""Sources of all families, converted by whole runs."""
 
 import itertools
 import shutil
@@ -90,13 +90,13 @@ FAMILIES = {
 }
 
 
-#: Ways to write where a source is.
+#: Functions that write a source and return its path.
 SPELLINGS = ("./{}", "other/../{}", "../{here}/{}", "other/inner//..///../{}", "$HERE/{}", "{}")
 
 
 @pytest.fixture(scope="module")
 def many(make_workflow):
-    """A run on a sheet with a source of every family that can hold these voxels."""
+    """A run on a sheet with one source of each family that can store these voxels."""
     workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 8}})
     workflow.config["nifti"] = {"nii": False}
     columns = ["axes", "dataset", "shape", "dtype", "offset", "overlap"]
@@ -113,7 +113,7 @@ def many(make_workflow):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_store_holds_the_voxels_of_the_source(many, name):
+def test_store_has_the_voxels_of_the_source(many, name):
     store = many.directory / f"results/{name}.ome.zarr"
     found = zarr.open_array(store / "0", mode="r")[...]
     np.testing.assert_array_equal(found, VOXELS)
@@ -123,7 +123,7 @@ def test_the_store_holds_the_voxels_of_the_source(many, name):
     assert scale["scale"] == [3, 2, 1]
 
 
-def test_nothing_is_left_to_do_and_a_new_slice_redoes_its_stack_alone(many):
+def test_new_slice_redoes_only_its_stack(many):
     assert many("--dry-run").jobs == set()
     tifffile.imwrite(many.directory / "slices/s3.tif", VOXELS[4], compression="zlib")
     run = many()
@@ -134,7 +134,7 @@ def test_nothing_is_left_to_do_and_a_new_slice_redoes_its_stack_alone(many):
     np.testing.assert_array_equal(np.delete(found, 3, 0), np.delete(VOXELS, 3, 0))
 
 
-def test_a_missing_slice_is_named_before_any_work(make_workflow):
+def test_missing_slice_is_named_before_any_job(make_workflow):
     workflow = make_workflow({"source": "pngs/b_z{z}.png"})
     write_pattern(workflow.directory)
     (workflow.directory / "pngs/b_z012.png").unlink()
@@ -147,8 +147,8 @@ def test_a_missing_slice_is_named_before_any_work(make_workflow):
     assert not (workflow.directory / "results").exists()
 
 
-def test_a_series_of_slices_becomes_a_nifti_zarr(make_workflow):
-    """What nibabel makes of MINC, and a DICOM image, with their affines."""
+def test_minc_and_dicom_become_nifti_zarr(make_workflow):
+    """The affines of a MINC and a DICOM image agree with nibabel."""
     workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 8}})
     (workflow.directory / "series").mkdir()
     shutil.copy(get_testdata_file("MR_small.dcm"), workflow.directory / "series")

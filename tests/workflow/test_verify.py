@@ -1,4 +1,4 @@
-"""Stores that are damaged after the run: what finds it, names it, and repairs it."""
+"""Stores that are damaged after the run: verification, report and repair."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def in_blocks(workflow, convert_once):
-    """A conversion, run, of many blocks."""
+    """A finished conversion in many blocks."""
     workflow.config["resources"] = {"block_mb": 0.06}
     workflow.config["pyramid"] = {"levels": 1}
     done = convert_once(workflow.config, workflow.directory / "anatomical.nii")
@@ -30,7 +30,7 @@ def flip_a_bit(path, at=-20):
 
 
 def repair(workflow, command):
-    """Run what a report says in a shell, as a user would; the jobs that it ran."""
+    """Run a repair command in a shell, as a user would; return the lines that name its jobs."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         command,
@@ -47,7 +47,7 @@ def repair(workflow, command):
     ]
 
 
-def test_a_run_ends_with_a_look_at_what_it_made(converted):
+def test_run_ends_with_a_verification(converted):
     found = report(converted)
     assert found["sound"]
     assert found["verify"] == "quick"
@@ -60,14 +60,17 @@ def test_a_run_ends_with_a_look_at_what_it_made(converted):
     }
 
 
-def test_what_was_verified_is_verified_again_when_a_user_asks(converted):
+def test_target_verify_always_verifies_again(converted):
     for _ in range(2):
         run = converted("verify")
         assert run.jobs == {"verify_store", "verify"}
-        assert "anatomical.nii.zarr: sound, by a quick check of 3 levels, 21 files" in run.output
+        assert (
+            "anatomical.nii.zarr: no damage found by a quick check of 3 levels, 21 files"
+            in run.output
+        )
 
 
-def test_what_a_full_check_finds_is_repaired_alone_by_the_command_that_it_names(in_blocks):
+def test_repair_command_rewrites_only_damaged_blocks(in_blocks):
     in_blocks.config["verify"] = "full"
     whole, store = in_blocks.tree(), in_blocks.store()
     flip_a_bit(store / "0/c/0/1/0")
@@ -85,9 +88,9 @@ def test_what_a_full_check_finds_is_repaired_alone_by_the_command_that_it_names(
         str(path): (entry["level"], entry["chunk"], entry["problem"])
         for path, entry in damage.items()
     } == {
-        "0/c/0/1/0": (0, [0, 1, 0], "its bytes are not those that were written"),
+        "0/c/0/1/0": (0, [0, 1, 0], "its checksum differs from the recorded one"),
         "0/c/1/2/2": (0, [1, 2, 2], "missing"),
-        "1/c/0/0/0": (1, [0, 0, 0], "its bytes are not those that were written"),
+        "1/c/0/0/0": (1, [0, 0, 0], "its checksum differs from the recorded one"),
     }
     assert "0/c/1/2/2: missing" in run.output
     assert found["repair"] in run.output
@@ -102,7 +105,7 @@ def test_what_a_full_check_finds_is_repaired_alone_by_the_command_that_it_names(
     assert in_blocks("--dry-run").jobs == set()
 
 
-def test_damaged_metadata_and_headers_are_found_at_once_and_written_anew(converted):
+def test_damaged_metadata_and_header_are_repaired(converted):
     whole, store = converted.tree(), converted.store()
     flip_a_bit(store / "nifti/c/0", at=200)
     group = store / "zarr.json"
@@ -110,21 +113,21 @@ def test_damaged_metadata_and_headers_are_found_at_once_and_written_anew(convert
     group.write_text(group.read_text().replace("millimeter", "micrometer"))
     os.utime(group, ns=(time, time))
     run = converted("verify", check=False)
-    assert "the metadata are not those that were planned" in run.output
-    assert "anatomical.nii.zarr/nifti/c/0: its bytes are not those that were written" in run.output
+    assert "the metadata differ from the plan" in run.output
+    assert "anatomical.nii.zarr/nifti/c/0: its checksum differs from the recorded one" in run.output
     ran = repair(converted, report(converted)["repair"])
     assert not {"localrule write_base:", "localrule pyramid_level:"} & set(ran)
     assert converted.tree() == whole
 
 
-def test_none_verifies_nothing(workflow):
+def test_verify_none_verifies_nothing(workflow):
     workflow.config["verify"] = "none"
     assert "verify_store" not in workflow("--dry-run").jobs
     run = workflow("verify", check=False)
     assert run.output.strip().endswith("neurozarr: verify is none: set it to quick or full")
 
 
-def test_a_source_with_other_bytes_of_the_same_size_and_time_is_found_by_a_full_check(converted):
+def test_full_check_finds_source_changed_with_same_size_and_time(converted):
     source = converted.directory / "anatomical.nii"
     time = source.stat().st_mtime_ns
     flip_a_bit(source)
@@ -133,7 +136,7 @@ def test_a_source_with_other_bytes_of_the_same_size_and_time_is_found_by_a_full_
     converted.config["verify"] = "full"
     run = converted(check=False)
     assert run.code == 1
-    assert "are not those of the source any more, although its size" in run.output
+    assert "differ from the source, which was changed without" in run.output
     repair(converted, report(converted)["repair"])
     assert report(converted)["sound"]
     assert converted("--dry-run").jobs == set()

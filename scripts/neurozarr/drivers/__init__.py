@@ -1,4 +1,4 @@
-"""Opening arrays and groups with a driver that is picked by name."""
+"""Functions that open arrays and groups with a driver, given by its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from neurozarr.drivers.local import LocalArray, LocalGroup, check_version
 from neurozarr.zarr.config import ZarrConfig
 
-#: Module and name of each driver's type of group. A driver is imported when it is first used.
+#: Module and class of each driver's groups. A driver is imported when it is first used.
 _GROUP_TYPES = {
     "tensorstore": ("neurozarr.drivers.tensorstore", "TensorStoreGroup"),
     "zarr-python": ("neurozarr.drivers.zarr_python", "ZarrPythonGroup"),
@@ -19,12 +19,12 @@ DEFAULT_DRIVER = ZarrConfig.driver
 
 
 def group_type(driver: str) -> type[LocalGroup]:
-    """The type of a driver's groups.
+    """The class of a driver's groups.
 
     Raises
     ------
     ValueError
-        There is no such driver; the message names those that there are.
+        There is no such driver; the message names the known ones.
     """
     if driver not in _GROUP_TYPES:
         raise ValueError(f"driver is {driver!r}; allowed: {', '.join(_GROUP_TYPES)}")
@@ -45,21 +45,21 @@ def open_group(
     path
         Directory of the group.
     mode
-        "r" and "r+" open what exists; "a" opens it, or creates it; "w" empties it first; "w-"
-        creates it, and fails where it exists.
+        "r" (read only) and "r+" open an existing group; "a" opens or creates it; "w" deletes an
+        existing group and creates a new one; "w-" creates it and fails if it exists.
     zarr_version
-        Version of the Zarr format: of a new group (3 by default), and what an old one must be.
+        Version of the Zarr format: of a new group (by default 3), or required of an existing one.
     driver
-        Library that carries the voxels.
+        Library that reads and writes voxels.
 
     Raises
     ------
     FileNotFoundError
         There is no group.
     FileExistsError
-        Mode "w-" and the group exists; or mode "w" and what exists is not Zarr.
+        The mode is "w-" and the group exists; or it is "w" and the directory is not Zarr.
     ValueError
-        The group is of another version, or mode or driver is unknown.
+        The group has another version, or the mode or the driver is unknown.
     """
     return group_type(driver).open(path, mode, zarr_version)
 
@@ -72,28 +72,28 @@ def open_array(
     *,
     threads: int | None = None,
 ) -> LocalArray:
-    """Open an array that exists.
+    """Open an existing array.
 
     Parameters
     ----------
     path
         Directory of the array.
     mode
-        "r" for reading alone; "r+" and "a" for writing as well.
+        "r" to read only; "r+" or "a" to read and write.
     zarr_version
-        What its version of the Zarr format must be; None for either.
+        Required version of the Zarr format; None for either.
     driver
-        Library that carries the voxels.
+        Library that reads and writes voxels.
     threads
-        How many threads the library may use at once; None for as many as there are processors.
-        With zarr-python this holds for the process, from its first array on.
+        Most threads of the library; None for one per processor. With zarr-python, the first array
+        sets this for the whole process.
 
     Raises
     ------
     FileNotFoundError
         There is no array.
     ValueError
-        The array is of another version, or mode or driver is unknown.
+        The array has another version, or the mode or the driver is unknown.
     """
     if mode not in ("r", "r+", "a"):
         raise ValueError(f'mode is {mode!r}; allowed: "r", "r+", "a"')
@@ -103,13 +103,13 @@ def open_array(
 
 
 def from_config(zarr_config: ZarrConfig) -> LocalGroup:
-    """Create, or open, the group that a configuration describes, with its driver.
+    """Create or open the group at ``zarr_config.out`` with the driver of the configuration.
 
     Raises
     ------
     ValueError
-        ``out`` is None, or what exists there is of another Zarr version.
+        ``out`` is None, or the existing group has another Zarr version.
     FileExistsError
-        ``overwrite`` is set, and what exists at ``out`` is not Zarr.
+        ``overwrite`` is set, and the directory ``out`` is not Zarr.
     """
     return group_type(zarr_config.driver).from_config(zarr_config)

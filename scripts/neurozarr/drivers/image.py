@@ -1,4 +1,4 @@
-"""Images as groups: the pyramid, the OME metadata and the NIfTI header, with any driver."""
+"""Pyramid, OME metadata and NIfTI header of an image, for all drivers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ImageGroup(ZarrGroup):
-    """A group that writes its pyramid and metadata by the members that a driver implements."""
+    """A group that writes its pyramid and metadata with the members that a driver implements."""
 
     def generate_pyramid(
         self,
@@ -61,7 +61,7 @@ class ImageGroup(ZarrGroup):
         if zarr_version(ome_version) != self.zarr_version:
             warnings.warn(
                 f"OME-Zarr {ome_version} is written into a Zarr v{self.zarr_version} group, but "
-                f"its specification asks for Zarr v{zarr_version(ome_version)}",
+                f"its specification requires Zarr v{zarr_version(ome_version)}",
                 stacklevel=2,
             )
         arrays = list(self._levels(levels))
@@ -85,7 +85,7 @@ class ImageGroup(ZarrGroup):
 
     def _levels(self, levels: int | None) -> Iterator[ZarrArray]:
         if levels is not None and levels < 0:
-            raise ValueError(f"levels is {levels}; it must be 0 or more, or None")
+            raise ValueError(f"levels is {levels}; allowed: None, or 0 or more")
         level = 0
         while levels is None or level <= levels:
             if str(level) not in self:
@@ -96,7 +96,7 @@ class ImageGroup(ZarrGroup):
             level += 1
 
     def write_nifti_header(self, header: Nifti1Header | bytes) -> None:
-        from neurozarr import nifti  # imports nibabel, which no other member needs
+        from neurozarr import nifti  # Imports nibabel, which is slow; no other member needs it.
 
         raw = header if isinstance(header, bytes) else nifti.header_bytes(header)
         attributes = nifti.header_json(raw)

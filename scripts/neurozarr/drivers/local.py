@@ -1,7 +1,7 @@
-"""Arrays and groups in a directory, by their JSON documents: everything but the voxels.
+"""Base classes of both drivers: arrays and groups in a directory, except for the voxels.
 
-Both drivers build on this, so that they write the same documents; what a driver adds is reading
-and writing regions of an array.
+They read and write the JSON documents, so that both drivers write the same ones. A driver adds
+reading and writing of regions of an array.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from neurozarr.drivers.image import ImageGroup
-from neurozarr.zarr import documents, metadata
+from neurozarr.zarr import chunks, documents, metadata
 from neurozarr.zarr.abc import ZarrArray, ZarrArrayConfig, ZarrNode
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document, read_json, write_json
@@ -28,7 +28,7 @@ ARRAY, GROUP = "array", "group"
 
 
 def node_type(path: str | os.PathLike[str]) -> tuple[str, Literal[2, 3]] | None:
-    """Whether a directory is an "array" or a "group", and of which Zarr version; or None."""
+    """Type of the node in a directory, "array" or "group", and its Zarr version; or None."""
     path = Path(path)
     if (path / "zarr.json").is_file():
         return read_json(path / "zarr.json")["node_type"], 3
@@ -40,23 +40,23 @@ def node_type(path: str | os.PathLike[str]) -> tuple[str, Literal[2, 3]] | None:
 
 
 def remove(path: str | os.PathLike[str]) -> None:
-    """Delete a node and all that is in it.
+    """Delete a node with its contents, if it exists.
 
     Raises
     ------
     FileExistsError
-        Something is there that is no Zarr node and is not empty: it is not ours to delete.
+        The path is a file, or a directory that is neither Zarr nor empty.
     """
     path = Path(path)
     if not path.exists():
         return
     if not path.is_dir() or (node_type(path) is None and any(path.iterdir())):
-        raise FileExistsError(f"{path} exists and is not Zarr; it is left alone: move it away")
+        raise FileExistsError(f"{path} exists and is not Zarr: move it or delete it")
     shutil.rmtree(path)
 
 
 class Attributes(MutableMapping[str, Any]):
-    """The attributes of a node; every change is on disk at once."""
+    """The attributes of a node; every change is written to disk at once."""
 
     def __init__(self, node: LocalNode) -> None:
         self._node = node
@@ -95,7 +95,7 @@ class Attributes(MutableMapping[str, Any]):
         return len(self._read())
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Change several attributes in one write."""
+        """Change several attributes and write them once."""
         self._write(self._read() | dict(*args, **kwargs))
 
 
@@ -122,7 +122,7 @@ class LocalNode(ZarrNode):
         return self._zarr_version
 
     def check_writable(self) -> None:
-        """Raise a PermissionError where this node was opened for reading alone."""
+        """Raise a PermissionError if this node was opened with mode "r"."""
         if self._read_only:
             raise PermissionError(f"{self._path} was opened with mode 'r': it cannot be changed")
 
@@ -131,7 +131,7 @@ class LocalNode(ZarrNode):
 
 
 class LocalArray(LocalNode, ZarrArray):
-    """An array in a directory; a driver adds the voxels."""
+    """An array in a directory; a driver adds reading and writing of voxels."""
 
     _kind = ARRAY
 
@@ -147,13 +147,34 @@ class LocalArray(LocalNode, ZarrArray):
 
     @property
     def document(self) -> Document:
-        """The array's metadata, as it stands on disk (attributes apart on Zarr v2)."""
+        """Current content of ``.zarray`` or ``zarr.json``."""
         return read_json(self._path / documents.FILES[self._zarr_version][0])
 
     @cached_property
-    def _is_sharded(self) -> bool:
-        codecs = self.document.get("codecs", [])
-        return any(codec["name"] == "sharding_indexed" for codec in codecs)
+    def _layout(self) -> Document:
+        """The document when first read: later, only attributes and dimension names may change."""
+        return self.document
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._layout["shape"])
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        return metadata.dtype_of(self._layout).newbyteorder("=")
+
+    @cached_property
+    def chunks(self) -> tuple[int, ...]:
+        return chunks.inner_chunk_shape(self._layout) or chunks.write_chunk_shape(self._layout)
+
+    @cached_property
+    def shards(self) -> tuple[int, ...] | None:
+        is_sharded = chunks.inner_chunk_shape(self._layout) is not None
+        return chunks.write_chunk_shape(self._layout) if is_sharded else None
 
     @property
     def dimension_names(self) -> tuple[str | None, ...] | None:
@@ -164,14 +185,14 @@ class LocalArray(LocalNode, ZarrArray):
     def dimension_names(self, names: Sequence[str]) -> None:
         self.check_writable()
         if self._zarr_version == 2:
-            raise ValueError(f"{self._path} is Zarr v2, which has no dimension names")
+            raise ValueError(f"{self._path} is Zarr v2, in which dimensions have no names")
         if self.dimension_names != tuple(names):
             document = self.document | {"dimension_names": list(names)}
             write_json(self._path / "zarr.json", document)
 
 
 class LocalGroup(LocalNode, ImageGroup):
-    """A group in a directory; a driver names the type of its arrays."""
+    """A group in a directory; a driver sets the class of its arrays."""
 
     _kind = GROUP
     array_type: ClassVar[type[LocalArray]]
@@ -187,7 +208,7 @@ class LocalGroup(LocalNode, ImageGroup):
         mode: Literal["r", "r+", "a", "w", "w-"] = "a",
         zarr_version: Literal[2, 3] | None = None,
     ) -> Self:
-        """Open, or create, the group at a path; see `neurozarr.open_group`."""
+        """Open or create the group at a path; see `neurozarr.open_group`."""
         if mode not in ("r", "r+", "a", "w", "w-"):
             raise ValueError(f'mode is {mode!r}; allowed: "r", "r+", "a", "w", "w-"')
         if mode == "w":
@@ -205,7 +226,7 @@ class LocalGroup(LocalNode, ImageGroup):
     @classmethod
     def from_config(cls, zarr_config: ZarrConfig) -> Self:
         if zarr_config.out is None:
-            raise ValueError("out is None; it must say where the group is to be")
+            raise ValueError("out is None; it must be the directory of the group")
         mode: Literal["w", "a"] = "w" if zarr_config.overwrite else "a"
         group = cls.open(zarr_config.out, mode, zarr_config.zarr_version)
         group._config = zarr_config
@@ -228,11 +249,11 @@ class LocalGroup(LocalNode, ImageGroup):
     def __setitem__(self, key: str, value: ZarrNode) -> None:
         self.check_writable()
         if not isinstance(value, ZarrNode):
-            raise TypeError(f"{value!r} is no array or group of a Zarr store")
+            raise TypeError(f"{value!r} is not an array or group of a Zarr store")
         if value.zarr_version != self._zarr_version:
             raise ValueError(
                 f"{value.store_path} is Zarr v{value.zarr_version}, but {self._path} is Zarr "
-                f"v{self._zarr_version}; both must be of one version"
+                f"v{self._zarr_version}; both must have the same version"
             )
         target = self._child(key)
         temporary = target.with_name(target.name + ".tmp")
@@ -267,10 +288,10 @@ class LocalGroup(LocalNode, ImageGroup):
                 f"v{self._zarr_version}"
             )
         if name in self and not config.overwrite:
-            raise FileExistsError(f"{self._child(name)} exists already; overwrite it, or delete it")
-        chunks, shards = array_layout(shape, np.dtype(dtype), config)
+            raise FileExistsError(f"{self._child(name)} exists already: set overwrite or delete it")
+        chunk, shard = array_layout(shape, np.dtype(dtype), config)
         document = metadata.array_document(
-            shape, np.dtype(dtype), chunks=chunks, shards=shards, config=config
+            shape, np.dtype(dtype), chunks=chunk, shards=shard, config=config
         )
         return self._create(name, document)
 
@@ -294,18 +315,18 @@ class LocalGroup(LocalNode, ImageGroup):
 
     @staticmethod
     def _vary(document: Document, kwargs: Any) -> Document:
-        """The same array, with some options changed."""
+        """The document of an array with some options changed."""
         options = metadata.options(document)
         if kwargs.get("compressor", options["compressor"]) != options["compressor"]:
             options["compressor_options"] = {}
         config = configure(ZarrConfig(**options), kwargs)
         dtype = metadata.dtype_of(document)
-        chunks, shards = array_layout(document["shape"], dtype, config)
+        chunk, shard = array_layout(document["shape"], dtype, config)
         return metadata.array_document(
             document["shape"],
             dtype,
-            chunks=chunks,
-            shards=shards,
+            chunks=chunk,
+            shards=shard,
             config=config,
             dimension_names=document.get("dimension_names"),
         )
@@ -318,12 +339,12 @@ class LocalGroup(LocalNode, ImageGroup):
 
     def _child(self, name: str) -> Path:
         if not name or name.startswith(("/", ".")) or ".." in name.split("/"):
-            raise KeyError(f"{name!r} is no name for an array or a group")
+            raise KeyError(f"{name!r} is not an allowed name of an array or a group")
         return self._path / name
 
 
 def configure(config: ZarrConfig, options: Any) -> ZarrConfig:
-    """A configuration with some of its array options changed; TypeError where one is unknown."""
+    """A configuration with some fields of `ZarrArrayConfig` changed; TypeError for others."""
     known = ZarrArrayConfig.__annotations__.keys() & {field.name for field in fields(ZarrConfig)}
     if unknown := options.keys() - known:
         raise TypeError(
@@ -335,7 +356,7 @@ def configure(config: ZarrConfig, options: Any) -> ZarrConfig:
 
 
 def check_version(node: ZarrNode, zarr_version: int | None) -> None:
-    """Raise a ValueError where a node is of another Zarr version than the one asked for."""
+    """Raise a ValueError if a node does not have the given Zarr version (None: any)."""
     if zarr_version not in (None, node.zarr_version):
         raise ValueError(
             f"zarr_version is {zarr_version}, but {node.store_path} is Zarr v{node.zarr_version}"

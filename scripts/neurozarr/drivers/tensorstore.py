@@ -1,4 +1,4 @@
-"""The driver that carries voxels with TensorStore."""
+"""The driver that reads and writes voxels with TensorStore."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from neurozarr.files import tensorstore_file
 
 _DRIVERS = {2: "zarr", 3: "zarr3"}
 
-# Nothing is cached: every voxel is read or written once. As with other writers of Zarr, the
-# operating system decides when a file reaches the disk.
+# No cache, because every voxel is read or written once; and no sync of each file, because a job
+# syncs all files of its block at once (see `neurozarr.durable`).
 _CONTEXT = {"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False}
 _POOLS = ("data_copy_concurrency", "file_io_concurrency")
 
@@ -29,33 +29,11 @@ class TensorStoreArray(LocalArray):
         spec = {
             "driver": _DRIVERS[self.zarr_version],
             "kvstore": tensorstore_file(self._path),
-            # What is missing can then be told from what is empty.
+            # Otherwise a lost chunk could not be told from one that equals the fill value.
             "store_data_equal_to_fill_value": True,
             "context": _CONTEXT | threads,
         }
         return tensorstore.open(spec, open=True, read=True, write=not self._read_only).result()
-
-    @property
-    def ndim(self) -> int:
-        return self._array.ndim
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._array.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._array.dtype.numpy_dtype
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        layout: Any = self._array.chunk_layout
-        return layout.read_chunk.shape
-
-    @property
-    def shards(self) -> tuple[int, ...] | None:
-        layout: Any = self._array.chunk_layout
-        return layout.write_chunk.shape if self._is_sharded else None
 
     def __getitem__(self, key: Any) -> np.ndarray:
         return np.asarray(self._array[_region(key, self.shape)].read().result())
@@ -72,16 +50,16 @@ class TensorStoreGroup(LocalGroup):
 
 
 def _region(key: Any, shape: tuple[int, ...]) -> tuple[int | slice, ...]:
-    """What NumPy means by a key, without the negative indices and the ends beyond the array.
+    """A NumPy index without Ellipsis, negative indices, and bounds outside the array.
 
     Raises
     ------
     IndexError
-        An index is beyond the array, a step is negative, or there are too many of them.
+        An index is outside the array, a step is negative, or there are too many indices.
     """
     keys = list(key) if isinstance(key, tuple) else [key]
     if keys.count(...) > 1 or len(keys) - keys.count(...) > len(shape):
-        raise IndexError(f"{key} are too many indices for an array of shape {shape}")
+        raise IndexError(f"{key} has too many indices for an array of shape {shape}")
     place = keys.index(...) if ... in keys else len(keys)
     keys[place : place + 1] = [slice(None)] * (len(shape) - len(keys) + keys.count(...))
     region: list[int | slice] = []

@@ -1,16 +1,16 @@
-"""NIfTI headers: their fields, JSON form and affines, and how they are fitted to an array."""
+"""NIfTI headers: fields, JSON form, affines, and adaptation to a stored array."""
 
 from neurozarr.nifti.fit import (
     COLOURS,
-    colours_were,
     file_header,
     fit_header,
     level_header,
+    rgb_header_fields,
     stored_dtype,
 )
 from neurozarr.nifti.header import (
     EXTENDER_SIZE,
-    LARGEST,
+    MAX_HEADER_BYTES,
     affine,
     affines,
     byte_order,
@@ -26,11 +26,10 @@ from neurozarr.nifti.json_form import header_json
 __all__ = [
     "COLOURS",
     "EXTENDER_SIZE",
-    "LARGEST",
+    "MAX_HEADER_BYTES",
     "affine",
     "affines",
     "byte_order",
-    "colours_were",
     "fields",
     "file_header",
     "fit_header",
@@ -40,6 +39,7 @@ __all__ = [
     "header_type",
     "level_header",
     "read_header",
+    "rgb_header_fields",
     "stored_dtype",
     "stored_length",
 ]

@@ -1,4 +1,4 @@
-"""Where voxels lie in the body: directions of axes, and anatomical coordinates (RAS+)."""
+"""Anatomical orientation of axes, and anatomical coordinate systems (RAS+)."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from neurozarr.axes import RAS, Space
 from neurozarr.nifti import header
 from neurozarr.units import NIFTI_NAMES
 
-#: Letters of the planes that images are acquired in, as people call them: where x, y and z grow to.
+#: Axis codes of x, y and z for each common acquisition plane.
 PLANES = {"axial": "LPS", "coronal": "LIA", "sagittal": "PIR"}
 
-#: Names of the coordinate systems that NIfTI's codes of sform and qform stand for.
+#: Names of the coordinate systems of the codes of sform and qform (NIfTI-1, "xform codes").
 _SPACES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni", 5: "template"}
 
-#: Sine of the angle to an axis of the body below which an axis of voxels is aligned with it.
+#: Sine of the largest angle between a voxel axis and an anatomical axis that it is aligned with.
 _ALIGNED = 1e-3
-#: Two affines are the same that place no voxel further apart than this, in voxels.
+#: Largest distance between the same voxel in two equal affines, in voxels.
 _SAME = 1e-2
 
 
-def letters(orientation: str) -> str:
-    """Where the axes x, y, z grow to: one of R or L, one of A or P, and one of S or I.
+def parse_orientation(orientation: str) -> str:
+    """Axis codes of x, y and z, as in `nibabel.aff2axcodes`, such as "RAS".
 
     Parameters
     ----------
     orientation
-        Such letters, in either case, or the name of a plane: axial, coronal or sagittal.
+        Axis codes, in upper or lower case, or the name of a plane: axial, coronal or sagittal.
 
     Raises
     ------
     ValueError
-        It is neither.
+        The orientation is neither of these.
     """
     found = PLANES.get(orientation.lower(), orientation.upper())
     pairs = sorted("RASLPI".index(letter) % 3 for letter in found if letter in "RASLPI")
     if len(found) != 3 or pairs != [0, 1, 2]:
         raise ValueError(
-            f"orientation is {orientation!r}; allowed: three letters for where x, y and z grow to "
+            f"orientation is {orientation!r}; allowed: three letters, the axis codes of x, y and z "
             f"(R or L, A or P, S or I), such as RAS, or one of {', '.join(PLANES)}"
         )
     return found
@@ -50,25 +50,26 @@ def letters(orientation: str) -> str:
 def oriented_affine(
     orientation: str, voxel_size: Sequence[float], shape: Sequence[int], *, center: bool
 ) -> np.ndarray[Any, Any]:
-    """The affine of a volume of which only the orientation is known.
+    """The affine of a volume of given orientation and voxel size.
 
     Parameters
     ----------
     orientation
-        As `letters` takes it.
+        Axis codes or name of a plane (see `parse_orientation`).
     voxel_size, shape
-        Along x, y and z.
+        Size of a voxel, in any unit, and shape of the volume, in voxels, along x, y and z.
     center
-        Whether the centre of the volume has coordinates 0, 0, 0; or else the first voxel.
+        Whether the coordinates 0, 0, 0 are those of the centre of the volume, or of the first
+        voxel.
 
     Returns
     -------
     numpy.ndarray
-        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates in the unit of the voxel size.
+        4×4 float64 matrix from voxel indices (x, y, z) to RAS+ coordinates in the same unit.
     """
     affine = np.eye(4)
     affine[:3, :3] = 0
-    for column, letter in enumerate(letters(orientation)):
+    for column, letter in enumerate(parse_orientation(orientation)):
         row = "RASLPI".index(letter)
         affine[row % 3, column] = voxel_size[column] if row < 3 else -voxel_size[column]
     if center:
@@ -77,11 +78,11 @@ def oriented_affine(
 
 
 def spaces(raw: bytes) -> list[Space]:
-    """Anatomical coordinates that a NIfTI header gives: by its sform, and by its qform.
+    """Anatomical coordinate systems of a NIfTI header: those of its sform and its qform.
 
-    A form whose code is 0, or none that NIfTI knows, or whose matrix is not finite or not
-    invertible, gives none. Where both have the same code they are one if they place every voxel
-    alike; else the name of the qform's ends in "-qform".
+    A form is left out if its code is 0 or unknown, or if its matrix is not finite or not
+    invertible. If both forms have the same code, the qform is left out if it places every voxel
+    where the sform does; otherwise, its name ends in "-qform".
 
     Parameters
     ----------
@@ -106,9 +107,9 @@ def spaces(raw: bytes) -> list[Space]:
 
 
 def directions(raw: bytes) -> dict[str, str]:
-    """What grows along those axes of voxels that are aligned with the body, in the words of RFC-4.
+    """Anatomical orientation of the voxel axes that are aligned with an anatomical axis.
 
-    By the sform where its code is not 0, else by the qform; where both are 0, nothing is known.
+    It follows from the sform if its code is not 0, else from the qform.
 
     Parameters
     ----------
@@ -118,7 +119,8 @@ def directions(raw: bytes) -> dict[str, str]:
     Returns
     -------
     dict
-        By the axis: x, y or z.
+        For each aligned axis (x, y, z): the value of RFC-4, such as "left-to-right". Empty if the
+        codes of both forms are 0.
     """
     forms = header.affines(raw)
     if not forms:
@@ -137,7 +139,7 @@ def directions(raw: bytes) -> dict[str, str]:
 def _is_same(
     first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], record: np.ndarray[Any, Any]
 ) -> bool:
-    """Whether two affines place the corners of a volume, and so all of it, alike."""
+    """Whether two affines place the corners, and so all voxels, of a volume at the same points."""
     ends = [(0, max(int(length) - 1, 0)) for length in record["dim"][1:4]]
     corners = np.array([(*corner, 1) for corner in itertools.product(*ends)], float).T
     voxel = np.linalg.norm(first[:3, :3], axis=0).min()

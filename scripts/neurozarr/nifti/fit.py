@@ -1,4 +1,4 @@
-"""NIfTI headers that say what an array is: of the stored image, of one level, of a file."""
+"""Adapting a NIfTI header to a stored image, to one of its levels, or to a NIfTI file."""
 
 from __future__ import annotations
 
@@ -12,33 +12,29 @@ from neurozarr.nifti import header
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.zarr.documents import Document
 
-#: Codes of dtypes whose voxels are colours, with the intent of an axis of such channels.
+#: Datatype codes of RGB and RGBA voxels, with the intent codes of RGB and RGBA vectors.
 _COLOURS = {128: 2003, 2304: 2004}
 
-
-#: Attribute of the header's array that says what its fields were when channels were colours.
+#: Attribute of the header's array that holds the original fields of an RGB or RGBA image.
 COLOURS = "neurozarr:colours"
 
-
-#: Fields that describe an image of colours and change when these become channels.
+#: Fields that change when the colours of RGB or RGBA voxels become channels.
 _COLOUR_FIELDS = ("dim", "datatype", "bitpix", "intent_code", "intent_p1", "intent_p2", "intent_p3")
-
 
 _LENGTHS = ("srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z")
 
-
-#: dtypes that NIfTI lacks, with the narrowest that it has which holds their values.
+#: dtypes that NIfTI does not have, with the smallest NIfTI dtype that holds their values.
 _WIDER: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(bool): np.dtype(np.uint8),
     np.dtype(np.float16): np.dtype(np.float32),
 }
 
-
-_MOST_IN_NIFTI_1 = np.iinfo(np.int16).max
+#: Longest dimension of a NIfTI-1 image, in voxels.
+MAX_NIFTI_1_LENGTH = np.iinfo(np.int16).max
 
 
 def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Data type of the voxels of a store with a NIfTI header: wider, where NIfTI lacks theirs."""
+    """Data type of the voxels in a store with a NIfTI header: a NIfTI dtype that holds them."""
     return _WIDER.get(dtype, dtype)
 
 
@@ -51,7 +47,7 @@ def fit_header(
     voxel_size: Sequence[float] | None = None,
     space_unit: str | None = None,
 ) -> bytes:
-    """Make a header say what the stored array is; one that says it already comes back as it is.
+    """Adapt a header to the stored array; a header that fits already is returned unchanged.
 
     Parameters
     ----------
@@ -60,22 +56,22 @@ def fit_header(
     axes, shape
         Names and lengths of the stored axes, in Zarr order.
     dtype
-        Data type of the stored voxels. Where the header's is one of colours, which have become
-        channels, the intent is RGB or RGBA vector.
+        Data type of the stored voxels. If the header's voxels are RGB or RGBA, whose colours have
+        become channels, the intent becomes RGB or RGBA vector.
     voxel_size
-        Along the spatial axes, in Zarr order (z, y, x), where it is not what the header says. The
-        columns of the sform are scaled with it; the first voxel stays where it was.
+        Voxel size in Zarr order (z, y, x), if it is not that of the header. The columns of the
+        sform are scaled with it; the position of the first voxel stays the same.
     space_unit
-        UDUNITS name of the unit that the header's lengths are in, where it is not what the header
-        says. Where NIfTI has no name for it, they are converted to one that it has.
+        UDUNITS name of the unit of the header's lengths, if it is not that of the header. If NIfTI
+        does not have this unit, the lengths are converted to one that it has.
 
     Returns
     -------
     bytes
-        The header, extensions unchanged; NIfTI-2 where a dimension is too long for NIfTI-1, as of
-        FreeSurfer's files that say so in other fields.
+        The header, with unchanged extensions; as NIfTI-2 if a dimension is too long for NIfTI-1
+        (FreeSurfer stores such lengths in other fields of NIfTI-1).
     """
-    if max(shape) > _MOST_IN_NIFTI_1:
+    if max(shape) > MAX_NIFTI_1_LENGTH:
         raw = _as_nifti_2(raw)
     record = header.fields(raw)
     _set_array(record, axes, shape, dtype)
@@ -91,11 +87,20 @@ def fit_header(
     return record.tobytes() + raw[record.dtype.itemsize :]
 
 
-def colours_were(raw: bytes, fitted: bytes) -> Document | None:
-    """What `fit_header` changed in a header whose voxels were colours: fields, by their names.
+def rgb_header_fields(raw: bytes, fitted: bytes) -> Document | None:
+    """The original fields, by name, that `fit_header` changed because the voxels are RGB or RGBA.
 
-    None where they were not. With it, `level_header` restores the header, but for parameters of the
-    intent that are not finite.
+    `level_header` restores them. Parameters of the intent that are not finite are left out.
+
+    Parameters
+    ----------
+    raw, fitted
+        Bytes of the header before and after `fit_header`.
+
+    Returns
+    -------
+    dict or None
+        None if the voxels are neither RGB nor RGBA.
     """
     record = header.fields(raw)
     if int(record["datatype"]) not in _COLOURS or header.fields(fitted)["datatype"] != 2:
@@ -114,20 +119,21 @@ def level_header(
     shift: Sequence[float],
     colours: Document | None = None,
 ) -> bytes:
-    """The header of one level of an image; of level 0, all fields as they are.
+    """The header of one level of an image; for level 0, all fields are unchanged.
+
+    The slice timing is removed if the level has fewer slices than level 0.
 
     Parameters
     ----------
     raw
-        Header of level 0, as it is stored.
+        Stored header, which is that of level 0.
     axes, shape
         Names and lengths of the level's axes, in Zarr order.
     scale, shift
-        Size of the level's voxels, and place of the first one, in voxels of level 0, along the
-        spatial axes in Zarr order. Where slices are not those of level 0, nothing is said of when
-        each was acquired.
+        Size of the level's voxels and position of the first one, in voxels of level 0, along the
+        spatial axes in Zarr order.
     colours
-        What `colours_were` returned when the image was stored; None where it was nothing.
+        The result of `rgb_header_fields` when the image was stored.
     """
     record = header.fields(raw)
     if list(scale) != [1] * len(scale):
@@ -154,23 +160,28 @@ def level_header(
 
 
 def file_header(raw: bytes) -> bytes:
-    """All bytes that come before the voxels in a single file, by its header.
+    """All bytes before the voxels of a single NIfTI file: header, extender, extensions, padding.
 
-    The extender and extensions, and padding up to the offset of the voxels; a header of a pair of
-    files becomes that of a single one.
+    The header of a pair of files (.hdr and .img) becomes that of a single file.
     """
     record = header.fields(raw)
     size = record.dtype.itemsize
     rest = raw[size:].ljust(header.EXTENDER_SIZE, b"\0")
     record["magic"] = record["magic"].item().replace(b"ni", b"n+")
     least = size + len(rest)
-    if not least <= record["vox_offset"] <= header.LARGEST:
+    if not least <= record["vox_offset"] <= header.MAX_HEADER_BYTES:
         record["vox_offset"] = -(-least // 16) * 16
     return (record.tobytes() + rest).ljust(int(record["vox_offset"]), b"\0")
 
 
 def nifti_dim(axes: str, shape: Sequence[int]) -> list[int]:
-    """Lengths of NIfTI's dimensions x, y, z, t, c, up to the last one that there is."""
+    """Lengths of the NIfTI dimensions x, y, z, t, c, up to the last one of ``axes``, or z.
+
+    Parameters
+    ----------
+    axes, shape
+        Names and lengths of the stored axes, in Zarr order; a missing axis has length 1.
+    """
     lengths = dict(zip(axes, shape, strict=True))
     count = 5 if "c" in axes else 4 if "t" in axes else 3
     return [int(lengths.get(axis, 1)) for axis in "xyztc"[:count]]
@@ -196,7 +207,7 @@ def _set_array(
 
 
 def _set_units(record: np.ndarray[Any, Any], space: str, time: str | None) -> None:
-    """Set the unit of space and, unless it is None, that of time; "" is unknown."""
+    """Set the unit of space and, unless it is None, the unit of time; "" means unknown."""
     code = int(record["xyzt_units"]) & ~0x07 | units.NIFTI_CODES.get(space, 0)
     if time is not None:
         code = code & ~0x38 | units.NIFTI_CODES.get(time, 0)
@@ -204,7 +215,7 @@ def _set_units(record: np.ndarray[Any, Any], space: str, time: str | None) -> No
 
 
 def _scale_lengths(record: np.ndarray[Any, Any], ratio: float) -> None:
-    """Multiply all lengths: voxel size, sform and the offset of the qform."""
+    """Multiply all lengths by a factor: voxel size, sform and offset of the qform."""
     if ratio != 1:
         record["pixdim"][1:4] *= ratio
         for name in _LENGTHS:
@@ -212,7 +223,7 @@ def _scale_lengths(record: np.ndarray[Any, Any], ratio: float) -> None:
 
 
 def _as_nifti_2(raw: bytes) -> bytes:
-    """The same header, with its extensions, as NIfTI-2."""
+    """The header, with its extensions, as NIfTI-2."""
     if header.header_type(raw) is nibabel.Nifti2Header:
         return raw
     old = header.fields(raw)

@@ -1,7 +1,7 @@
-"""NIfTI headers as bytes: what they say, and their JSON form.
+"""Reading NIfTI headers and their fields and affines.
 
-Everything works on the bytes as they stand on disk: 348 (NIfTI-1) or 540 (NIfTI-2), either byte
-order, followed by the 4 bytes of the extender and the extensions where there are any.
+A header is given as its bytes in the file: 348 (NIfTI-1) or 540 (NIfTI-2), in either byte order,
+followed by the 4 bytes of the extender and the extensions, if any.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.units import MAX_LENGTH
 
 EXTENDER_SIZE = 4
-#: Largest header that is read, in bytes, extensions included: one that is damaged may ask for more
-#: than there is memory.
-LARGEST = 2**25
+#: Largest header that is read, in bytes, including extensions: the offset in a damaged header may
+#: exceed the memory.
+MAX_HEADER_BYTES = 2**25
 
-#: Condition number from which a matrix of single floats has no inverse worth the name.
+#: Condition number above which the inverse of a matrix of single-precision floats is meaningless.
 _SINGULAR = 1e7
 
 
 def header_type(raw: bytes) -> type[nibabel.Nifti1Header]:
-    """Type of header of nibabel that these bytes are: NIfTI-1 or NIfTI-2.
+    """The nibabel class of a header: NIfTI-1 or NIfTI-2.
 
     Raises
     ------
     ValueError
-        They start with neither 348 nor 540, in neither byte order, or are too short.
+        The first field is neither 348 nor 540, in either byte order, or the bytes are too few.
     """
     for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
         size = kind.template_dtype.itemsize
@@ -44,13 +44,13 @@ def header_type(raw: bytes) -> type[nibabel.Nifti1Header]:
 
 
 def byte_order(raw: bytes) -> Literal["<", ">"]:
-    """Byte order of a header, and of the voxels that come with it."""
+    """Byte order of a header and of its voxels."""
     size = header_type(raw).template_dtype.itemsize
     return "<" if int.from_bytes(raw[:4], "little") == size else ">"
 
 
 def header_bytes(header: nibabel.Nifti1Header) -> bytes:
-    """The bytes of a header of nibabel, with its extensions where it has any."""
+    """The bytes of a nibabel header, with its extensions, if any."""
     stream = io.BytesIO()
     header = header.copy()
     header.write_to(stream)
@@ -58,31 +58,31 @@ def header_bytes(header: nibabel.Nifti1Header) -> bytes:
 
 
 def fields(raw: bytes) -> np.ndarray[Any, Any]:
-    """The fields of a header, by their NIfTI names: a structured scalar in its byte order."""
+    """The fields of a header by their NIfTI names: a structured NumPy scalar in its byte order."""
     dtype = header_type(raw).template_dtype.newbyteorder(byte_order(raw))
     return np.frombuffer(raw, dtype, count=1).copy().reshape(())
 
 
 def stored_length(start: bytes, *, single: bool | None = None) -> int | None:
-    """How many bytes of a NIfTI file its header takes, extensions included.
+    """Length of the header in a NIfTI file, in bytes, including extensions.
 
     Parameters
     ----------
     start
-        At least the header and the extender.
+        First bytes of the file: at least the header and the extender.
     single
-        Whether the voxels are in the same file; None for what the magic says.
+        Whether the voxels are in the same file; None if the magic of the header decides.
 
     Returns
     -------
     int or None
-        The header's size where there are no extensions; the offset of the voxels where there are,
-        or None, for everything, where the voxels are in another file.
+        Without extensions, the size of the header. With extensions, the offset of the voxels; or
+        None, for the whole file, if the voxels are in another file.
 
     Raises
     ------
     ValueError
-        The offset is none that extensions could reach to.
+        The offset of the voxels is too small for the extensions, or too large.
     """
     record = fields(start)
     size = record.dtype.itemsize
@@ -92,16 +92,16 @@ def stored_length(start: bytes, *, single: bool | None = None) -> int | None:
     if not (magic == b"n+" if single is None else single):
         return None
     offset = record["vox_offset"].item()
-    if not size + EXTENDER_SIZE <= offset <= LARGEST:  # nor NaN
+    if not size + EXTENDER_SIZE <= offset <= MAX_HEADER_BYTES:  # Also true for NaN.
         raise ValueError(
-            f"its vox_offset is {offset:g}; a header with extensions ends there: allowed is "
-            f"{size + EXTENDER_SIZE} to {LARGEST}"
+            f"its vox_offset is {offset:g}, the end of its extensions; allowed: "
+            f"{size + EXTENDER_SIZE} to {MAX_HEADER_BYTES}"
         )
     return int(offset)
 
 
 def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
-    """The matrix of a header's sform or qform, whatever its code says.
+    """The matrix of a header's sform or qform, whatever its code.
 
     Parameters
     ----------
@@ -113,21 +113,21 @@ def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
     Returns
     -------
     numpy.ndarray or None
-        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates; None where it is not finite, or
-        absurd.
+        4×4 float64 matrix from voxel indices (x, y, z) to RAS+ coordinates in the header's unit;
+        None if an entry is not finite or exceeds `MAX_LENGTH`.
     """
     try:
         with np.errstate(all="ignore"):
             matrix = np.asarray(getattr(_load(raw), f"get_{form}")(), np.float64)
-    except ValueError:  # the quaternion is no rotation
+    except ValueError:  # The quaternion is not a rotation.
         return None
     return matrix if (np.abs(matrix) < MAX_LENGTH).all() else None
 
 
 def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
-    """The header's affines, with their codes: of the sform, then of the qform.
+    """Codes and affines of the sform and the qform, in this order.
 
-    Those whose code is not 0, and whose matrix is finite and has an inverse.
+    Left out are forms whose code is 0 or whose matrix is not finite or has no inverse.
     """
     record, found = fields(raw), []
     for form in ("sform", "qform"):
@@ -138,56 +138,56 @@ def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
 
 
 def has_inverse(affine: np.ndarray[Any, Any]) -> bool:
-    """Whether an affine of finite numbers, 4 by 4, has an inverse worth the name."""
+    """Whether a finite 4×4 affine has a meaningful inverse."""
     with np.errstate(all="ignore"):
         return bool(np.linalg.cond(affine[:3, :3]) < _SINGULAR)
 
 
 def read_header(path: str | os.PathLike[str], *, single: bool | None = None) -> bytes:
-    """The header of a file, with its extensions, as its bytes stand there.
+    """The bytes of the header of a NIfTI file, including extensions.
 
     Parameters
     ----------
     path
-        A NIfTI file, compressed or not; the header of a pair; or a file that is a header alone.
+        A NIfTI file, compressed or not; the .hdr file of a pair; or a file of a header only.
     single
-        Whether the voxels are in the same file; None for what the magic says.
+        Whether the voxels are in the same file; None if the magic of the header decides.
 
     Raises
     ------
     ValueError
-        It starts with no NIfTI header, or with one whose extensions are damaged.
+        The file does not start with a NIfTI header, or the extensions are damaged.
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     with nibabel.openers.ImageOpener(os.fspath(path), "rb") as file:
         start: bytes = file.read(540 + EXTENDER_SIZE)
         length = stored_length(start, single=single)
-        end = LARGEST + 1 if length is None else length
+        end = MAX_HEADER_BYTES + 1 if length is None else length
         raw = (start + file.read(max(end - len(start), 0)))[:end]
-    if len(raw) > LARGEST:
-        raise ValueError(f"a header of more than {LARGEST} bytes")
+    if len(raw) > MAX_HEADER_BYTES:
+        raise ValueError(f"its header has more than {MAX_HEADER_BYTES} bytes")
     _check_extensions(raw)
     return raw
 
 
 def _check_extensions(raw: bytes) -> None:
-    """Raise a ValueError where the size of an extension is less than its own, or beyond the end."""
+    """Raise a ValueError if an extension is smaller than its size field, or exceeds the header."""
     start = header_type(raw).template_dtype.itemsize + EXTENDER_SIZE
     while len(raw) - start >= 16:
         size = int(np.frombuffer(raw, f"{byte_order(raw)}i4", 1, start)[0])
         if not 8 <= size <= len(raw) - start:
             raise ValueError(
-                f"an extension at byte {start} of its header has size {size}, where there is room "
-                f"for 8 to {len(raw) - start}"
+                f"the extension at byte {start} of its header has size {size}; allowed: 8 to "
+                f"{len(raw) - start}"
             )
         start += size
 
 
 def _load(raw: bytes) -> nibabel.Nifti1Header:
-    """The header, of nibabel, without its extensions, and with nothing corrected but pixdim.
+    """The nibabel header without extensions, uncorrected except for pixdim.
 
-    There the standard has 1 for a qfac of 0, and sizes that are not negative.
+    In pixdim, as NIfTI-1 defines, a qfac of 0 becomes 1, and sizes become positive.
     """
     kind = header_type(raw)
     header = kind(raw[: kind.template_dtype.itemsize], endianness=byte_order(raw), check=False)

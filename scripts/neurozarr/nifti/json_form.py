@@ -10,16 +10,15 @@ import numpy as np
 from neurozarr.nifti.header import EXTENDER_SIZE, _load, fields
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
 
-# Names of table 4.2 of the NIfTI-Zarr specification 1.0.rc1.
+# Names in table 4.2 of the NIfTI-Zarr specification 1.0.rc1.
 _DATA_TYPES = {
     2: "uint8", 4: "int16", 8: "int32", 16: "single", 32: "complex64", 64: "double",
     128: "rgb24", 256: "int8", 512: "uint16", 768: "uint32", 1024: "int64", 1280: "uint64",
     1536: "double128", 1792: "complex128", 2048: "complex256", 2304: "rgba32",
 }  # fmt: skip
 
-
-# Names that the JSON schema of NIfTI-Zarr 1.0.rc1 allows, with the number of parameters that
-# table 4.4 gives. Where the schema and the tables differ (no intent, FSL's), the schema wins.
+# Names in the JSON schema of NIfTI-Zarr 1.0.rc1, with the numbers of parameters in table 4.4. If
+# names in the schema and the tables differ (no intent, intents of FSL), those of the schema.
 _INTENTS: dict[int, tuple[str, int]] = {
     0: ("", 0), 2: ("corr", 1), 3: ("ttest", 1), 4: ("ftest", 2), 5: ("zscore", 0),
     6: ("chi2", 1), 7: ("beta", 2), 8: ("binomial", 2), 9: ("gamma", 2), 10: ("poisson", 1),
@@ -37,19 +36,15 @@ _INTENTS: dict[int, tuple[str, int]] = {
     2017: ("fsl_topup_quadratic_spline_coefficients", 0), 2018: ("fsl_topup_field", 0),
 }  # fmt: skip
 
-
 _XFORMS = {
     0: "", 1: "scanner_anat", 2: "aligned_anat", 3: "talairach", 4: "mni_152", 5: "template_other",
 }  # fmt: skip
-
 
 _SLICE_ORDERS = {
     0: "", 1: "seq+", 2: "seq-", 3: "alt+", 4: "alt-", 5: "alt2+", 6: "alt2-",
 }  # fmt: skip
 
-
 _SPACE_UNITS = {1: "m", 2: "mm", 3: "um"}
-
 
 _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
 
@@ -57,9 +52,9 @@ _TIME_UNITS = {8: "s", 16: "ms", 24: "us"}
 def header_json(raw: bytes) -> dict[str, Any]:
     """The JSON form of a header (NIfTI-Zarr 1.0.rc1, section 2.4 and tables 4.1 to 4.6).
 
-    Text is decoded as Latin-1. Numbers that are not finite, and codes that have no name, are left
-    out; parameters of the intent become null, as those are that the intent does not have. Fields
-    that NIfTI-2 does not have are empty.
+    Text is decoded as Latin-1. Numbers that are not finite, and codes without a name, are left
+    out. Parameters of the intent that are not finite, or that the intent does not have, are null.
+    Fields that NIfTI-2 does not have are empty.
 
     Parameters
     ----------
@@ -69,7 +64,7 @@ def header_json(raw: bytes) -> dict[str, Any]:
     Returns
     -------
     dict
-        Legal JSON that validates against the specification's schema.
+        Values that JSON can represent and that validate against the specification's schema.
     """
     record = fields(raw)
     size = record.dtype.itemsize
@@ -172,15 +167,15 @@ def _affine(record: np.ndarray[Any, Any]) -> list[list[float]] | None:
 
 
 def _orientation(raw: bytes) -> dict[str, str] | None:
-    """Anatomical direction in which each voxel index grows, by the header's best affine."""
+    """Axis code of each voxel axis, in lower case, from nibabel's best affine of the header."""
     header = _load(raw)
     try:
         with np.errstate(all="ignore"):
             affine = header.get_best_affine()
-    except ValueError:  # the quaternion is no rotation
+    except ValueError:  # The quaternion is not a rotation.
         return None
     largest = np.abs(affine).max()
-    if not 0 < largest < np.inf:  # nor NaN
+    if not 0 < largest < np.inf:  # Also true for NaN.
         return None
     codes = nibabel.aff2axcodes(affine / largest)
     if None in codes:

@@ -1,7 +1,7 @@
-"""nibabel, without pydicom.
+"""Importing nibabel without pydicom, which halves the time of the import in every job.
 
-Where pydicom is installed, nibabel imports it, for DICOM extensions of NIfTI headers, which are
-bytes to neurozarr: that takes as long as the rest of nibabel, in every job.
+nibabel imports pydicom, if it is installed, to parse DICOM extensions of NIfTI headers. neurozarr
+only copies the bytes of these extensions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The metadata of OME-Zarr: how they are written, and how they are read."""
+"""Writing and reading OME-Zarr metadata."""
 
 from neurozarr.ome.writing import INTRINSIC, attributes, channels, with_version, with_windows
 

@@ -1,7 +1,6 @@
-"""OME-Zarr metadata, from 0.1 to 0.6: pure functions from attributes to what they say.
+"""Reading OME-Zarr metadata, versions 0.1 to 0.6: pure functions of a group's attributes.
 
-Of metadata that are not what they should be they raise what Python does: KeyError, TypeError,
-ValueError and the like.
+If the metadata are malformed, the functions raise a KeyError, TypeError, ValueError or the like.
 """
 
 from __future__ import annotations
@@ -20,24 +19,25 @@ _LETTERS = {letter: letter for letter in AXIS_TYPES} | {"time": "t", "channel": 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What a store says of the axes of an array, one by one, as they are stored.
+    """Metadata of the axes of an array: one value for each axis, in Zarr order.
 
     Attributes
     ----------
     axes
-        Their names, as letters; None where it does not name them so.
+        Letters of the axes, of t, c, z, y, x; None if an axis is none of these.
     names, types, units
-        As they are written; "" where they are not. The types of t, c, z, y and x are known.
+        Names, types and units in the metadata; "" if missing. The types of t, c, z, y and x are
+        filled in.
     directions
-        What grows along them, in the words of RFC-4; "" where it does not say.
+        Anatomical orientations of the axes: values of RFC-4; "" if missing.
     scale
-        Distance of voxels; None where it does not say.
+        Voxel size and time step; None if missing.
     shift
-        Where the first voxel is.
+        Position of the first voxel.
     unknown
-        Type of a transformation that is not known, for which scale is None.
+        Type of an unknown transformation, because of which ``scale`` is None; "" if there is none.
     affines
-        Matrices, from all axes, scaled and shifted, to RAS+, with the unit of these.
+        Affines from all axes, after scale and shift, to RAS+, each with the unit of its result.
     """
 
     axes: str | None = None
@@ -52,53 +52,47 @@ class Grid:
 
 
 def metadata_of(attributes: Mapping[str, Any]) -> Document:
-    """The OME-Zarr metadata of a group: below a key of their own from 0.5 on."""
+    """The OME-Zarr metadata of a group, which are under the key "ome" from 0.5 on."""
     return attributes.get("ome", attributes)
 
 
 def images_of(attributes: Mapping[str, Any]) -> list[Document]:
-    """The metadata of the images that a group is, most often one; none where it is no image."""
+    """The "multiscales" metadata of a group; an empty list if it is not an image."""
     return metadata_of(attributes).get("multiscales", [])
 
 
 def image_of(attributes: Mapping[str, Any]) -> Document:
-    """The metadata of the first image that a group is.
-
-    Raises
-    ------
-    KeyError
-        It is none.
-    """
+    """The first "multiscales" metadata of a group; KeyError if it is not an image."""
     return metadata_of(attributes)["multiscales"][0]
 
 
 def version_of(attributes: Mapping[str, Any]) -> str | None:
-    """The version that an image says it is of: for all of it, from 0.5 on."""
+    """The OME-Zarr version of an image, in its metadata or, before 0.5, its "multiscales"."""
     return metadata_of(attributes).get("version", image_of(attributes).get("version"))
 
 
 def channels_of(attributes: Mapping[str, Any]) -> list[Document]:
-    """Names, colours and windows of the channels of an image: the "omero" metadata."""
+    """Labels, colours and display windows of the channels of an image ("omero" metadata)."""
     return (metadata_of(attributes).get("omero") or {}).get("channels", [])
 
 
 def members_of(attributes: Mapping[str, Any]) -> list[str] | None:
-    """Names, in a plate, a well or labels, of what is, or holds, images; None in another group."""
-    said = metadata_of(attributes)
-    if "plate" in said:
-        return [well["path"] for well in said["plate"]["wells"]]
-    if "well" in said:
-        return [image["path"] for image in said["well"]["images"]]
-    return said.get("labels")
+    """Paths of the wells of a plate, the images of a well or the labels; None in other groups."""
+    metadata = metadata_of(attributes)
+    if "plate" in metadata:
+        return [well["path"] for well in metadata["plate"]["wells"]]
+    if "well" in metadata:
+        return [image["path"] for image in metadata["well"]["images"]]
+    return metadata.get("labels")
 
 
 def is_series(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group holds images named 0, 1 and so on: the "bioformats2raw.layout" metadata."""
+    """Whether a group holds images named 0, 1 and so on ("bioformats2raw.layout" metadata)."""
     return "bioformats2raw.layout" in metadata_of(attributes)
 
 
 def series_of(attributes: Mapping[str, Any]) -> list[str]:
-    """Names of the images of such a group, by its group OME; none where that names none."""
+    """Paths of the images, from the attributes of the group "OME"; empty if it lists none."""
     return metadata_of(attributes).get("series") or []
 
 
@@ -108,21 +102,21 @@ def levels_of(image: Document) -> range:
 
 
 def path_of(image: Document, level: int) -> str:
-    """Where in the group of an image the array of a level is."""
+    """Path of the array of a level in the group of its image."""
     return image["datasets"][level]["path"]
 
 
 def letters(names: Sequence[Any] | None) -> str | None:
-    """Names of axes as letters; None where one of them has none."""
+    """Letters (t, c, z, y, x) of axes, from their names; None if one of them has no letter."""
     found = [_LETTERS.get(str(name).lower(), "") for name in names or ()]
     return "".join(found) if found and all(found) else None
 
 
 def axes_of(image: Document, level: int) -> list[Document]:
-    """What describes each axis of a level, its name at least.
+    """The metadata of each axis of a level, which have a name at least.
 
-    From 0.6 on, axes are those of the coordinate system that the level is placed in; before 0.4,
-    they are names alone; before 0.3, they are t, c, z, y and x.
+    From 0.6 on, the axes are those of the coordinate system to which the level is transformed;
+    before 0.4, they only have names; before 0.3, they are always t, c, z, y, x.
     """
     axes = image.get("axes", list(AXIS_TYPES))
     if image.get("coordinateSystems"):
@@ -131,7 +125,7 @@ def axes_of(image: Document, level: int) -> list[Document]:
 
 
 def grid_of(image: Document, level: int) -> Grid:
-    """What an image says of the axes of a level; before 0.4, nothing of their scale."""
+    """Metadata of the axes of a level; before 0.4, without scale and shift."""
     axes = axes_of(image, level)
     known = [letters([axis["name"]]) or letters([axis.get("type")]) or "" for axis in axes]
     scale, shift, unknown = _scaling(image, level, len(axes))
@@ -152,18 +146,22 @@ def grid_of(image: Document, level: int) -> Grid:
 
 
 def placement(image: Document, level: int, axes: str) -> tuple[list[float], list[float]] | None:
-    """Where a level lies among the voxels of level 0.
+    """Voxel size of a level, and position of its first voxel, in voxels of level 0.
 
     Parameters
     ----------
+    image
+        The "multiscales" metadata.
+    level
+        Number of the level.
     axes
         Letters of the axes.
 
     Returns
     -------
     list, list or None
-        Along z, y and x, size of the level's voxels, and place of the first one, in voxels of level
-        0, which are 1 and 0 where there is no such axis; None where they are not said.
+        Size and position along z, y and x, 1 and 0 for a missing axis; None if the metadata have
+        no scale.
     """
     steps, first = [1.0] * 3, [0.0] * 3
     if level == 0:
@@ -184,10 +182,10 @@ def placement(image: Document, level: int, axes: str) -> tuple[list[float], list
 def _scaling(
     image: Document, level: int, ndim: int
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...], str]:
-    """Scale and translation of a level, or the type of a transformation that is not known.
+    """Scale and translation of a level; or None and the type of an unknown transformation.
 
-    Its own transformations come first, then those of the whole image, which from 0.6 on lead to
-    other coordinate systems.
+    The transformations of the level come first, then those of the image; from 0.6 on, only those
+    of the level, since those of the image lead to other coordinate systems.
     """
     steps = list(image["datasets"][level].get("coordinateTransformations", ()))
     if "coordinateSystems" not in image:
@@ -207,7 +205,7 @@ def _scaling(
 
 
 def _numbers(values: Any, count: int) -> list[float]:
-    """A number for each axis, of which one may stand for all, and null for what is no number."""
+    """A number for each of ``count`` axes, from a list or one number for all; null becomes NaN."""
     values = values if isinstance(values, list) else [values]
     if len(values) not in (1, count):
         raise ValueError(f"{values} are not {count} numbers")
@@ -216,7 +214,7 @@ def _numbers(values: Any, count: int) -> list[float]:
 
 
 def _affines(image: Document, level: int) -> tuple[tuple[Sequence[Sequence[float]], str], ...]:
-    """Affines of a level to coordinate systems whose spatial axes are those of RAS+."""
+    """Affines of a level to coordinate systems whose orientation is RAS+, with their units."""
     if not image.get("coordinateSystems"):
         return ()
     start, systems = _system(image, level)["name"], _systems(image)
@@ -237,19 +235,19 @@ def _systems(image: Document) -> dict[Any, Document]:
 
 
 def _system(image: Document, level: int) -> Document:
-    """The coordinate system that a level is placed in."""
+    """The coordinate system to which the transformations of a level lead."""
     steps = image["datasets"][level].get("coordinateTransformations")
     name = _end(steps[-1].get("output")) if steps else None
     return _systems(image).get(name) or image["coordinateSystems"][0]
 
 
 def _end(end: Any) -> Any:
-    """Name of the coordinate system that a transformation starts or ends with."""
+    """Name of the coordinate system of the "input" or "output" of a transformation."""
     return end.get("name") if isinstance(end, dict) else end
 
 
 def _flat(steps: Sequence[Document]) -> Iterator[Document]:
-    """Transformations, one after the other, also those of sequences."""
+    """Transformations in order, with sequences replaced by their members."""
     for step in steps:
         if step["type"] == "sequence":
             yield from _flat(step["transformations"])

@@ -1,6 +1,6 @@
-"""OME-Zarr metadata: pure functions from axes, shapes and voxel sizes to attributes.
+"""Writing OME-Zarr metadata: pure functions that return a group's attributes.
 
-What attributes say is read by `neurozarr.ome.reading`.
+`neurozarr.ome.reading` reads them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from neurozarr.ome.reading import images_of
 from neurozarr.zarr.documents import Document
 from neurozarr.zarr.versions import zarr_version
 
-#: Name of the coordinate system that all levels are placed in, from 0.6 on: voxels, scaled.
+#: Name of the coordinate system of all levels, from 0.6 on: scaled voxels of level 0.
 INTRINSIC = "intrinsic"
 _COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 
@@ -38,35 +38,35 @@ def attributes(
     spaces: Sequence[Space] = (),
     ome_version: str = "0.4",
 ) -> dict[str, Any]:
-    """The attributes that make a group a multiscale image.
+    """The attributes of a group that is a multiscale image.
 
     Parameters
     ----------
     shapes
-        Shape of every level, finest first, in the order of ``axes``.
+        Shape of every level, finest first, in voxels, in the order of ``axes``.
     axes, space_scale, time_scale, space_unit, time_unit, name, pyramid_aligns, no_pool,
     multiscales_type, ome_version
-        As in `neurozarr.abc.ZarrGroup.write_ome_metadata`.
+        As in `neurozarr.zarr.abc.ZarrGroup.write_ome_metadata`.
     metadata
-        How the pyramid was made.
+        Details of the downsampling, for the field "metadata".
     orientation
-        What grows along a spatial axis, in the words of RFC-4; of the axes that are left out,
-        nothing is said.
+        Anatomical orientation of spatial axes, by their names: values of RFC-4.
     spaces
-        Anatomical coordinates of the image, of which versions before 0.6 say nothing.
+        Anatomical coordinate systems of the image; ignored before version 0.6.
 
     Returns
     -------
     dict
         ``{"multiscales": [...]}`` for 0.4, ``{"ome": {...}}`` for later versions (OME-Zarr,
-        "multiscales" metadata). In 0.4 and 0.5, the scale of the time axis stands at the level of
-        the multiscales, as NIfTI-Zarr has it (1.0.rc1, section 2.3); in 0.6, which has room for
-        coordinate systems alone there, with each level.
+        "multiscales" metadata). In 0.4 and 0.5, the time step is in the transformations of the
+        image, as NIfTI-Zarr requires (1.0.rc1, section 2.3); in 0.6, in those of each level,
+        since those of the image can only lead to other coordinate systems.
 
     Raises
     ------
     ValueError
-        An axis, a unit, an alignment or a version is unknown, or a length does not match the axes.
+        An axis, a unit, an alignment or a version is unknown, or a shape or a scale does not match
+        the axes.
     """
     zarr_version(ome_version)
     axes = tuple(axes)
@@ -135,17 +135,17 @@ def attributes(
 def channels(
     count: int, *, names: Sequence[str] | None = None, colors: Sequence[str] | None = None
 ) -> list[Document]:
-    """Name and colour of each channel (OME-Zarr, "omero" metadata), without their windows.
+    """Label and colour of each channel (OME-Zarr, "omero" metadata), without display windows.
 
     Parameters
     ----------
     count
-        How many there are.
+        Number of channels.
     names
-        Their names; None for none.
+        Their labels; None for none.
     colors
-        Their colours, as six hexadecimal digits; None for white where there is one channel, and
-        else for red, green, blue, magenta, cyan and yellow, in turn.
+        Their colours, as six hexadecimal digits. None for white if there is one channel; otherwise
+        for red, green, blue, magenta, cyan and yellow, in turn.
     """
     cycle = itertools.cycle(_COLORS) if count > 1 else iter(["FFFFFF"])
     chosen = [color.upper() for color in colors] if colors else itertools.islice(cycle, count)
@@ -157,14 +157,14 @@ def channels(
 
 
 def with_version(attributes: Document, versions: Sequence[str]) -> Document:
-    """Attributes of an image with the versions of this package that made its levels.
+    """The attributes of an image with the versions of this package that wrote its levels.
 
     Parameters
     ----------
     attributes
-        What `attributes` returned, with ``metadata``.
+        The result of `attributes`, with ``metadata``.
     versions
-        Of each level, finest first.
+        Version for each level, finest first.
     """
     changed = copy.deepcopy(attributes)
     (multiscale,) = images_of(changed)
@@ -177,16 +177,16 @@ def with_windows(
     channels: Sequence[Document],
     windows: Sequence[tuple[float, float, float, float]],
 ) -> Document:
-    """Attributes of an image with its channels: the "omero" metadata.
+    """The attributes of an image with the "omero" metadata of its channels.
 
     Parameters
     ----------
     attributes
-        What `attributes` returned.
+        The result of `attributes`.
     channels
-        What `channels` returned.
+        The result of `channels`.
     windows
-        For each channel, the smallest and the largest value, and where display starts and ends.
+        Display window of each channel: min, max, start and end.
     """
     if not channels:
         return attributes
@@ -203,7 +203,7 @@ def with_windows(
 
 
 def _dataset(path: str, row: Sequence[tuple[float, float]], batch: Sequence[float]) -> Document:
-    """A level of an image, as 0.6 places it: scaled and, below the base, moved."""
+    """The "datasets" entry of a level in 0.6: its scale and, if it is not 0, its translation."""
     scale = {"type": "scale", "scale": [*batch, *(scale for scale, _ in row)]}
     shift = {"type": "translation", "translation": [0.0] * len(batch) + [t for _, t in row]}
     moved = any(shift["translation"])
@@ -213,7 +213,7 @@ def _dataset(path: str, row: Sequence[tuple[float, float]], batch: Sequence[floa
 
 
 def _affine(space: Space, axes: Sequence[str], voxel_size: Sequence[float]) -> Document:
-    """The transformation of scaled voxels to anatomical coordinates, axis by axis as stored."""
+    """The 0.6 transformation from scaled voxels to an anatomical coordinate system."""
     sizes = dict(zip(reversed(axes), reversed(voxel_size), strict=False))
 
     def entry(to: str, start: str) -> float:
@@ -238,8 +238,8 @@ def _check_axes(axes: tuple[str, ...]) -> None:
     known = [axis for axis in AXIS_TYPES if axis in axes]
     if list(axes) != known or known[-2:] != ["y", "x"]:
         raise ValueError(
-            f"axes are {list(axes)}; allowed: t, c, z, y, x in this order, of which t, c and z can "
-            "be left out"
+            f"axes are {list(axes)}; allowed: t, c, z, y, x in this order; t, c and z can be left "
+            "out"
         )
 
 
@@ -268,7 +268,7 @@ def _per_axis(field: str, value: Any, ndim: int) -> list[Any]:
 def _axis_transforms(
     lengths: Sequence[int], voxel_size: float, align: str | float
 ) -> list[tuple[float, float]]:
-    """Scale and translation of every level along one axis, whose lengths are given."""
+    """Scale and translation of every level along one axis, from the lengths of the levels."""
     transforms: list[tuple[float, float]] = []
     for level, length in enumerate(lengths):
         if level and length == lengths[level - 1]:
@@ -280,7 +280,7 @@ def _axis_transforms(
 
 
 def _alignment(base: int, length: int, align: str | float, level: int) -> tuple[float, float]:
-    """Voxel size and position of the first voxel's centre, in voxels of the base."""
+    """Voxel size, and position of the first voxel's centre, in voxels of level 0."""
     if align == "center" and length > 1:
         return (base - 1) / (length - 1), 0.0
     if align in ("edge", "center"):
@@ -289,6 +289,6 @@ def _alignment(base: int, length: int, align: str | float, level: int) -> tuple[
         factor = float(align**level)
     else:
         raise ValueError(
-            f'pyramid_aligns has {align!r}; allowed: the size of the window, "edge" or "center"'
+            f'pyramid_aligns has {align!r}; allowed: a downsampling factor, "edge" or "center"'
         )
     return factor, (factor - 1) / 2

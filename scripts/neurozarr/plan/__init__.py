@@ -1,4 +1,4 @@
-"""The plan of a conversion: its levels, the blocks that jobs write, their memory and time."""
+"""The plan of a conversion: levels, blocks (one per job), and memory and time of the jobs."""
 
 from neurozarr.plan.levels import (
     BASE_MEMORY_MB,

@@ -1,4 +1,4 @@
-"""What a conversion will write, and in which jobs, from a header and a configuration alone."""
+"""The levels and blocks of a conversion, planned from shape, dtype and configuration alone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from neurozarr.plan.slabs import (
-    _block,
-    piece,
-    row_of_units,
-    slab_of_units,
+    block_shape,
+    downsampled_sub_block,
+    read_shape,
+    slab_shape,
+    slab_shape_in_order,
     sub_block,
-    sub_block_below,
 )
 from neurozarr.regions import Region, grid
 from neurozarr.zarr.config import ZarrConfig
@@ -27,20 +27,19 @@ from neurozarr.zarr.metadata import array_document
 
 logger = logging.getLogger(__name__)
 
-
-#: Threads of a job: more gain little, as jobs run side by side.
+#: Most threads of a job: more would gain little, because jobs run side by side.
 MAX_THREADS = 4
 
-#: Minutes that a job has to start and to read its files, beside what its voxels take.
+#: Minutes that every job gets to start and to read its files, before the time for its voxels.
 MIN_MINUTES = 10
 
-#: Voxels that one thread compresses for a NIfTI file, in bytes a second, on a slow node.
+#: Speed at which one thread compresses voxels for a NIfTI file on a slow node, in bytes/s.
 GZIP_BYTES_PER_SECOND = 2e7
 
-#: Voxels of an image that one thread decodes, in bytes a second, on a slow node: JPEG 2000.
+#: Speed at which one thread decodes a source on a slow node, in bytes/s: that of JPEG 2000.
 READ_BYTES_PER_SECOND = 5e6
 
-#: Voxels that one thread decodes, in bytes a second, on a slow node.
+#: Speed at which one thread decodes chunks of a store on a slow node, in bytes/s.
 DECODED_BYTES_PER_SECOND = 1e8
 
 #: Memory of a job that holds no voxels, in MB: the interpreter and its libraries.
@@ -49,26 +48,26 @@ BASE_MEMORY_MB = 300
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a pyramid, and the blocks that it is written in.
+    """One level of a pyramid, and its blocks.
 
     Attributes
     ----------
     shape
         Length of every axis, in voxels.
     chunks
-        Shape of a chunk.
+        Shape of a chunk, in voxels.
     write_chunk
-        Shape of what is one file: a shard, or a chunk where there are no shards.
+        Shape of a write chunk, in voxels: a shard, or a chunk if there are no shards.
     block
-        Shape of what one job writes: whole write units.
+        Shape of a block, in voxels: whole write chunks.
     dtype
         Data type of the voxels.
     document
-        The Zarr metadata of the array.
+        Content of the array's ``.zarray`` or ``zarr.json``.
     bytes_per_second
-        Voxels that one thread encodes on a slow node.
+        Speed at which one thread encodes voxels on a slow node.
     slab
-        Shape of what is read at once of the source; None where each thread reads what it writes.
+        Shape of a slab of the source, in voxels; None if each thread reads its own sub-blocks.
     """
 
     shape: tuple[int, ...]
@@ -82,11 +81,11 @@ class Level:
 
     @property
     def blocks(self) -> int:
-        """How many blocks there are; they are numbered from 0, in C order."""
+        """Number of blocks; they are numbered from 0, in C order."""
         return math.prod(grid(self.shape, self.block))
 
     def region(self, block: int) -> Region:
-        """The voxels of a block."""
+        """The region of a block, given by its number."""
         index = np.unravel_index(block, grid(self.shape, self.block))
         return tuple(
             slice(int(i) * size, min((int(i) + 1) * size, length))
@@ -94,7 +93,7 @@ class Level:
         )
 
     def blocks_of(self, region: Region) -> list[int]:
-        """The blocks that a region touches."""
+        """Numbers of the blocks that overlap with a region."""
         counts = grid(self.shape, self.block)
         sides = [
             range(side.start // size, -(-side.stop // size))
@@ -103,27 +102,27 @@ class Level:
         return [int(np.ravel_multi_index(index, counts)) for index in itertools.product(*sides)]
 
     def threads(self, block: int, cores: int | None = None) -> int:
-        """How many threads are best to write a block: no more than it has sub-blocks, nor a few.
+        """Number of threads for a block: the smaller of its sub-blocks and `MAX_THREADS`.
 
         Parameters
         ----------
         block
-            Its number.
+            Number of the block.
         cores
-            How many the blocks of this level share, if they do: as many blocks at once as can be
-            lose the least in starting and ending.
+            Number of cores that all blocks of this level share, if they do. Each block then gets
+            its share of them, so that as many blocks as possible are written at once.
         """
         shape = [side.stop - side.start for side in self.region(block)]
-        parts = math.prod(grid(shape, sub_block(self.chunks, self.write_chunk, self.dtype)))
+        sub_blocks = math.prod(grid(shape, sub_block(self.chunks, self.write_chunk, self.dtype)))
         share = MAX_THREADS if cores is None else -(-cores // self.blocks)
-        return min(parts, share, MAX_THREADS)
+        return min(sub_blocks, share, MAX_THREADS)
 
     def minutes(self, block: int, threads: int) -> int:
-        """Minutes that a job may take to write a block, on a slow node: ask for no less."""
+        """Time limit, in minutes, of a job that writes a block: what it takes on a slow node."""
         return MIN_MINUTES + math.ceil(self.seconds(block, threads) / 60)
 
     def seconds(self, block: int, threads: int) -> float:
-        """Time that the voxels of a block take on a slow node."""
+        """Time, in seconds, that the voxels of a block take on a slow node."""
         shape = [side.stop - side.start for side in self.region(block)]
         size = math.prod(shape) * self.dtype.itemsize
         rates = [self.bytes_per_second]
@@ -133,31 +132,31 @@ class Level:
 
     @property
     def export_minutes(self) -> int:
-        """Minutes that a job may take to write this level as a NIfTI file."""
+        """Time limit, in minutes, of a job that writes this level as a NIfTI file."""
         size = math.prod(self.shape) * self.dtype.itemsize
         return MIN_MINUTES + math.ceil(size / GZIP_BYTES_PER_SECOND / 60)
 
     def memory_mb(self, threads: int) -> int:
-        """Memory of a job that writes a block of this level from the last one, in MB.
+        """Memory, in MB, of a job that writes a block of this level from its parent level.
 
-        Each thread holds the voxels under a sub-block, decoded and reduced, and the unit that it
-        writes with its encoded form; whatever the size of the block.
+        Each thread holds a region of the parent level and its intermediate results, and a
+        sub-block with its encoded form. The size of the block makes no difference.
         """
-        unit = math.prod(sub_block(self.chunks, self.write_chunk, self.dtype))
-        steps = (1,) * (len(self.chunks) - 3) + (2,) * 3
-        window = 8 * math.prod(sub_block_below(self.chunks, steps[-len(self.chunks) :], self.dtype))
-        voxels = (threads + 2) * (2 * window + 3 * unit)
+        written = math.prod(sub_block(self.chunks, self.write_chunk, self.dtype))
+        steps = ((1,) * (len(self.chunks) - 3) + (2,) * 3)[-len(self.chunks) :]
+        read = 8 * math.prod(downsampled_sub_block(self.chunks, steps, self.dtype))
+        voxels = (threads + 2) * (2 * read + 3 * written)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
 
 
 def verify_minutes(levels: Sequence[Level], threads: int) -> int:
-    """Minutes that a job may take to read all voxels of all levels twice."""
+    """Time limit, in minutes, of a job that reads all voxels of all levels twice."""
     size = sum(math.prod(level.shape) * level.dtype.itemsize for level in levels)
     return MIN_MINUTES + math.ceil(2 * size / DECODED_BYTES_PER_SECOND / threads / 60)
 
 
 def bytes_per_second(config: ZarrConfig) -> float:
-    """Voxels that one thread encodes: a quarter of what was measured, for slow nodes and disks."""
+    """Speed at which one thread encodes voxels on a slow node: a quarter of what was measured."""
     settings = config.compressor_settings()
     match config.compressor:
         case None:
@@ -195,25 +194,25 @@ def plan_levels(
     config
         How to store the image.
     block_mb
-        Uncompressed size of what one job writes, in MB. Blocks are larger where a write unit is,
-        and where there would be more than ``max_jobs`` of them in all levels together.
+        Uncompressed size of a block, in MB. A block is larger if one write chunk is, or if all
+        levels together would have more than ``max_jobs`` blocks.
     max_jobs
-        How many blocks there may be, if there are more of them than levels.
+        Most blocks of all levels together; each level has one at least.
     native_chunk_shape
-        Shape of what can only be read together of the source; None where any voxels can be read.
+        Shape of a native chunk of the source, in voxels; None if it has no native chunks.
     in_order
-        Names of the axes as they lie in a source that can only be read from the start to the end,
-        the fastest last: level 0 then is one block. None where it can be read anywhere.
+        For a source that can only be read from its start to its end: the names of the axes in the
+        order of the file, fastest last. Level 0 is then one block. None for other sources.
 
     Returns
     -------
     tuple[Level, ...]
-        Finest first.
+        The levels, finest first.
 
     Raises
     ------
     ValueError, TypeError
-        The configuration does not fit shape or dtype.
+        The configuration does not fit the shape or the dtype.
     """
     dtype = np.dtype(dtype)
     chunks, shards = array_layout(shape, dtype, config)
@@ -230,27 +229,27 @@ def plan_levels(
         no_pyramid_axis=config.no_pyramid_axis,
     )
     shapes = [(*shape[:batch], *spatial) for spatial in spatial_shapes]
-    unit = shards or chunks
+    write_chunk = shards or chunks
     slab = None
     if in_order is not None:
-        slab = row_of_units(shape, unit, "".join(axes), in_order)
+        slab = slab_shape_in_order(shape, write_chunk, "".join(axes), in_order)
     elif native_chunk_shape is not None:
-        slab = slab_of_units(
+        slab = slab_shape(
             shape,
             chunks,
-            unit,
+            write_chunk,
             native_chunk_shape,
             dtype=dtype,
-            most=block_mb * 1e6 / dtype.itemsize,
+            max_voxels=block_mb * 1e6 / dtype.itemsize,
         )
     blocks = _blocks(
-        shapes, unit, dtype.itemsize, block_mb, max_jobs, slab=slab, in_order=in_order is not None
+        shapes, write_chunk, dtype.itemsize, block_mb, max_jobs, slab=slab, in_order=bool(in_order)
     )
     return tuple(
         Level(
             shape=level_shape,
             chunks=chunks,
-            write_chunk=unit,
+            write_chunk=write_chunk,
             block=block,
             dtype=dtype,
             document=array_document(
@@ -270,7 +269,7 @@ def plan_levels(
 
 def _blocks(
     shapes: Sequence[tuple[int, ...]],
-    unit: tuple[int, ...],
+    write_chunk: tuple[int, ...],
     itemsize: int,
     block_mb: float,
     max_jobs: int,
@@ -278,13 +277,13 @@ def _blocks(
     slab: tuple[int, ...] | None,
     in_order: bool,
 ) -> list[tuple[int, ...]]:
-    """Shape of the blocks of every level."""
+    """Shape of the blocks of each level, in voxels."""
     asked = block_mb
     while True:
-        blocks = [_block(shape, unit, block_mb * 1e6 / itemsize) for shape in shapes]
+        max_voxels = block_mb * 1e6 / itemsize
+        blocks = [block_shape(shape, write_chunk, max_voxels) for shape in shapes]
         if slab is not None:
-            most = math.inf if in_order else block_mb * 1e6 / itemsize
-            blocks[0] = _block(shapes[0], slab, most)
+            blocks[0] = block_shape(shapes[0], slab, math.inf if in_order else max_voxels)
         counts = [
             math.prod(grid(shape, block)) for shape, block in zip(shapes, blocks, strict=True)
         ]
@@ -294,7 +293,7 @@ def _blocks(
     if block_mb > asked:
         logger.warning(
             "a volume of shape %s in blocks of %g MB would take more than %d jobs (max_jobs): "
-            "its blocks are %g MB",
+            "its blocks are %g MB instead",
             shapes[0],
             asked,
             max_jobs,
@@ -310,16 +309,27 @@ def base_memory_mb(
     native_chunk_shape: Sequence[int] | None = None,
     held_bytes: int = 0,
 ) -> int:
-    """Memory of a job that writes a block of level 0, in MB.
+    """Memory, in MB, of a job that writes a block of level 0.
 
-    Each thread holds the sub-block that it writes, with its encoded form. Of a source that is read
-    in slabs, two of them are held as well, and what threads decode; and whatever the source holds
-    by itself.
+    Each thread holds a sub-block with its encoded form. If the source is read in slabs, the job
+    also holds two slabs.
+
+    Parameters
+    ----------
+    level
+        Level 0.
+    threads
+        Number of threads of the job.
+    native_chunk_shape
+        Shape of a native chunk, in voxels, of which each thread decodes one or several at once;
+        None if the source has none.
+    held_bytes
+        Memory that the source itself holds while it is open, in bytes.
     """
-    unit = math.prod(sub_block(level.chunks, level.write_chunk, level.dtype))
-    voxels = (threads + 2) * 3 * unit
+    voxels = (threads + 2) * 3 * math.prod(sub_block(level.chunks, level.write_chunk, level.dtype))
     if level.slab is not None:
         voxels += 2 * math.prod(level.slab)
     if native_chunk_shape is not None:
-        voxels += (threads + 1) * 2 * math.prod(piece(level.shape, native_chunk_shape, level.dtype))
+        read = math.prod(read_shape(level.shape, native_chunk_shape, level.dtype))
+        voxels += (threads + 1) * 2 * read
     return BASE_MEMORY_MB + math.ceil((voxels * level.dtype.itemsize + held_bytes) / 1e6)

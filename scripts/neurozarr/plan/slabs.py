@@ -1,4 +1,4 @@
-"""How many voxels are held at once: sub-blocks of a level, and slabs of a source."""
+"""Shapes of blocks, of sub-blocks and of the slabs of a source, within the memory of a job."""
 
 from __future__ import annotations
 
@@ -13,23 +13,32 @@ from neurozarr.zarr.layout import spatial_ndim
 
 logger = logging.getLogger(__name__)
 
-#: Uncompressed size of the voxels that a thread handles at once, in bytes, where a chunk or a shard
-#: is not larger: enough to make a call worth its cost, and small enough for the processor's cache.
+#: Uncompressed size of a sub-block, in bytes, unless one write chunk is larger: large enough to
+#: make a call worth its cost, and small enough for the processor's cache.
 SUB_BLOCK_BYTES = 2**22
 
-
-#: Uncompressed size, in bytes, up to which more is read at once of a source whose voxels can only
-#: be read together, so that fewer of them are read twice.
+#: Uncompressed size, in bytes, up to which slabs grow, so that fewer native chunks are decoded
+#: twice.
 SLAB_BYTES = 2**28
 
 
-def _block(shape: tuple[int, ...], unit: tuple[int, ...], voxels: float) -> tuple[int, ...]:
-    """The box of whole units, at most ``voxels`` large, that is longest in C order."""
-    block = list(unit)
+def block_shape(
+    shape: tuple[int, ...], tile: tuple[int, ...], max_voxels: float
+) -> tuple[int, ...]:
+    """Shape, in voxels, of as many successive tiles, in C order, as ``max_voxels`` allows.
+
+    Parameters
+    ----------
+    shape, tile
+        Shapes of the array and of a tile, in voxels.
+    max_voxels
+        Most voxels; one tile may be larger.
+    """
+    block = list(tile)
     for axis in reversed(range(len(shape))):
-        needed = -(-shape[axis] // unit[axis])
-        count = int(min(needed, max(voxels // math.prod(block), 1)))
-        block[axis] = count * unit[axis]
+        needed = -(-shape[axis] // tile[axis])
+        count = int(min(needed, max(max_voxels // math.prod(block), 1)))
+        block[axis] = count * tile[axis]
         if count < needed:
             break
     return tuple(block)
@@ -38,126 +47,150 @@ def _block(shape: tuple[int, ...], unit: tuple[int, ...], voxels: float) -> tupl
 def sub_block(
     chunks: Sequence[int], write_chunk: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
-    """Shape of what a thread writes at once.
+    """Shape of a sub-block, in voxels: a shard, a chunk, or several small chunks.
 
-    A shard where there are shards; else a chunk, or, of small chunks, a box of them.
+    Parameters
+    ----------
+    chunks, write_chunk
+        Shapes of chunk and write chunk, in voxels.
+    dtype
+        Data type of the voxels.
     """
-    box = list(write_chunk)
+    shape = list(write_chunk)
     if tuple(chunks) != tuple(write_chunk):
-        return tuple(box)
-    axes = range(len(box) - spatial_ndim(len(box)), len(box))
-    while 2 * math.prod(box) * dtype.itemsize <= SUB_BLOCK_BYTES:
-        box[min(axes, key=lambda axis: box[axis])] *= 2
-    return tuple(box)
+        return tuple(shape)
+    axes = range(len(shape) - spatial_ndim(len(shape)), len(shape))
+    while 2 * math.prod(shape) * dtype.itemsize <= SUB_BLOCK_BYTES:
+        shape[min(axes, key=lambda axis: shape[axis])] *= 2
+    return tuple(shape)
 
 
-def sub_block_below(
-    chunks: Sequence[int], steps: Sequence[int], dtype: np.dtype[Any]
+def downsampled_sub_block(
+    parent_chunks: Sequence[int], steps: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
-    """Shape of what is made at once of a level from the last one, whose chunks are given.
+    """Shape of the region of a level that is computed at once from its parent level.
 
-    What one sub-block of the last level becomes; a whole one where such a part would need the half
-    of a chunk. ``steps`` is 2 for every axis that is halved, 1 for the others.
+    Parameters
+    ----------
+    parent_chunks
+        Shape of a chunk of the parent level, in voxels.
+    steps
+        Downsampling factor of each axis: 1 or 2.
+    dtype
+        Data type of the voxels.
+
+    Returns
+    -------
+    tuple[int, ...]
+        Half of a sub-block of the parent level along each downsampled axis; a whole one if its
+        length is odd along one of these axes, so that no chunk of the parent level is cut.
     """
-    box = sub_block(chunks, chunks, dtype)
-    if any(size % step for size, step in zip(box, steps, strict=True)):
-        return box
-    return tuple(size // step for size, step in zip(box, steps, strict=True))
+    shape = sub_block(parent_chunks, parent_chunks, dtype)
+    if any(size % step for size, step in zip(shape, steps, strict=True)):
+        return shape
+    return tuple(size // step for size, step in zip(shape, steps, strict=True))
 
 
-def slab_of_units(
+def slab_shape(
     shape: Sequence[int],
     chunks: Sequence[int],
     write_chunk: Sequence[int],
     native_chunk_shape: Sequence[int],
     *,
     dtype: np.dtype[Any],
-    most: float = math.inf,
+    max_voxels: float = math.inf,
 ) -> tuple[int, ...] | None:
-    """Shape of what is read at once of a source whose voxels can only be read together.
+    """Shape of the slabs of a source with native chunks.
 
     Parameters
     ----------
     shape, chunks, write_chunk
-        Of the array, of its chunks and of its files.
+        Shapes of array, chunk and write chunk, in voxels.
     native_chunk_shape
-        Of what is read together: a page, a strip, a tile or a chunk of the source.
+        Shape of a native chunk of the source, in voxels.
     dtype
         Data type of the voxels.
-    most
-        How many voxels there may be in it.
+    max_voxels
+        Largest slab, in voxels, unless a write chunk is larger.
 
     Returns
     -------
     tuple[int, ...] or None
-        Whole write units, that cover what is read together if there are not more than ``most`` of
-        them, and enough of it that little is read twice; None where nothing is, whoever reads what
-        it writes.
+        Whole write chunks that cover a native chunk, if ``max_voxels`` allows, and so many that
+        few native chunks are decoded twice; None if the sub-blocks align with the native chunks.
     """
-    together = [min(size, length) for size, length in zip(native_chunk_shape, shape, strict=True)]
-    box = sub_block(chunks, write_chunk, dtype)
-    if all(b % r == 0 or b >= n for b, r, n in zip(box, together, shape, strict=True)):
+    native = [min(size, length) for size, length in zip(native_chunk_shape, shape, strict=True)]
+    written = sub_block(chunks, write_chunk, dtype)
+    if all(w % n == 0 or w >= length for w, n, length in zip(written, native, shape, strict=True)):
         return None
-    slab = [-(-r // u) * u for r, u in zip(together, write_chunk, strict=True)]
-    while math.prod(slab) > most and slab != list(write_chunk):
-        axis = next(i for i, unit in enumerate(write_chunk) if slab[i] > unit)
+    slab = [-(-n // w) * w for n, w in zip(native, write_chunk, strict=True)]
+    while math.prod(slab) > max_voxels and slab != list(write_chunk):
+        axis = next(i for i, size in enumerate(write_chunk) if slab[i] > size)
         slab[axis] = -(-slab[axis] // write_chunk[axis] // 2) * write_chunk[axis]
-    times = math.prod(-(-r // s) for r, s in zip(together, slab, strict=True))
+    times = math.prod(-(-n // s) for n, s in zip(native, slab, strict=True))
     if times > 1:
         logger.warning(
-            "what is stored together in the source, of shape %s, is decoded %d times, since blocks "
-            "of %g MB (block_mb) hold less: larger ones, or chunks of fewer planes, are faster",
+            "each native chunk of the source, of shape %s, is decoded %d times, because blocks of "
+            "%g MB (block_mb) are smaller: larger blocks, or chunks of fewer planes, are faster",
             tuple(native_chunk_shape),
             times,
-            most * dtype.itemsize / 1e6,
+            max_voxels * dtype.itemsize / 1e6,
         )
     while True:
-        # How much of what is read is read again, next to it, along each axis.
+        # Voxels along each axis that are decoded again for the next slab, as a share of the slab.
         again = {
-            axis: together[axis] / slab[axis]
+            axis: native[axis] / slab[axis]
             for axis in range(len(slab))
-            if slab[axis] < shape[axis] and slab[axis] % together[axis]
+            if slab[axis] < shape[axis] and slab[axis] % native[axis]
         }
         axis = max(again, key=lambda axis: again[axis], default=-1)
         if axis < 0 or again[axis] <= 0.25:
             break
-        if 2 * math.prod(slab) > min(most, SLAB_BYTES / dtype.itemsize):
+        if 2 * math.prod(slab) > min(max_voxels, SLAB_BYTES / dtype.itemsize):
             break
         slab[axis] *= 2
     return tuple(slab)
 
 
-def piece(
+def read_shape(
     shape: Sequence[int], native_chunk_shape: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
-    """Shape of what a thread reads at once of a slab: what is read together, or a box of it."""
-    together = tuple(
+    """Shape, in voxels, of the region that a thread decodes at once: whole native chunks.
+
+    Parameters
+    ----------
+    shape, native_chunk_shape
+        Shapes of the source and of a native chunk, in voxels.
+    dtype
+        Data type of the voxels.
+    """
+    native = tuple(
         min(size, length) for size, length in zip(native_chunk_shape, shape, strict=True)
     )
-    return _block(tuple(shape), together, SUB_BLOCK_BYTES / dtype.itemsize)
+    return block_shape(tuple(shape), native, SUB_BLOCK_BYTES / dtype.itemsize)
 
 
-def row_of_units(
+def slab_shape_in_order(
     shape: Sequence[int], write_chunk: Sequence[int], axes: str, file_axes: str
 ) -> tuple[int, ...]:
-    """Shape of what is read at once of a source that can only be read in order.
+    """Shape of the slabs of a source that can only be read from its start to its end.
 
     Parameters
     ----------
     shape, write_chunk
-        Of the array and of its files, in the order of ``axes``.
+        Shapes of array and write chunk, in voxels, in the order of ``axes``.
     axes, file_axes
-        Names of the axes as they are stored, and as they lie in the source, the fastest last.
+        Names of the axes of the array, and the same in the order of the file, fastest last.
 
     Returns
     -------
     tuple[int, ...]
-        All of the two spatial axes that vary fastest in the source, and of any axis that varies
-        faster than one of them; one unit along the others.
+        The whole length of the two fastest spatial axes of the file, and of every axis that is
+        faster than one of them; one write chunk along the other axes.
     """
     planes = [axis for axis in file_axes if axis in "zyx"][-2:]
     fast = file_axes[file_axes.index(planes[0]) :]
     return tuple(
-        length if axis in fast else unit
-        for axis, length, unit in zip(axes, shape, write_chunk, strict=True)
+        length if axis in fast else size
+        for axis, length, size in zip(axes, shape, write_chunk, strict=True)
     )

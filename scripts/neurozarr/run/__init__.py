@@ -1,1 +1,1 @@
-"""What runs leave beside the stores: claims, receipts, fingerprints, records of ownership, logs."""
+"""Files that a run keeps beside the stores: claims, receipts, ownership records and job logs."""

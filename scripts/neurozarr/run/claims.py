@@ -1,10 +1,10 @@
-"""Which run works on a sample: two at once, of two directories, would undo each other's work.
+"""Claims: they keep two runs, started in different directories, from converting the same sample.
 
-A run's claim is a numbered file beside the receipts of its sample, `run-<number>.json`: that of the
-highest number counts. A run takes a sample over by making the file of the next number, which only
-one of those that try can. The claim stays when the run has ended: whether the run goes on is for
-the caller to say. Jobs know the name of their run from their environment, and one whose run was
-replaced, because it was killed without its jobs, does nothing.
+A claim is a numbered file beside the receipts of a sample, `run-<number>.json`. The highest number
+is the valid claim. A run takes a sample over by creating the file with the next number, which only
+one run can do. A claim stays after its run has ended; the caller tells whether the run is still
+active. Jobs read the name of their run from the environment. If a run is killed but its jobs are
+not, and another run takes the sample over, the old jobs find the new claim and do nothing.
 """
 
 from __future__ import annotations
@@ -25,25 +25,27 @@ from neurozarr.errors import ClaimError
 
 logger = logging.getLogger(__name__)
 
-#: Environment variable of a run's jobs: its name.
+#: Environment variable that tells a job the name of its run.
 VARIABLE = "NEUROZARR_RUN"
-#: How long a claim may take to be written, in seconds, and how often it is looked at meanwhile.
-PATIENCE = 2.0
+#: Seconds to wait for another process to finish writing its claim, and between two looks at it.
+TIMEOUT = 2.0
 _PAUSE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run.
+    """A run of the workflow, as recorded in its claims.
 
     Attributes
     ----------
     directory
-        Where it was started.
+        Working directory in which the run was started.
     repair
-        The command that makes some of its files again, in the place of FILES.
-    host, name
-        The machine that it was started on; and what no other run has.
+        Shell command that writes damaged files again; FILES in it stands for their paths.
+    host
+        Machine on which the run was started.
+    name
+        Unique name of the run.
     """
 
     directory: str
@@ -53,21 +55,21 @@ class Run:
 
 
 def start(states: Iterable[Path], run: Run, *, is_running: Callable[[Path], bool]) -> None:
-    """Claim samples for a run, in place of runs that have ended.
+    """Claim samples for a run, replacing the claims of runs that have ended.
 
     Parameters
     ----------
     states
-        Directories of the claims, which are named like their samples.
+        Directories of the claims, one for each sample.
     run
-        Who claims.
+        The run that claims the samples.
     is_running
-        Whether a run that was started in a directory goes on.
+        Tells whether a run that was started in the given directory is still active.
 
     Raises
     ------
     ClaimError
-        Another run, of another directory, goes on with one of them.
+        A run that was started in another directory is still converting one of the samples.
     """
     for state in states:
         state.mkdir(parents=True, exist_ok=True)
@@ -77,8 +79,8 @@ def start(states: Iterable[Path], run: Run, *, is_running: Callable[[Path], bool
 
 
 def _take_over(state: Path, run: Run, is_running: Callable[[Path], bool]) -> bool:
-    """Claim a sample; False where another run did so meanwhile, whose claim is to be judged."""
-    number, other = _last(state)
+    """Claim a sample; return False if another run claimed it at the same time: then try again."""
+    number, other = _latest(state)
     if other is not None:
         _check_ended(_file(state, number), other, run, is_running)
     file = _file(state, number + 1)
@@ -92,7 +94,7 @@ def _take_over(state: Path, run: Run, is_running: Callable[[Path], bool]) -> boo
     except OSError:
         file.unlink(missing_ok=True)
         raise
-    # Had others come and gone since it was looked, theirs may be higher.
+    # Other runs may have made claims with higher numbers since `_latest` was called.
     numbers = _numbers(state)
     for old in numbers:
         if old < max(numbers):
@@ -105,34 +107,35 @@ def _check_ended(file: Path, other: Run, run: Run, is_running: Callable[[Path], 
     if other.directory == run.directory:
         return
     directory = Path(other.directory)
-    # Of a directory that is not to be seen from here, nobody can say.
+    # A directory on another machine may not be visible from here: assume that its run is active.
     is_hidden = other.host != run.host and not directory.exists()
     if is_hidden or is_running(directory):
         raise ClaimError(
-            f"sample {file.parent.name}: a run on {other.host}, started in {directory}, is at work "
-            "on it: wait until it has ended. If it was killed, release its directory with "
-            f"snakemake --unlock there; if that is gone, delete {file}"
+            f"sample {file.parent.name}: a run on {other.host}, started in {directory}, is "
+            "converting it: wait until it has ended. If it was killed, run snakemake --unlock in "
+            f"that directory; if the directory no longer exists, delete {file}"
         )
 
 
 def check(state: Path) -> None:
-    """Raise a ClaimError in a job of a run whose claim is another one's now."""
+    """Raise a ClaimError if another run has claimed the sample since this job's run did."""
     run = read(state)
     if run is not None and os.environ.get(VARIABLE, run.name) != run.name:
-        raise ClaimError("another run has taken it over since this job was planned")
+        raise ClaimError("another run has claimed it since this job was planned")
 
 
 def read(state: Path) -> Run | None:
-    """The run that claimed a sample last; None where none did, or its claim is damaged."""
-    return _last(state)[1]
+    """Return the run that claimed a sample last; None if there is no claim or it is damaged."""
+    return _latest(state)[1]
 
 
-def _last(state: Path) -> tuple[int, Run | None]:
-    """The highest number of a claim, 0 where there is none, and its run.
+def _latest(state: Path) -> tuple[int, Run | None]:
+    """Return the highest number of a claim, 0 if there is none, and its run.
 
-    One that is no claim may be being written: it is waited for, and then counts as absent.
+    If the file is not a valid claim, another process may still be writing it: wait for at most
+    TIMEOUT, then treat it as missing.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while True:
         number = max(_numbers(state), default=0)
         if not number:
@@ -140,12 +143,12 @@ def _last(state: Path) -> tuple[int, Run | None]:
         file = _file(state, number)
         try:
             return number, Run(**json.loads(file.read_text()))
-        except FileNotFoundError:  # A later one took its place.
-            problem = "it is gone"
+        except FileNotFoundError:  # A newer claim has replaced it.
+            problem = "the file was deleted"
         except (ValueError, TypeError) as error:
             problem = str(error)
         if time.monotonic() > end:
-            logger.warning("%s: not a claim of a run (%s): it counts as absent", file, problem)
+            logger.warning("%s: not a valid claim (%s): treated as missing", file, problem)
             return number, None
         time.sleep(_PAUSE)
 
@@ -155,7 +158,7 @@ def _file(state: Path, number: int) -> Path:
 
 
 def _numbers(state: Path) -> list[int]:
-    """The numbers of the claims in a directory."""
+    """Return the numbers of the claims in a directory."""
     try:
         names = os.listdir(state)
     except FileNotFoundError:

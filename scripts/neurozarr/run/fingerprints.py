@@ -1,7 +1,7 @@
-"""Whether a source is still what it was when its conversion began.
+"""Fingerprints of source files, to detect that a source changed during its conversion.
 
-Blocks are converted one after the other, for hours or days: a source that changes meanwhile would
-be converted half and half.
+A conversion may take hours or days. If the source changed meanwhile, some blocks of the store would
+hold the old voxels and others the new ones.
 """
 
 from __future__ import annotations
@@ -14,63 +14,82 @@ import xxhash
 
 from neurozarr.errors import SourceError
 
-#: Size of a file, in bytes, up to which a checksum of its content tells whether it is the same when
-#: the time of its modification is another; a larger file then counts as another one.
-SMALL = 2**26
+#: Files up to this size, in bytes, also get a checksum, so that a new modification time alone does
+#: not count as a change. For larger files it does.
+MAX_HASHED_BYTES = 2**26
 
-#: Name and size in bytes of a file, the time, in ns, when it was modified, and the checksum of its
-#: content if it is small.
+#: Name of a file, its size in bytes, its modification time in ns, and the XXH3 checksum of its
+#: content (None for large files).
 Fingerprint = dict[str, Any]
 
 _SINCE = (
-    "since its conversion began. Run again, and it is converted anew; if it is not, delete level 0 "
-    "of its store and run again"
+    "since its conversion began. Run again to convert it anew; if Snakemake then finds nothing to "
+    "do, delete level 0 of its store and run again"
 )
 
 
 def fingerprints(files: Sequence[Path]) -> list[Fingerprint]:
-    """What tells each file from another one of its name, wherever they are.
+    """Return the fingerprint of each file, which does not depend on the file's directory.
 
     Raises
     ------
     SourceError
-        A file is not there, or cannot be read.
+        A file is missing or cannot be read.
     """
     return [_fingerprint(file) for file in files]
 
 
 def are_same(known: Sequence[Fingerprint], files: Sequence[Path]) -> bool:
-    """Whether files, wherever they are, are those whose fingerprints are known.
+    """Tell whether files match known fingerprints, in any directory.
 
-    Their content is read only where their times are other ones.
+    The content of a file is read only if its modification time differs.
+
+    Parameters
+    ----------
+    known
+        Fingerprints, in the order of the files.
+    files
+        The files as they are now.
+
+    Returns
+    -------
+    bool
+        True if there are as many files as fingerprints and each file matches its own.
 
     Raises
     ------
     SourceError
-        A file is not there, or cannot be read.
+        A file is missing or cannot be read.
     """
     return len(known) == len(files) and all(map(_is_same, known, files))
 
 
 def check(known: Sequence[Fingerprint], files: Sequence[Path], of: Sequence[Path]) -> None:
-    """Raise a SourceError where files are not those whose fingerprints are known.
+    """Check that files of a source have not changed since its conversion began.
 
     Parameters
     ----------
     known
-        Fingerprints of all files of a source, when its conversion began.
+        Fingerprints of all files of the source at that time.
     files
-        All its files, now.
+        All files of the source as they are now.
     of
-        Those of them to look at.
+        The files among them to check.
+
+    Raises
+    ------
+    SourceError
+        The number of files or one of the checked files has changed.
     """
     if len(files) != len(known):
-        raise SourceError(f"{files[0]} was one of {len(known)} files, not {len(files)}, {_SINCE}")
+        counts = f"from {len(known)} to {len(files)}"
+        raise SourceError(f"{files[0]}: the number of source files changed {counts} {_SINCE}")
     then = dict(zip(files, known, strict=True))
     for file in of:
         size = _status(file)["size"]
         if then[file]["file"] == file.name and then[file]["size"] != size:
-            raise SourceError(f"{file} had {then[file]['size']} bytes, and has {size}, {_SINCE}")
+            sizes = f"from {then[file]['size']} to {size} bytes"
+            raise SourceError(f"{file}: its size changed {sizes} {_SINCE}")
         if not _is_same(then[file], file):
             raise SourceError(f"{file} was changed {_SINCE}")
 
@@ -86,7 +105,7 @@ def _is_same(known: Fingerprint, file: Path) -> bool:
 
 def _fingerprint(file: Path) -> Fingerprint:
     status = _status(file)
-    return status | {"checksum": _checksum(file) if status["size"] <= SMALL else None}
+    return status | {"checksum": _checksum(file) if status["size"] <= MAX_HASHED_BYTES else None}
 
 
 def _status(file: Path) -> Fingerprint:

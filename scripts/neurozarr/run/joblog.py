@@ -1,4 +1,4 @@
-"""The log of one job: a file with every message, and the error if there is one."""
+"""The log file of one job: its messages and, if it fails, the error."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def logged_also(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Log to a file while a job runs; an error goes there and, in one line, to the terminal.
+    """Log to a file while a job runs; an error is also printed on the terminal, in one line.
 
-    An error that is none of ours goes there with its traceback, and so does a crash.
+    Crashes, and errors that are not a `NeurozarrError`, are logged with a traceback.
     """
     handler = logging.FileHandler(path, "w")
     logging.basicConfig(

@@ -1,9 +1,10 @@
-"""Which files of a store are this workflow's to delete: those that its records account for.
+"""Ownership records: the workflow deletes only files that it wrote itself.
 
-Beside the receipts, in ``.state/{store}/{node}/owned.json``, stands every JSON document that was
-written, or was about to be, into a node of a store: its group (""), a level, or the NIfTI header.
-It is written before the store is touched, and no job deletes it, so it holds wherever a run was
-killed. It lies outside the store, whose bytes depend on source, options and version alone.
+The record ``.state/{store}/{node}/owned.json`` lists every Zarr metadata document that was written,
+or was about to be written, into a node of the store: its group (""), a level, or the NIfTI header.
+It is written before the store is changed and never deleted, so it is complete even if a run is
+killed. It is kept outside the store because the bytes of a store depend only on the source, the
+options and the version of neurozarr.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ from neurozarr.zarr.chunks import chunk_index
 from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
 
 _RECORD = "owned.json"
-#: A gzip file ends with the CRC-32 and the size of its content (RFC 1952, section 2.3.1).
+#: Bytes at the end of a gzip file with the CRC-32 and the size of its content (RFC 1952, 2.3.1).
 _GZIP_END = 8
 _DOCUMENTS = {name for names in (*FILES.values(), *GROUP_FILES.values()) for name in names}
-#: What a writer that was killed leaves: how this package, TensorStore and zarr-python name a file
-#: until it is whole.
+#: Names of the temporary files that this package, TensorStore and zarr-python leave if killed.
 _UNFINISHED = re.compile(
     r"(?:^|/)(?:zarr\.json|\.z(?:array|group|attrs))(?:\.[0-9a-f]+)?\.tmp$"
     r"|\.__lock$|\.[0-9a-f]{32}\.partial$"
@@ -37,18 +37,18 @@ _UNFINISHED = re.compile(
 def record(
     paths: StorePaths, node: str, documents: Iterable[Document], *, only: bool = False
 ) -> None:
-    """Record documents as this workflow's, before they are written.
+    """Record documents as written by this workflow, before they are written.
 
     Parameters
     ----------
     paths
-        Where the store lies.
+        Paths of the store.
     node
-        Name of the node in its store; "" for the group.
+        Name of the node in the store; "" for the group.
     documents
-        What will be written there.
+        Documents that will be written into the node.
     only
-        Whether nothing that was recorded before is there any more.
+        Whether to drop earlier documents from the record, because the node no longer has them.
     """
     known = [] if only else _recorded(paths.state, node)
     new = [document for document in documents if document not in known]
@@ -57,12 +57,19 @@ def record(
 
 
 def remove(paths: StorePaths, node: str) -> None:
-    """Delete a level, or the NIfTI header, with all that is in it.
+    """Delete a level or the NIfTI header, with all its files.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store.
+    node
+        Name of the node in the store.
 
     Raises
     ------
     OwnershipError
-        A file in it is not this workflow's; nothing is deleted.
+        The workflow did not write one of the files; nothing is deleted.
     """
     folder = paths.store / node
     if folder.is_symlink() or folder.exists():
@@ -71,7 +78,7 @@ def remove(paths: StorePaths, node: str) -> None:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a directory; another job may be at it too, as every level unpublishes the image."""
+    """Delete a directory that another job may be deleting too, since each unpublishes the image."""
 
     def ignore_missing(function: Any, path: str, found: Any) -> None:
         if not isinstance(found[1], FileNotFoundError):
@@ -81,12 +88,19 @@ def _delete(folder: Path) -> None:
 
 
 def remove_unfinished(paths: StorePaths, node: str) -> None:
-    """Delete the files of a level that are no part of its array, which killed jobs have left.
+    """Delete files that killed jobs left in a level and that are not part of its array.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store.
+    node
+        Name of the level in the store.
 
     Raises
     ------
     OwnershipError
-        A file in it is not this workflow's; nothing is deleted.
+        The workflow did not write one of the files; nothing is deleted.
     """
     folder = paths.store / node
     _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
@@ -97,12 +111,12 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
 
 
 def unpublish(paths: StorePaths) -> None:
-    """Take the metadata of the group, then the NIfTI header, away: an image is no longer there.
+    """Delete the metadata of the group, then the NIfTI header, so that readers find no image.
 
     Raises
     ------
     OwnershipError
-        One of them is not this workflow's; nothing is deleted.
+        The workflow did not write one of these files; nothing is deleted.
     """
     store = paths.store
     _refuse(store, next(_foreign_documents(store, paths.state), None))
@@ -114,13 +128,7 @@ def unpublish(paths: StorePaths) -> None:
 
 
 def check(paths: StorePaths) -> None:
-    """Raise an OwnershipError where a store holds a file that is not this workflow's.
-
-    Parameters
-    ----------
-    paths
-        Where the store lies; it need not exist.
-    """
+    """Raise an OwnershipError if a store, which need not exist, has a file of somebody else."""
     store = paths.store
     if os.path.lexists(store) and not store.is_dir():
         _refuse(store, store)
@@ -129,21 +137,44 @@ def check(paths: StorePaths) -> None:
 
 
 def record_file(receipt: Path, file: Path) -> None:
-    """Record a gzip file beside the stores as this workflow's, before it has its name."""
-    write_json(receipt, _told_by(file))
+    """Record an exported gzip file as written by this workflow, before it gets its final name.
+
+    Parameters
+    ----------
+    receipt
+        The record to write.
+    file
+        The gzip file, under its temporary name.
+    """
+    write_json(receipt, _size_and_crc(file))
 
 
 def check_file(receipt: Path, file: Path) -> None:
-    """Raise an OwnershipError where there is a gzip file that is not the one that was recorded."""
-    if os.path.lexists(file) and (not file.is_file() or _told_by(file) != read_record(receipt)):
+    """Check that an exported gzip file may be replaced.
+
+    Parameters
+    ----------
+    receipt
+        What `record_file` wrote.
+    file
+        The gzip file, which need not exist.
+
+    Raises
+    ------
+    OwnershipError
+        The file exists but is not the one that was recorded.
+    """
+    if os.path.lexists(file) and (
+        not file.is_file() or _size_and_crc(file) != read_record(receipt)
+    ):
         raise OwnershipError(
-            f"{file} was not written by this workflow, or was changed since, and would be "
-            "overwritten. Move it away, or choose another output"
+            f"{file} was not written by this workflow, or was edited, and would be overwritten. "
+            "Move it away, or choose another output"
         )
 
 
-def _told_by(file: Path) -> Document:
-    """What tells a gzip file from others at no cost: its size, and its end, which is a checksum."""
+def _size_and_crc(file: Path) -> Document:
+    """Return the size of a gzip file and its last bytes, which contain a CRC: cheap to compare."""
     with file.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _GZIP_END))
@@ -153,13 +184,13 @@ def _told_by(file: Path) -> Document:
 def _refuse(store: Path, foreign: Path | None) -> None:
     if foreign is not None:
         raise OwnershipError(
-            f"{store} is left as it is: {foreign} was not written by this workflow, or was changed "
-            "since. Move it away, or choose another output"
+            f"{store} cannot be changed: {foreign} was not written by this workflow, or was "
+            "edited. Move it away, or choose another output"
         )
 
 
 def _foreign(store: Path, state: Path) -> Iterator[Path]:
-    """The files of a store that are not this workflow's."""
+    """Find the files of a store that the workflow did not write."""
     yield from _foreign_documents(store, state)
     for entry in sorted(store.iterdir()):
         if entry.is_symlink() or not entry.is_dir():
@@ -170,9 +201,9 @@ def _foreign(store: Path, state: Path) -> Iterator[Path]:
 
 
 def _foreign_documents(store: Path, state: Path) -> Iterator[Path]:
-    """The documents of a group that are not this workflow's.
+    """Find the metadata documents of a group that the workflow did not write.
 
-    The metadata of an image may have been edited: they are made again from its arrays.
+    Edited metadata of an image are accepted, because they can be written again from its arrays.
     """
     known = _recorded(state, "")
     for name in sorted(_DOCUMENTS):
@@ -182,7 +213,7 @@ def _foreign_documents(store: Path, state: Path) -> Iterator[Path]:
 
 
 def _foreign_in_array(folder: Path, state: Path, node: str) -> Iterator[Path]:
-    """The files of a level, or of the NIfTI header, that are not this workflow's."""
+    """Find the files of a level, or of the NIfTI header, that the workflow did not write."""
     if folder.is_symlink() or folder.is_file():
         yield folder
         return
@@ -196,14 +227,14 @@ def _foreign_in_array(folder: Path, state: Path, node: str) -> Iterator[Path]:
 
 
 def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, bool]]:
-    """All files below a directory, by their path in it, and whether each is a link.
+    """Yield each file below a directory: its relative path, and whether it is a symbolic link.
 
-    Of millions of chunks each costs no more than its name.
+    It only lists directories and does not look at the files: there may be millions of chunks.
     """
     try:
         with os.scandir(folder / prefix) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-    except FileNotFoundError:  # Another job deletes it.
+    except FileNotFoundError:  # Another job is deleting it.
         return
     for entry in entries:
         key = prefix + entry.name
@@ -214,7 +245,7 @@ def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, bool]]:
 
 
 def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool:
-    """Whether a document is one of those recorded, or is damaged so that nothing can be read."""
+    """Tell whether a document is recorded, or so damaged that it cannot be read."""
     found = read_record(path)
     return found is None or found in known or (image and _is_image(found))
 

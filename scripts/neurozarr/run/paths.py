@@ -1,4 +1,4 @@
-"""Where everything of a store lies: its files, its receipts, and what is made of it."""
+"""Paths of a store, its receipts, its report and its exports."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER
 
 @dataclass(frozen=True, kw_only=True)
 class StorePaths:
-    """Where everything of one store lies.
+    """All paths of one store.
 
-    With ``"{sample}"`` in the place of a name, the paths are patterns.
+    With ``"{sample}"`` as the name, the paths are patterns for Snakemake.
 
     Attributes
     ----------
     output
-        Directory of the stores.
+        Output directory, which contains the stores.
     sample
         Name of the sample.
     nii
@@ -39,33 +39,33 @@ class StorePaths:
 
     @property
     def state(self) -> Path:
-        """Directory of the receipts and of the claims of runs."""
+        """Directory of the receipts, ownership records and claims."""
         return Path(self.output, ".state", self._name)
 
     def level(self, number: int | str) -> LevelPaths:
-        """Where a level lies."""
+        """Paths of one level."""
         return LevelPaths(
             number, self.store / str(number), self.state / str(number), self.zarr_version
         )
 
     def levels(self, count: int) -> list[LevelPaths]:
-        """Where each of some levels lies, finest first."""
+        """Paths of the first `count` levels, finest first."""
         return [self.level(number) for number in range(count)]
 
     @property
     def group(self) -> list[Path]:
-        """The files that describe the group; the first makes it a group."""
+        """Metadata files of the group; the first one makes the directory a Zarr group."""
         return [self.store / name for name in GROUP_FILES[self.zarr_version]]
 
     @property
     def header(self) -> list[Path]:
-        """The files that describe the array of the NIfTI header; none where there is no header."""
+        """Metadata files of the NIfTI header's array; empty if the store has no header."""
         names = FILES[self.zarr_version] if self.nii else ()
         return [self.store / HEADER / name for name in names]
 
     @property
     def ome_receipt(self) -> Path:
-        """Receipt of the OME metadata, with the documents of the group."""
+        """Receipt of the OME metadata; it holds the documents of the group."""
         return self.state / "ome.json"
 
     @property
@@ -75,20 +75,20 @@ class StorePaths:
 
     @property
     def verify_receipt(self) -> Path:
-        """Receipt of a check that found no damage."""
+        """Receipt of a verification that found no damage."""
         return self.state / "verify.json"
 
     @property
     def report(self) -> Path:
-        """What a check found."""
+        """Report of the last verification."""
         return Path(self.output, "verify", f"{self.sample}.json")
 
     def export(self, level: int | str) -> Path:
-        """A level as a NIfTI file."""
+        """NIfTI file to which a level is exported."""
         return Path(self.output, "nifti", f"{self.sample}_level-{level}.nii.gz")
 
     def export_receipt(self, level: int | str) -> Path:
-        """Receipt of a level as a NIfTI file."""
+        """Receipt of an exported level."""
         return self.state / f"export-{level}.json"
 
     @property
@@ -98,12 +98,12 @@ class StorePaths:
 
 @dataclass(frozen=True)
 class LevelPaths:
-    """Where a level of an image lies.
+    """Paths of one level of an image.
 
     Attributes
     ----------
     number
-        Of the level; 0 is the finest.
+        Number of the level; 0 is the finest.
     folder
         Directory of its array.
     state
@@ -119,12 +119,12 @@ class LevelPaths:
 
     @property
     def document(self) -> Path:
-        """The file that describes the array."""
+        """Metadata file of the array."""
         return self.folder / FILES[self.zarr_version][0]
 
     @property
     def array_receipt(self) -> Path:
-        """Receipt of the array, created empty."""
+        """Receipt of the creation of the (empty) array."""
         return self.state / "array.json"
 
     def block_receipt(self, block: int | str) -> Path:
@@ -132,5 +132,5 @@ class LevelPaths:
         return self.state / f"block-{block}.json"
 
     def block_receipts(self, count: int) -> list[Path]:
-        """Receipts of all blocks, of which there are some."""
+        """Receipts of the first `count` blocks."""
         return [self.block_receipt(block) for block in range(count)]

@@ -1,8 +1,8 @@
-"""What a job leaves behind, outside the store, to say what it did.
+"""Receipts: JSON files beside the store in which each job records what it did.
 
-Every new array gets a receipt with a nonce, and every block that is written into it a receipt that
-repeats the nonce: so voxels of an older array are told from those of the present one, although both
-arrays are described by the same bytes.
+The receipt of an array contains a nonce, a random number chosen when the array was created. The
+receipt of each block repeats it. So a block of an older array with the same metadata is not
+mistaken for a block of the current one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from neurozarr.durable import sync, sync_files
 from neurozarr.errors import ReceiptError
 from neurozarr.regions import Region
 from neurozarr.run.paths import LevelPaths
-from neurozarr.zarr.chunks import chunk_index, chunk_keys, file_grid
+from neurozarr.zarr.chunks import chunk_index, chunk_keys, write_chunk_grid
 from neurozarr.zarr.documents import Document, read_json, write_json
 
 if TYPE_CHECKING:
@@ -31,28 +31,29 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How many damages an error names.
-NAMED = 5
+#: Largest number of damages that an error lists.
+MAX_LISTED = 5
 
-#: How much of a file is read at once for its checksum, in bytes.
-PIECE = 2**20
+#: Bytes of a file that are read at a time to compute its checksum.
+READ_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
-    """What is not as it was written, or as it is to be.
+    """A part of a store that differs from what was written or planned.
 
     Attributes
     ----------
     path
-        The array, or the group; or one of their files.
+        The damaged array, group or file.
     problem
-        What is wrong with it.
+        Description of the damage.
     redo
-        The file of a job that repairs it: what that job leaves last.
-    level, chunk
-        The level, and the place of the file in the grid of the level's files; None of what has
-        none.
+        The output file to request from Snakemake (by --forcerun or --force) to repair the damage.
+    level
+        Number of the level; None for the group and the NIfTI header.
+    chunk
+        Position of the file in the level's grid of write chunks; None for other files.
     """
 
     path: Path
@@ -66,10 +67,23 @@ class Damage:
 
 
 def refuse(what: str, damages: Sequence[Damage]) -> None:
-    """Raise a ReceiptError that says what cannot be done because of which damages, if any."""
+    """Raise a ReceiptError if there are damages.
+
+    Parameters
+    ----------
+    what
+        What cannot be done because of them: the beginning of the message.
+    damages
+        The damages, of which the message lists the first ones.
+
+    Raises
+    ------
+    ReceiptError
+        There is at least one damage.
+    """
     if damages:
-        found = "; ".join(map(str, damages[:NAMED]))
-        more = f"; and {len(damages) - NAMED} more" if len(damages) > NAMED else ""
+        found = "; ".join(map(str, damages[:MAX_LISTED]))
+        more = f"; and {len(damages) - MAX_LISTED} more" if len(damages) > MAX_LISTED else ""
         redo = " ".join(dict.fromkeys(str(damage.redo) for damage in damages))
         raise ReceiptError(f"{what}: {found}{more}. Run again with --forcerun {redo}")
 
@@ -77,7 +91,7 @@ def refuse(what: str, damages: Sequence[Damage]) -> None:
 def write_array_receipt(
     receipt: Path, document: Document, source: Sequence[Fingerprint], recipe: dict[str, Any]
 ) -> None:
-    """Say that an array was created, empty, and what it is made from.
+    """Record that an empty array was created, and what its voxels will be made from.
 
     Parameters
     ----------
@@ -86,9 +100,9 @@ def write_array_receipt(
     document
         Metadata of the array.
     source
-        Fingerprints of the source's files, of level 0.
+        Fingerprints of the source's files; empty except for level 0.
     recipe
-        What else decides about its voxels.
+        Recipe of the level.
     """
     # Imported here, because only this step needs it: it asks git.
     from neurozarr.version import VERSION
@@ -108,28 +122,30 @@ def write_block_receipt(
     seconds: float,
     threads: int,
 ) -> None:
-    """Say that a block of an array was written, and log it.
+    """Record that a block of an array was written, and log it.
 
     Parameters
     ----------
     level
-        Where the level lies.
+        Paths of the level.
     block
         Number of the block.
-    region, summary
-        Which voxels were written, and what is known of them.
+    region
+        Region of the block.
+    summary
+        Extremes and checksum of its voxels.
     nonce
-        Of the array, as its receipt had it before the first voxel was written.
+        Nonce of the array, read from its receipt before the first voxel was written.
     driver
         Library that wrote the voxels.
     seconds
-        How long it took: for the log. The receipt of the same voxels is the same.
+        Duration, for the log only: receipts of the same voxels are identical.
     threads
-        How many files are read at once, for their checksums.
+        Number of files whose checksums are computed at once.
     """
     array = level.folder
     files = [array / key for key in chunk_keys(read_json(level.document), region)]
-    # What a receipt names is on the disk before the receipt is.
+    # The files must be on the disk before the receipt that names them.
     sync_files(files, array.parent)
     sizes = [file.stat().st_size for file in files]
     logger.info("%s: %d files, %.1f MB in %.2f s", array, len(files), sum(sizes) / 1e6, seconds)
@@ -142,7 +158,7 @@ def write_block_receipt(
             "files": len(files),
             "bytes": sum(sizes),
             **asdict(summary),
-            # Of each file, in C order.
+            # One value for each file, in C order of the grid.
             "sizes": sizes,
             "checksums": file_checksums(files, threads=threads),
         },
@@ -150,7 +166,15 @@ def write_block_receipt(
 
 
 def file_checksums(files: Iterable[Path], *, threads: int = 1) -> list[int]:
-    """XXH3 of the bytes of each file."""
+    """Compute the XXH3 checksum of each file.
+
+    Parameters
+    ----------
+    files
+        The files.
+    threads
+        Number of files that are read at once.
+    """
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(_file_checksum, files))
 
@@ -158,13 +182,23 @@ def file_checksums(files: Iterable[Path], *, threads: int = 1) -> list[int]:
 def _file_checksum(file: Path) -> int:
     digest = xxhash.xxh3_64()
     with file.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            digest.update(piece)
+        while content := stream.read(READ_BYTES):
+            digest.update(content)
     return digest.intdigest()
 
 
 def write_header_receipt(receipt: Path, folder: Path, checksum: int) -> None:
-    """Say what files the NIfTI header was written into, in a directory, and what its XXH3 is."""
+    """Record that the NIfTI header was written, with the checksums of its files.
+
+    Parameters
+    ----------
+    receipt
+        The file to write.
+    folder
+        Directory of the header's array.
+    checksum
+        XXH3 checksum of the header itself.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in files]
     known = dict(zip(names, file_checksums(files), strict=True))
@@ -172,24 +206,40 @@ def write_header_receipt(receipt: Path, folder: Path, checksum: int) -> None:
 
 
 def changed_files(folder: Path, known: dict[str, int]) -> dict[Path, str]:
-    """Which files of a directory are missing or have other bytes, by checksums, and that."""
+    """Map each missing or modified file to its problem.
+
+    Parameters
+    ----------
+    folder
+        Directory of the files.
+    known
+        Checksums of the files by name, as they were written.
+    """
     problems = {}
     for name, checksum in known.items():
         try:
             if file_checksums([folder / name]) != [checksum]:
-                problems[folder / name] = "its bytes are not those that were written"
+                problems[folder / name] = "its checksum differs from the recorded one"
         except FileNotFoundError:
             problems[folder / name] = "missing"
     return problems
 
 
 def region_of(block: Document) -> Region:
-    """The voxels that a block's receipt is about."""
+    """Return the region of a block, from its receipt."""
     return tuple(slice(start, stop) for start, stop in block["region"])
 
 
 def extremes(level: LevelPaths, blocks: int) -> tuple[float, float]:
-    """Smallest and largest finite value of a level, by the receipts of its blocks; or 0 and 1."""
+    """Return the smallest and largest finite value of a level, or 0 and 1 if it has none.
+
+    Parameters
+    ----------
+    level
+        Paths of the level.
+    blocks
+        Number of its blocks, whose receipts are read.
+    """
     read = map(read_json, level.block_receipts(blocks))
     finite = [block for block in read if block["minimum"] is not None]
     if not finite:
@@ -198,14 +248,19 @@ def extremes(level: LevelPaths, blocks: int) -> tuple[float, float]:
 
 
 def check(level: LevelPaths, blocks: int) -> list[Damage]:
-    """What is wrong with the files of a level: nothing, if they are all there and its own.
+    """Find what is wrong with the files of a level, by its receipts and the files' sizes.
 
     Parameters
     ----------
     level
-        Where the level lies.
+        Paths of the level.
     blocks
-        How many blocks it has.
+        Number of its blocks.
+
+    Returns
+    -------
+    list of Damage
+        Empty if all files are there and belong to the current array.
     """
 
     def damage(problem: str, redo: Path) -> Damage:
@@ -216,16 +271,24 @@ def check(level: LevelPaths, blocks: int) -> list[Damage]:
     document = read_json(level.document)
     nonce = read_json(level.array_receipt)["nonce"]
     written = {receipt: read_json(receipt) for receipt in level.block_receipts(blocks)}
-    if sum(block["files"] for block in written.values()) != math.prod(file_grid(document)):
-        problem = "the receipts of its blocks are not those of all its voxels"
+    if sum(block["files"] for block in written.values()) != math.prod(write_chunk_grid(document)):
+        problem = "the receipts of its blocks do not cover all its voxels"
         return [damage(problem, level.document)]
-    problem = "voxels were written into an older array of that name"
+    problem = "a block was written into an older array of the same name"
     old = [damage(problem, file) for file, block in written.items() if block["nonce"] != nonce]
     return old or check_blocks(level, range(blocks))
 
 
 def check_blocks(level: LevelPaths, blocks: Iterable[int]) -> list[Damage]:
-    """What is missing, or of another size, of the files of some blocks of a level."""
+    """Find files of some blocks of a level that are missing or have another size than was written.
+
+    Parameters
+    ----------
+    level
+        Paths of the level.
+    blocks
+        Numbers of the blocks.
+    """
     document = read_json(level.document)
     wrong = []
     for receipt in map(level.block_receipt, blocks):
@@ -239,20 +302,20 @@ def check_blocks(level: LevelPaths, blocks: Iterable[int]) -> list[Damage]:
 def damage_of_file(
     level: LevelPaths, document: Document, key: str, problem: str, redo: Path
 ) -> Damage:
-    """What is wrong with a file of a level, by its name.
+    """Describe the damage of one file of a level.
 
     Parameters
     ----------
     level
-        Where the level lies.
+        Paths of the level.
     document
         Metadata of its array.
     key
-        Name of the file in the array.
+        Zarr key of the file in the array.
     problem
-        What is wrong with it.
+        Description of the damage.
     redo
-        The file of the job that repairs it.
+        The output file to request from Snakemake to repair the damage.
     """
     return Damage(
         path=level.folder / key,
@@ -264,7 +327,7 @@ def damage_of_file(
 
 
 def _problem(file: Path, size: int) -> str | None:
-    """What is wrong with a file that is to have so many bytes."""
+    """Compare the size of a file with the size that was written."""
     try:
         found = file.stat().st_size
     except FileNotFoundError:
@@ -273,7 +336,7 @@ def _problem(file: Path, size: int) -> str | None:
 
 
 def delete(level: LevelPaths) -> None:
-    """Delete the receipts of a level, so that a power cut does not bring them back."""
+    """Delete the receipts of a level; a power cut after this call does not bring them back."""
     for receipt in (level.array_receipt, *level.state.glob(level.block_receipt("*").name)):
         receipt.unlink(missing_ok=True)
     if level.state.exists():
@@ -281,9 +344,16 @@ def delete(level: LevelPaths) -> None:
 
 
 def delete_block(level: LevelPaths, region: Region) -> None:
-    """Delete the files of a region that is written anew.
+    """Delete the files of a region before it is written again.
 
-    A driver would keep what stands in a damaged one beyond the edge of the array.
+    Otherwise a driver would keep voxels of a damaged chunk that lie beyond the edge of the array.
+
+    Parameters
+    ----------
+    level
+        Paths of the level.
+    region
+        The region.
     """
     for key in chunk_keys(read_json(level.document), region):
         (level.folder / key).unlink(missing_ok=True)

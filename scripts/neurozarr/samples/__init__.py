@@ -1,1 +1,1 @@
-"""Samples: from a configuration and a sheet to what is to be converted, and what to make again."""
+"""Samples: read the configuration and the sample sheet, plan each image, and find stale files."""

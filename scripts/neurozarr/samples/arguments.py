@@ -1,7 +1,8 @@
-"""What each step of a conversion is told, by the plan of its sample.
+"""Arguments of each step of a conversion, derived from the plan of its sample.
 
-There is a function for each step, of its name. The workflow and `neurozarr.convert` call the steps
-with these arguments alike, so that both write the same bytes.
+Each function is named after a module of `neurozarr.steps`, and returns keyword arguments for the
+function in its docstring. The workflow and `neurozarr.convert` both use them, so that they write
+the same bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ Arguments = dict[str, Any]
 
 
 def create_array(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
-    """Of `neurozarr.steps.create_array.create_array`."""
+    """Arguments of `neurozarr.steps.create_array.create_array`.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    level
+        Number of the level.
+    """
     return {
         "document": sample.levels[level].document,
         "recipe": recipe_of(sample, level, paths),
@@ -25,7 +36,17 @@ def create_array(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
 
 
 def write_base(sample: Sample, paths: StorePaths, *, block: int) -> Arguments:
-    """Of `neurozarr.steps.write_base.write_base`."""
+    """Arguments of `neurozarr.steps.write_base.write_base`.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    block
+        Number of the block.
+    """
     return {
         "source": sample.path,
         "layout": sample.layout,
@@ -36,7 +57,19 @@ def write_base(sample: Sample, paths: StorePaths, *, block: int) -> Arguments:
 
 
 def pyramid_level(sample: Sample, paths: StorePaths, *, level: int, block: int) -> Arguments:
-    """Of `neurozarr.steps.pyramid_level.write_level`."""
+    """Arguments of `neurozarr.steps.pyramid_level.write_level`.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    level
+        Number of the level.
+    block
+        Number of the block.
+    """
     return {
         "region": sample.levels[level].region(block),
         "parent_blocks": sample.parents(level, block),
@@ -46,7 +79,15 @@ def pyramid_level(sample: Sample, paths: StorePaths, *, level: int, block: int) 
 
 
 def ome_metadata(sample: Sample, paths: StorePaths) -> Arguments:
-    """Of `neurozarr.steps.ome_metadata.make_metadata`."""
+    """Arguments of `neurozarr.steps.ome_metadata.make_metadata`.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    """
     return {
         "blocks": [level.blocks for level in sample.levels],
         "attributes": sample.attributes,
@@ -56,7 +97,15 @@ def ome_metadata(sample: Sample, paths: StorePaths) -> Arguments:
 
 
 def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
-    """Of `neurozarr.steps.nifti_header.publish_header`."""
+    """Arguments of `neurozarr.steps.nifti_header.publish_header`.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    """
     return {
         "source": sample.path,
         "overrides": sample.overrides,
@@ -66,7 +115,15 @@ def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
 
 
 def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
-    """Of `neurozarr.steps.verify_store.verify_store`."""
+    """Arguments of `neurozarr.steps.verify_store.verify_store`.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    """
     return {
         "blocks": [level.blocks for level in sample.levels],
         "planned": sample.planned,
@@ -80,5 +137,15 @@ def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
 
 
 def export_nifti(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
-    """Of `neurozarr.steps.export_nifti.export_nifti`."""
+    """Arguments of `neurozarr.steps.export_nifti.export_nifti`.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    level
+        Number of the level.
+    """
     return {"driver": sample.zarr.driver}

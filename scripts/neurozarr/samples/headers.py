@@ -1,4 +1,4 @@
-"""NIfTI headers that say what the stored array is: kept, taken from a template, or made."""
+"""NIfTI headers of stores: from the source, from a template, or made from the source's metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neurozarr.errors import ConfigError
 from neurozarr.files import check_kind
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import (
-    _MOST_IN_NIFTI_1,
+    MAX_NIFTI_1_LENGTH,
     _as_nifti_2,
     _scale_lengths,
     _set_array,
@@ -40,27 +40,28 @@ def header_of(
     orientation: str | None = None,
     center: bool = True,
 ) -> bytes:
-    """The NIfTI header of an image as it is stored.
+    """Return the NIfTI header of an image as it is stored.
 
-    It is a template's, if one is given; or the source's own; or made.
+    It is based on the template, if one is given; else on the source's NIfTI header, if it has one;
+    else it is made from the source's metadata.
 
     Parameters
     ----------
     source
-        What `neurozarr.sources.open_source` opened.
+        The image, opened by `neurozarr.sources.open_source`.
     dtype
         Data type of the stored voxels, one that NIfTI has (see `stored_dtype`).
     voxel_size, unit
-        What `open_source` was told beside what the source says; None where nothing.
+        Voxel size and unit that the user gave to `open_source`, or None.
     template
-        What `read_template` takes.
+        Path of a header for `read_template`, or None.
     orientation, center
-        Of a header that is made: see `make_header`.
+        Options of `make_header`.
 
     Raises
     ------
     ConfigError
-        The template cannot be read, or there is no such orientation.
+        The template cannot be read, or the orientation is not valid.
     """
     if template is not None:
         return adopt_header(read_template(template), source, dtype)
@@ -80,12 +81,12 @@ def header_of(
 
 
 def read_template(path: str | Path) -> bytes:
-    """The header of a NIfTI file (or of a file that is a header alone), or of a .nii.zarr.
+    """Read the header of a NIfTI file, of a file that contains only a header, or of a .nii.zarr.
 
     Raises
     ------
     ConfigError
-        There is none.
+        The path does not exist, or has no valid header.
     """
     path = Path(path)
     try:
@@ -99,34 +100,40 @@ def read_template(path: str | Path) -> bytes:
     except FileNotFoundError:
         raise ConfigError(f"nifti.header {path}: there is no such file or .nii.zarr") from None
     except (OSError, EOFError, RecursionError, ValueError, zlib.error) as error:
-        raise ConfigError(f"nifti.header {path}: no header can be read ({error})") from None
+        raise ConfigError(f"nifti.header {path}: the header cannot be read ({error})") from None
 
 
 def template_file(path: str | Path) -> Path:
-    """The file that a template is read from, or, of a .nii.zarr, the one that describes it."""
+    """Return the file of a template; for a .nii.zarr, the metadata file of its header's array."""
     path = Path(path)
     documents = (path / HEADER / name for names in FILES.values() for name in names[:1])
     return next((document for document in documents if document.exists()), path)
 
 
 def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes:
-    """Take all from a template that it can say of an image, and the rest from the image itself.
+    """Fit a template to an image.
 
-    That rest is shape, dtype, voxel size, time step, units and the scale of the values. Lengths of
-    the template are converted to the source's unit of space where both are known, and the columns
-    of its sform scaled to the source's voxel size; the first voxel stays where it was.
+    Shape, data type, voxel size, time step, units, slope and intercept are those of the image; all
+    other fields are the template's. Lengths of the template are converted to the image's spatial
+    unit if both units are known. The columns of the sform are scaled to the image's voxel size; its
+    origin is kept.
 
     Parameters
     ----------
     template
-        A header's bytes; its extensions are kept. Where a dimension is too long for NIfTI-1, its
-        fields are taken into a NIfTI-2 header.
+        Bytes of a header, with its extensions, which are kept. If a dimension is too long for
+        NIfTI-1, its fields are copied into a NIfTI-2 header.
     source
         The image.
     dtype
         Data type of the stored voxels.
+
+    Returns
+    -------
+    bytes
+        The header with its extensions.
     """
-    if max(source.shape) > _MOST_IN_NIFTI_1:
+    if max(source.shape) > MAX_NIFTI_1_LENGTH:
         template = _as_nifti_2(template)
     record = nifti.fields(template)
     _set_array(record, source.axes, source.shape, dtype)
@@ -151,34 +158,34 @@ def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes
 def make_header(
     source: Source, dtype: np.dtype[Any], *, orientation: str | None = None, center: bool = True
 ) -> bytes:
-    """Make the header of a volume that has none.
+    """Make a NIfTI header from the metadata of an image.
 
     Parameters
     ----------
     source
-        The volume.
+        The image.
     dtype
         Data type of the stored voxels, one that NIfTI has.
     orientation
-        Axis codes of x, y and z (see `neurozarr.nifti.anatomy.letters`), to be used in place of the
-        volume's affine; None for its affine or, without one, RAS.
+        Axis codes of x, y and z (see `neurozarr.nifti.anatomy.parse_orientation`), used instead of
+        the image's affine. None to use the image's affine, or RAS if it has none.
     center
-        Whether the centre of the volume has coordinates 0, 0, 0, where the affine is not its own;
-        or else the first voxel.
+        If the image's affine is not used: whether the centre of the volume is at the coordinates
+        0, 0, 0, or the first voxel.
 
     Returns
     -------
     bytes
-        348 bytes, or 540 where a dimension is too long for NIfTI-1, little-endian. Lengths and
-        times are in the volume's units, or the nearest that NIfTI has.
+        Little-endian header of 348 bytes (NIfTI-1), or 540 bytes (NIfTI-2) if a dimension is too
+        long for NIfTI-1. Lengths and times are in the image's units, or the closest NIfTI units.
 
     Raises
     ------
     ValueError
-        The orientation is none.
+        The orientation is not valid.
     """
     dim = nifti_dim(source.axes, source.shape)
-    kind: Any = nibabel.Nifti1Header if max(dim) <= _MOST_IN_NIFTI_1 else nibabel.Nifti2Header
+    kind: Any = nibabel.Nifti1Header if max(dim) <= MAX_NIFTI_1_LENGTH else nibabel.Nifti2Header
     space_unit, time_unit = units.nifti_unit(source.space_unit), units.nifti_unit(source.time_unit)
     ratio = units.factor(source.space_unit, space_unit)
     sizes = [size * ratio for size in reversed(source.voxel_size)]

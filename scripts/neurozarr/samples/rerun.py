@@ -1,7 +1,7 @@
-"""Which files of a sample must be made again: those whose receipts differ from the plan.
+"""Find the files of a sample that must be made again, because their receipts differ from the plan.
 
-A receipt records what its step used. So this depends neither on the working directory, nor on what
-Snakemake remembers, nor on the modification times of files.
+Only receipts are compared, which record what each step used. So the result does not depend on the
+working directory, on Snakemake's own records in `.snakemake`, or on modification times.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from neurozarr.run.paths import StorePaths
     from neurozarr.samples.sample import Sample
 
-#: Keys of a recipe that say where the source is; one that has only moved is not converted again.
-_PLACES = ("path", "relative_path")
+#: Keys of a recipe with the path of the source. A change of the path alone makes nothing stale.
+_PATH_KEYS = ("path", "relative_path")
 
 
 class Written:
-    """The stores and directories that a run writes, none of which it may read.
+    """The stores and directories that a run writes, and from which it must not read.
 
     Parameters
     ----------
     paths
-        Stores, and directories beside them; they need not exist.
+        Stores and other directories below the output, which need not exist.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -43,7 +43,7 @@ class Written:
         }
 
     def check_apart(self, read: Iterable[Path]) -> None:
-        """Check that no path that is read is, contains or lies in one that is written.
+        """Check that the paths that a run reads do not overlap those that it writes.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class Written:
         Raises
         ------
         OwnershipError
-            One is, by its real path; both are named.
+            The real path of one of them equals, contains or is contained in a written path.
         """
         for path in read:
             real = os.path.realpath(path)
@@ -62,47 +62,57 @@ class Written:
             target = target or self._above.get(real)
             if target is not None:
                 raise OwnershipError(
-                    f"source {path} ({real}) would be overwritten by what this run writes, "
+                    f"source {path} ({real}) would be overwritten, because this run writes "
                     f"{self._targets[target]} ({target}): choose another output"
                 )
 
 
 def check_same_image(sample: Sample, paths: StorePaths, *, overwrite: bool) -> None:
-    """Raise an OwnershipError where a store holds another file's image, unless told to replace it.
+    """Check that a store does not hold the image of another source.
 
     Parameters
     ----------
     sample
-        What is to be converted.
+        The sample to convert.
     paths
-        Where its store lies.
+        Paths of its store.
     overwrite
-        Whether the user says that it may be replaced.
+        Whether the user allows to replace such an image: then nothing is checked.
+
+    Raises
+    ------
+    OwnershipError
+        The store holds the image of another source.
     """
     receipt = read_record(paths.level(0).array_receipt) or {}
     then, now = receipt.get("recipe", {}), recipe_of(sample, 0, paths)
     if overwrite or "path" not in then or not paths.store.exists():
         return
-    moved = all(then.get(name) != now[name] for name in _PLACES)
+    moved = all(then.get(name) != now[name] for name in _PATH_KEYS)
     if moved and not _is_same_source(receipt, sample, paths):
         raise OwnershipError(
-            f"{paths.store} holds the image of {then['path']}, and {now['path']} would take its "
-            "place: give it another name in a sample sheet, choose another output, or set "
+            f"{paths.store} holds the image of {then['path']} and would be overwritten by "
+            f"{now['path']}: give it another name in a sample sheet, choose another output, or set "
             "overwrite: true"
         )
 
 
 def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
-    """Map each file of a sample that must be made again to the reason; missing files are left out.
+    """Map each file of a sample that must be made again to the reason.
 
     Parameters
     ----------
     sample
-        What it is to be.
+        The sample, with its plan.
     paths
-        Where its store lies.
+        Paths of its store.
     verify
         How the store is checked: "none", "quick" or "full".
+
+    Returns
+    -------
+    dict
+        Receipts and metadata files; missing files are left out.
     """
     found: dict[Path, str] = {}
     for number, level in enumerate(sample.levels):
@@ -134,7 +144,7 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     if verify != "none":
         verified = _read(paths.verify_receipt, found)
         if verified is not None and verified.get("verify") != verify:
-            found[paths.verify_receipt] = f"verify is {verify}, and was {verified.get('verify')}"
+            found[paths.verify_receipt] = f"verify was {verified.get('verify')} and is now {verify}"
     return found
 
 
@@ -169,22 +179,29 @@ class Todo:
 
 
 def _stale_array(sample: Sample, number: int, receipt: Document, paths: StorePaths) -> str | None:
-    """Why a level must be created again, by the receipt of its array."""
+    """Return why a level must be created again, or None; `receipt` is that of its array."""
     recipe = recipe_of(sample, number, paths)
     if receipt.get("document") != _plain(sample.levels[number].document):
         return "its shape, data type, chunks or codec changed"
     if number == 0 and not _is_same_source(receipt, sample, paths):
         return "the source changed"
     made_from = receipt.get("recipe", {})
-    if any(made_from.get(name) != recipe[name] for name in recipe if name not in _PLACES):
+    if any(made_from.get(name) != recipe[name] for name in recipe if name not in _PATH_KEYS):
         return "the options or the kernel changed"
     return None
 
 
 def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
-    """What decides the voxels of a level, beside its document and its parent level or source files.
+    """Return the recipe of a level: what decides its voxels, apart from its metadata and its input.
 
-    That of level 0 also says where the source is: its real path, and that relative to the output.
+    Parameters
+    ----------
+    sample
+        The sample.
+    level
+        Number of the level. The recipe of level 0 also has the path of the source.
+    paths
+        Paths of its store, to which the path of the source is relative.
     """
     if level:
         return {"mode": sample.mode, "kernel": kernels.KERNEL_VERSIONS[sample.mode]}
@@ -202,14 +219,14 @@ def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
 
 def _is_same_source(receipt: Document, sample: Sample, paths: StorePaths) -> bool:
     files: Sequence[Path] = sample.source.files
-    if not files:  # An address: its content cannot be told.
+    if not files:  # A URL: changes of its content cannot be detected.
         then = receipt.get("recipe", {}).get("path")
         return bool(then == recipe_of(sample, 0, paths)["path"])
     return fingerprints.are_same(receipt.get("source", []), files)
 
 
 def _read(file: Path, found: dict[Path, str]) -> Document | None:
-    """A receipt; a damaged one is to be made again."""
+    """Read a receipt; if it is damaged, return None and add it to the stale files in `found`."""
     document = read_record(file)
     if document is None and file.exists():
         found[file] = "damaged"
@@ -217,5 +234,5 @@ def _read(file: Path, found: dict[Path, str]) -> Document | None:
 
 
 def _plain(document: Document) -> Document:
-    """A document as it is read back from JSON."""
+    """Convert a document to the types that it has when read back from JSON."""
     return json.loads(json.dumps(document))

@@ -1,4 +1,4 @@
-"""From a configuration and a sample sheet to samples: checked, with every default filled in."""
+"""A sample: one image to convert, its options, and the plan derived from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neurozarr import ome, plan
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
-from neurozarr.regions import factors, window
+from neurozarr.regions import factors, parent_region
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import Source, open_source
@@ -26,7 +26,7 @@ from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document
 from neurozarr.zarr.versions import version_for
 
-#: What NIfTI-Zarr 1.0.rc1 asks of arrays on Zarr v2 (sections 2.1 and 2.2).
+#: Options that NIfTI-Zarr 1.0.rc1 allows on Zarr v2 (sections 2.1 and 2.2).
 _NIFTI_ZARR_2 = {
     "order": ("F",),
     "compressor": ("blosc", "zlib"),
@@ -36,8 +36,20 @@ _NIFTI_ZARR_2 = {
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What holds for all samples of a run: where stores go, how they are checked, and the names of
-    the files in them.
+    """Options that are the same for all samples of a run.
+
+    Attributes
+    ----------
+    output
+        Output directory, which contains the stores.
+    zarr_version
+        Version of the Zarr format.
+    nii
+        Whether the stores have a NIfTI header.
+    verify
+        How a store is verified after it is published.
+    overwrite
+        Whether a store that was made from another source may be replaced.
     """
 
     output: str
@@ -48,13 +60,13 @@ class RunSettings:
     bundle: bool
 
     def paths(self, sample: str) -> StorePaths:
-        """Where everything of a sample lies."""
+        """Return the paths of a sample."""
         return StorePaths(
             output=self.output, sample=sample, nii=self.nii, zarr_version=self.zarr_version
         )
 
     def written(self, samples: Iterable[str]) -> list[Path]:
-        """All that a run may write and delete below its output: stores, receipts, exports."""
+        """List the stores, and the directories of receipts and exports, that a run may change."""
         stores = [self.paths(name).store for name in samples]
         beside = [self.paths("").state.parent, self.paths("").export(0).parent]
         return [*stores, *beside]
@@ -62,20 +74,20 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One volume to convert, and how.
+    """One image to convert, with its options.
 
     Attributes
     ----------
     name
         Name of its files in the output.
     path
-        What to convert: a file, a directory, a pattern or an address.
+        The source: a file, a directory, a pattern or a URL.
     layout
-        What the files do not say of their array, or say wrongly: see `neurozarr.sources.Layout`.
+        Properties of the array given by the user: see `neurozarr.sources.Layout`.
     voxel_size, unit
-        Likewise; None where they do.
+        Voxel size and unit given by the user; None to take them from the source.
     options
-        Every option, by group and name.
+        All options, by group and name.
     """
 
     name: str
@@ -87,12 +99,12 @@ class Sample:
 
     @cached_property
     def zarr(self) -> ZarrConfig:
-        """How the store is written.
+        """Configuration of the store's arrays.
 
         Raises
         ------
         ValueError
-            The options contradict each other, or a specification.
+            The options contradict each other or a specification.
         """
         options = {**self.options["zarr"], **self.options["pyramid"]}
         del options["mode"]
@@ -102,24 +114,24 @@ class Sample:
             for name, allowed in _NIFTI_ZARR_2.items():
                 if options[name] not in allowed:
                     raise ValueError(
-                        f"zarr.{name} is {options[name]!r}, but NIfTI-Zarr on Zarr v2 has "
-                        f"{' or '.join(map(repr, allowed))} alone; or set nifti: {{nii: false}}"
+                        f"zarr.{name} is {options[name]!r}, but NIfTI-Zarr on Zarr v2 allows only "
+                        f"{' or '.join(map(repr, allowed))}; change it or set nifti: {{nii: false}}"
                     )
         return ZarrConfig(**options, ome_version=self.options["ome"]["ome_version"])
 
     @property
     def mode(self) -> str:
-        """How a window of voxels becomes one."""
+        """Downsampling mode of the pyramid."""
         return self.options["pyramid"]["mode"]
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """What `neurozarr.sources.open_source` is told beside the path."""
+        """Arguments of `neurozarr.sources.open_source` other than the path."""
         return {**self.layout, "voxel_size": self.voxel_size, "unit": self.unit}
 
     @cached_property
     def source(self) -> Source:
-        """The volume; its header is read when it is first asked for."""
+        """The opened source; only its header is read."""
         return open_source(self.path, **self.overrides)
 
     @cached_property
@@ -130,7 +142,7 @@ class Sample:
 
     @property
     def header_options(self) -> dict[str, Any]:
-        """What `neurozarr.samples.headers.header_of` is told beside the overrides."""
+        """Options of `neurozarr.samples.headers.header_of`."""
         options = self.options["nifti"]
         return {
             "template": options["header"],
@@ -140,12 +152,12 @@ class Sample:
 
     @cached_property
     def header(self) -> bytes:
-        """The NIfTI header of the stored image; of an .ome.zarr, as if it had one.
+        """NIfTI header of the stored image; an .ome.zarr does not store it but takes its affines.
 
         Raises
         ------
         ConfigError
-            The options do not give one.
+            The header's options are not valid.
         """
         return headers.header_of(
             self.source,
@@ -157,14 +169,14 @@ class Sample:
 
     @cached_property
     def levels(self) -> tuple[plan.Level, ...]:
-        """The levels of its pyramid, finest first.
+        """Planned levels of the pyramid, finest first.
 
         Raises
         ------
         SourceError
-            The file cannot be converted.
+            The source cannot be converted.
         ConfigError
-            The options do not fit the volume.
+            The options do not fit the image.
         """
         source = self.source
         try:
@@ -186,7 +198,7 @@ class Sample:
 
     @property
     def read_paths(self) -> list[Path]:
-        """The files and directories that a run reads for this sample."""
+        """Files and directories that a run reads for this sample."""
         found = list(self.source.files)
         if isinstance(self.source, ZarrSource) and not is_address(self.path):
             found.append(Path(self.path))
@@ -195,11 +207,19 @@ class Sample:
         return found
 
     def check(self) -> None:
-        """Raise a SourceError or a ConfigError for what is wrong with the file or its options."""
+        """Raise a SourceError or a ConfigError if the source or the options are not valid."""
         _ = self.levels, self.attributes, self.channels
 
     def memory_mb(self, level: int, threads: int) -> int:
-        """Memory of a job that writes a block of a level, in MB."""
+        """Estimate the memory of a job that writes a block, in MB.
+
+        Parameters
+        ----------
+        level
+            Number of the level.
+        threads
+            Number of threads of the job.
+        """
         if level:
             return self.levels[level].memory_mb(threads)
         return plan.base_memory_mb(
@@ -211,47 +231,71 @@ class Sample:
 
     @property
     def export_levels(self) -> list[int]:
-        """Levels that are written as NIfTI files.
+        """Levels to export as NIfTI files.
 
         Raises
         ------
         ConfigError
             The image has fewer levels.
         """
-        wanted, last = self.options["export"]["levels"], len(self.levels) - 1
-        if max(wanted) > last:
+        wanted, coarsest = self.options["export"]["levels"], len(self.levels) - 1
+        if max(wanted) > coarsest:
             raise ConfigError(
-                f"export.levels is {wanted}, but the last level of {self.path} is {last}"
+                f"export.levels is {wanted}, but the coarsest level of {self.path} is {coarsest}"
             )
         return wanted
 
     @property
     def export_memory_mb(self) -> int:
-        """Memory of a job that writes a level as a NIfTI file, in MB."""
+        """Estimated memory of a job that exports a level, in MB."""
         base = self.levels[0]
         return export.memory_mb(base.shape, base.chunks, self.source.axes, base.dtype)
 
     def verify_memory_mb(self, verify: str, threads: int) -> int:
-        """Memory of a job that verifies the store, in MB."""
+        """Estimate the memory of a job that verifies the store, in MB.
+
+        Parameters
+        ----------
+        verify
+            "quick" or "full".
+        threads
+            Number of threads of the job.
+        """
         if verify != "full":
             return plan.BASE_MEMORY_MB
         return max(self.memory_mb(number, threads) for number in range(len(self.levels)))
 
     def verify_minutes(self, verify: str, threads: int) -> int:
-        """Minutes that a job may take to verify the store."""
+        """Estimate the time limit of a job that verifies the store, in minutes.
+
+        Parameters
+        ----------
+        verify
+            "quick" or "full".
+        threads
+            Number of threads of the job.
+        """
         if verify != "full":
             return plan.MIN_MINUTES
         return plan.verify_minutes(self.levels, threads)
 
     def parents(self, level: int, block: int) -> list[int]:
-        """The blocks of the level above that a block of a level is made from."""
+        """List the blocks of the parent level from which a block is made.
+
+        Parameters
+        ----------
+        level
+            Number of the level, 1 or more.
+        block
+            Number of the block in that level.
+        """
         parent, child = self.levels[level - 1], self.levels[level]
         steps = factors(parent.shape, child.shape)
-        return parent.blocks_of(window(child.region(block), steps))
+        return parent.blocks_of(parent_region(child.region(block), steps))
 
     @cached_property
     def attributes(self) -> Document:
-        """The OME-Zarr metadata of its group."""
+        """OME-Zarr attributes of the group, without the channels' windows."""
         source, version = self.source, self.zarr.ome_version
         return ome.attributes(
             axes=source.axes,
@@ -274,7 +318,7 @@ class Sample:
 
     @property
     def planned(self) -> dict[str, Any]:
-        """What `neurozarr.verify.metadata.Planned` is made of."""
+        """Arguments of `neurozarr.verify.metadata.Planned`."""
         has_header = self.options["nifti"]["nii"]
         return {
             "documents": [level.document for level in self.levels],
@@ -287,12 +331,12 @@ class Sample:
 
     @cached_property
     def channels(self) -> list[Document]:
-        """Name and colour of each channel, for the OMERO metadata; none for complex numbers.
+        """Name and colour of each channel for the OMERO metadata; empty for complex voxels.
 
         Raises
         ------
         ConfigError
-            There are not as many names or colours as channels.
+            The number of names or colours differs from the number of channels.
         """
         if self.dtype.kind == "c":
             return []

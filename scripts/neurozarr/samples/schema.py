@@ -1,4 +1,4 @@
-"""Options as a JSON schema describes them: their defaults, and what is wrong with a value."""
+"""Check options against a JSON schema, and fill in their defaults."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ import yaml
 from neurozarr.errors import ConfigError
 from neurozarr.zarr.documents import Document
 
-#: More than any options have: how deep values lie in each other, how many there are, and how long a
-#: text is that means something in YAML. YAML can say a lot in a few words.
-_DEEPEST, _MOST, _LONGEST = 6, 10**6, 2**12
-#: How much of a value an error repeats.
-_REPEATED = 200
+#: Limits of what is read as YAML: depth of nested values, number of values, and characters of a
+#: text. A "YAML bomb" uses aliases to expand a few lines into billions of values.
+MAX_DEPTH, MAX_VALUES, MAX_TEXT = 6, 10**6, 2**12
+#: Number of characters of a wrong value that an error message repeats.
+MAX_QUOTED = 200
 
 
 class Schema:
-    """A JSON schema whose errors are one sentence each, and whose defaults can be filled in."""
+    """A JSON schema that reports errors as one sentence and can fill in defaults."""
 
     def __init__(self, path: str | Path) -> None:
         self._schema = _load(Path(path))
         self._validator = jsonschema.Draft202012Validator(self._schema)
 
     def options(self) -> list[str]:
-        """Dotted names of all options."""
+        """List the dotted names of all options."""
         return list(_leaves(self._schema))
 
     def with_defaults(self, values: Document) -> Document:
-        """The values, checked, with the defaults of what they leave out.
+        """Check values, and add the defaults of missing options.
 
-        Text that is no value of an option is read as YAML first: it may come from a command line.
+        Text that is not a valid value is parsed as YAML: it may come from the command line.
         """
-        if _is_vast(values):
+        if exceeds_limits(values):
             raise ConfigError(
-                f"more than {_MOST} values, or more than {_DEEPEST} in each other, aliases resolved"
+                f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} nested in each other "
+                "(after YAML aliases are expanded)"
             )
         read = copy.deepcopy(values)
         for group, option in (name.split(".") for name in self.options() if "." in name):
@@ -50,14 +51,22 @@ class Schema:
         return _fill(self._schema, read)
 
     def check(self, values: Document) -> None:
-        """Raise a ConfigError for the first value that is wrong."""
+        """Raise a ConfigError for the first value that is not valid."""
         errors = self._validator.iter_errors(values)
         found = min(errors, key=lambda error: [*map(str, error.path)], default=None)
         if found is not None:
             raise ConfigError(_explain(found))
 
     def parse(self, name: str, value: Any) -> Any:
-        """The value of an option: itself where it is one, else what its text means in YAML."""
+        """Return a valid value as it is; parse any other value as YAML.
+
+        Parameters
+        ----------
+        name
+            Dotted name of the option.
+        value
+            Its value, or the text of its value.
+        """
         if self._is_valid(name, value):
             return value
         read = _from_text(value)
@@ -83,24 +92,24 @@ def _from_text(value: Any) -> Any:
         return {name: _from_text(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_from_text(item) for item in value]
-    if not isinstance(value, str) or len(value) > _LONGEST:
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
         return value
     try:
         read = yaml.safe_load(value)
-    except Exception:  # Not YAMLErrors alone, for a date or a number that is none.
+    except Exception:  # PyYAML also raises other errors, such as ValueError for an invalid date.
         return value
-    return value if _is_vast(read) else read
+    return value if exceeds_limits(read) else read
 
 
-def _is_vast(values: Any) -> bool:
-    """Whether there is more in some values than in any options."""
+def exceeds_limits(values: Any) -> bool:
+    """Tell whether there are more than MAX_VALUES values, or more than MAX_DEPTH nested ones."""
     count, inside = 0, [(values, 0)]
     while inside:
         value, depth = inside.pop()
         items = value.values() if isinstance(value, dict) else value
         if isinstance(value, (dict, list, tuple)):
             count += len(value)
-            if count > _MOST or depth == _DEEPEST:
+            if count > MAX_VALUES or depth == MAX_DEPTH:
                 return True
             inside += [(item, depth + 1) for item in items]
     return False
@@ -124,7 +133,7 @@ def _fill(schema: Document, values: Document) -> Document:
 
 
 def _explain(error: jsonschema.ValidationError) -> str:
-    """One sentence for what a schema found wrong."""
+    """Describe a validation error in one sentence."""
     schema: Any = error.schema
     asked: Any = error.validator_value
     value: Any = error.instance
@@ -138,12 +147,20 @@ def _explain(error: jsonschema.ValidationError) -> str:
         name = next(name for name in asked if name not in value)
         return f"{name} is missing"
     description = " ".join(schema.get("description", error.message).split())
-    said = repr(value)
-    said = said if len(said) <= _REPEATED else f"{said[:_REPEATED]}..."
-    return f"{where} is {said}; allowed: {description}"
+    quoted = repr(value)
+    quoted = quoted if len(quoted) <= MAX_QUOTED else f"{quoted[:MAX_QUOTED]}..."
+    return f"{where} is {quoted}; allowed: {description}"
 
 
 def suggest(name: str, known: list[str]) -> str:
-    """The end of a sentence about an unknown name: the known one that is like it, or all."""
+    """Return the end of an error about an unknown name: the most similar known name, or all.
+
+    Parameters
+    ----------
+    name
+        The unknown name.
+    known
+        The known names.
+    """
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"

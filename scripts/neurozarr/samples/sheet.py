@@ -1,4 +1,4 @@
-"""From a configuration and a sample sheet to samples: checked, with every default filled in."""
+"""Read and check a configuration and a sample sheet."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from neurozarr.sources import stem
 from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
 from neurozarr.zarr.documents import Document
 
-#: What may stand in a configuration, with its defaults, and in a row of a sample sheet.
+#: Schemas of the configuration and of a row of the sample sheet.
 CONFIG_SCHEMA = Path(__file__).with_name("config.schema.yaml")
 SHEET_SCHEMA = Path(__file__).with_name("samples.schema.yaml")
-#: Endings, in lower case, of files of voxels, and of their headers, which stand for both.
+#: Suffixes (in lower case) of voxel files, and of the header files that name both files of a pair.
 _PAIRS = {
     ".img": ".hdr",
     ".img.gz": ".hdr.gz",
@@ -29,7 +29,7 @@ _PAIRS = {
 }
 
 
-#: Columns of a sample sheet that say what files do not say of their array, and what they hold.
+#: Columns of the sample sheet for `neurozarr.sources.Layout`, and functions that parse their cells.
 LAYOUT: dict[str, Callable[[str], Any]] = {
     "axes": str,
     "dataset": str,
@@ -40,40 +40,35 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
     "overlap": lambda cell: tuple(map(int, cell.split(","))),
 }
 
-
-#: Columns of a sample sheet beside the options.
+#: Columns of the sample sheet that are not options.
 COLUMNS = ("sample", "source", *LAYOUT, "voxel_size", "unit")
 
-
-#: The longest ending of a file named after a sample, and the length of the longest path in a store.
-_LONGEST_ENDING = "_level-10.nii.gz.tmp"
-
-
+#: The longest suffix of a file named after a sample.
+_LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
+#: Length of the longest path within a store.
 _LONGEST_PATH = 128
 
-
-#: Options that hold for the whole run: they decide the names of the files in a store.
+#: Options that must be the same for all samples of a run.
 RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii", "resources.bundle")
 
 
 def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
-    """Read and check a configuration and, if it names one, its sample sheet.
+    """Read and check a configuration and its sample sheet, if it has one.
 
     Parameters
     ----------
     config
-        What the user's file says; defaults come from the schema.
+        The user's options; the others get their defaults.
 
     Returns
     -------
     RunSettings, dict[str, Sample]
-        What holds for all samples; and the samples by name, in the order of the sheet or of the
-        files.
+        The settings of the run, and the samples by name, in the order of the sheet or the files.
 
     Raises
     ------
     ConfigError
-        Something is wrong; nothing but the existence of the sources has been looked at.
+        An option or the sheet is not valid, or a source does not exist. Sources are not opened.
     """
     schema, rows = Schema(CONFIG_SCHEMA), Schema(SHEET_SCHEMA)
     try:
@@ -95,8 +90,8 @@ def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
     for where, sample in read:
         if sample.name in samples:
             raise ConfigError(
-                f"{where}: sample {sample.name!r} is there twice, for {samples[sample.name].path} "
-                f"and {sample.path}; a sample sheet can name them apart"
+                f"{where}: two samples are named {sample.name!r}: {samples[sample.name].path} "
+                f"and {sample.path}; give them different names in a sample sheet"
             )
         try:
             _ = sample.zarr
@@ -121,12 +116,12 @@ def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
 
 
 def _expanded(options: Document) -> Document:
-    """Options with all that stands for something else in their paths replaced."""
+    """Return options with `~`, variables and links in their paths resolved."""
     expanded = copy.deepcopy(options)
     expanded["output"] = normal(_expand("output", options["output"]))
     if {"{", "}"} & set(expanded["output"]):
         raise ConfigError(
-            f"output is {expanded['output']!r}, and the workflow cannot have curly brackets in it"
+            f"output is {expanded['output']!r}; curly brackets in it are not supported"
         )
     if sheet := options["samples"]:
         expanded["samples"] = _expand("samples", sheet)
@@ -147,26 +142,26 @@ def _expand(option: str, path: str) -> str:
 
 
 def _check_lengths(output: str, samples: Iterable[str]) -> None:
-    """Raise a ConfigError where the names of files to be written are longer than the disk takes."""
+    """Raise a ConfigError if names of output files are longer than the file system allows."""
     real = there = os.path.realpath(output)
     while not os.path.isdir(there):
         there = os.path.dirname(there)
     longest = max(samples, key=len)
-    names = [*real.split("/"), longest + _LONGEST_ENDING]
+    names = [*real.split("/"), longest + _LONGEST_SUFFIX]
     for what, size, limit in (
-        ("a name in them", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
-        ("one of them", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
+        ("name", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
+        ("path", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
     ):
-        most = os.pathconf(there, limit)
-        if size > most:
+        allowed = os.pathconf(there, limit)
+        if size > allowed:
             raise ConfigError(
-                f"config: output, and the paths in it, are too long: for sample {longest}, {what} "
-                f"has {size} bytes, and the disk of {there} takes {most}; choose shorter names"
+                f"config: output: a file {what} of sample {longest} has {size} bytes, but the file "
+                f"system of {there} allows {allowed}; choose shorter names"
             )
 
 
 def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample]]:
-    """One sample for each file that ``source`` names."""
+    """Yield one sample for each file that the option ``source`` names."""
     patterns = options["source"]
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         paths = [pattern]
@@ -174,8 +169,8 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
             paths = sources(pattern, options["output"])
         if not paths:
             raise ConfigError(f"config: source {pattern!r} matches no file")
-        second = _second_files(paths)
-        for path in (path for path in paths if path not in second):
+        voxel_files = _voxel_files(paths)
+        for path in (path for path in paths if path not in voxel_files):
             row = {"sample": stem(path), "source": path}
             try:
                 rows.check(row)
@@ -184,21 +179,21 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
             yield "config", _sample(row, options)
 
 
-def _second_files(paths: list[str]) -> set[str]:
-    """Those files that hold the voxels of a pair whose header is there as well."""
-    there = {path.lower() for path in paths}
+def _voxel_files(paths: list[str]) -> set[str]:
+    """Return the voxel files of pairs (such as .hdr and .img) whose header file is also listed."""
+    known = {path.lower() for path in paths}
     return {
         path
         for path in paths
         for voxels, header in _PAIRS.items()
-        if path.lower().endswith(voxels) and path.lower().removesuffix(voxels) + header in there
+        if path.lower().endswith(voxels) and path.lower().removesuffix(voxels) + header in known
     }
 
 
 def _read_sheet(
     path: Path, options: Document, schema: Schema, rows: Schema
 ) -> Iterator[tuple[str, Sample]]:
-    """One sample for each row of a sheet."""
+    """Yield one sample for each row of a sheet."""
     if os.path.exists(path) and not path.is_file():
         raise ConfigError(f"config: samples {path} is a directory, a pipe or a device, not a file")
     try:
@@ -218,7 +213,7 @@ def _read_sheet(
     for number, cells in lines:
         where = f"{path}, line {number}"
         if None in cells:
-            raise ConfigError(f"{where}: more cells than there are columns ({len(columns)})")
+            raise ConfigError(f"{where}: more cells than columns ({len(columns)})")
         row = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
         try:
             rows.check({name: row[name] for name in row if name in COLUMNS})
@@ -239,7 +234,9 @@ def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
     allowed = [name for name in schema.options() if "." in name and name not in RUN_OPTIONS]
     for name in columns:
         if name in RUN_OPTIONS:
-            raise ConfigError(f"{path}: column {name!r} holds for the whole run: put it in config")
+            raise ConfigError(
+                f"{path}: {name!r} must be the same for all samples; set it in config"
+            )
         if name not in (*COLUMNS, *allowed):
             raise ConfigError(
                 f"{path}: unknown column {name!r}{suggest(name, allowed + list(COLUMNS))}"
@@ -249,7 +246,7 @@ def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
             raise ConfigError(f"{path}: column {name!r} is missing (columns are separated by tabs)")
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
-        raise ConfigError(f"{path}: column {twice!r} is there twice")
+        raise ConfigError(f"{path}: there are two columns {twice!r}")
 
 
 def _sample(row: dict[str, str], options: Document) -> Sample:

@@ -1,6 +1,6 @@
-"""Volumes to convert, whatever their format, behind one interface.
+"""Readers of the volumes to convert, one per family of formats, with a common interface.
 
-A family of formats is a module with a type of `Source`, and a line in ``FAMILIES``.
+To add a family, write a subclass of `Source` and add it to ``FAMILIES``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["FAMILIES", "Layout", "Source", "open_source", "stem"]
 
 logger = logging.getLogger(__name__)
 
-#: Types of source, in the order in which they are asked whether a path is theirs.
+#: Types of source, in the order in which they are tried.
 FAMILIES: tuple[type[Source], ...] = (
     ZarrSource,
     NibabelSource,
@@ -50,9 +50,9 @@ FAMILIES: tuple[type[Source], ...] = (
     MatlabSource,
 )
 
-#: File name endings that are a format's, not a part of the name.
+#: File name endings of all formats.
 SUFFIXES = tuple(dict.fromkeys(suffix for family in FAMILIES for suffix in family.suffixes))
-#: Places of axes in a pattern, with what leads to them, such as _z{z}.
+#: Placeholders of axes in a pattern, with their prefix, such as _z{z}.
 _PLACES = "[_.-]*({})".format("|".join(rf"{axis}?\{{{axis}\}}" for axis in STORED_ORDER))
 
 
@@ -63,43 +63,46 @@ def open_source(
     unit: str | None = None,
     **layout: Any,
 ) -> Source:
-    """Open a volume; its header is read, its voxels are not.
+    """Open a volume; this reads its header, but no voxels.
 
     Parameters
     ----------
     path
-        A file, a directory, a pattern or an address: what the families of formats know.
+        A file, a directory, a glob, a pattern or a URL.
     voxel_size
-        Voxel size in Zarr order (z, y, x), where it is not what the header says.
+        Voxel size in Zarr order (z, y, x), if it differs from that in the header.
     unit
-        Unit of the voxel size, where it is not what the header says.
+        Unit of the voxel size, if it differs from that in the header.
     layout
-        What the files do not say of their array: see `Layout`.
+        Fields of `Layout`.
+
+    Returns
+    -------
+    Source
+        The volume.
 
     Raises
     ------
     SourceError
-        No family opens such a file, or it is damaged, or holds what cannot be converted; or what is
-        said of it does not fit it.
+        The format is not supported, the file is damaged, or the arguments do not fit it.
     """
     path = str(path)
     family = next((family for family in FAMILIES if family.matches(path)), None)
     if family is None and os.path.isdir(path):
         raise SourceError(
-            f"{path}: a directory without slices, a DICOM series or a Zarr store in it"
+            f"{path}: no TIFF, PNG or JPEG 2000 slices, DICOM series or Zarr/N5 store found in it"
         )
     if family is None:
         raise SourceError(
-            f"{path}: not a format that can be read; known file names end in {', '.join(SUFFIXES)}"
+            f"{path}: not a supported format; supported file names end in {', '.join(SUFFIXES)}"
         )
-    said = Layout(**layout)
-    for name, value in said.given.items():
+    columns = Layout(**layout)
+    for name, value in columns.given.items():
         if name not in family.takes:
             raise SourceError(
-                f"{path}: {name} is {value!r}, which is nothing that such a file needs; leave it "
-                "empty"
+                f"{path}: {name} is {value!r}, but does not apply to this format; leave it empty"
             )
-    source = family.open(path, said)
+    source = family.open(path, columns)
     try:
         check_dtype(source.dtype)
     except TypeError as error:
@@ -112,7 +115,7 @@ def open_source(
 def _with_size(
     path: str, source: Source, voxel_size: Sequence[float] | None, unit: str | None
 ) -> Source:
-    """A source with the voxel size and the unit that a user says, or else with those it has."""
+    """Replace the voxel size and the unit of a source by those that the user gives, if any."""
     if voxel_size is not None:
         known = [size for size in voxel_size if is_plausible(size)]
         if not len(known) == len(voxel_size) == 3:
@@ -122,7 +125,7 @@ def _with_size(
             )
         source = replace(source, voxel_size=tuple(float(size) for size in voxel_size))
     elif not source.voxel_size:
-        logger.warning("%s: no voxel size is known: it is taken as 1; give voxel_size", path)
+        logger.warning("%s: the voxel size is unknown; it is set to 1; give voxel_size", path)
         source = replace(source, voxel_size=(1.0, 1.0, 1.0))
     if unit is not None:
         try:
@@ -133,9 +136,9 @@ def _with_size(
 
 
 def stem(path: str | Path) -> str:
-    """Name of a file without the ending of its format, or of a pattern without its axes.
+    """File name without the ending of its format, and without the placeholders of a pattern.
 
-    A pattern of nothing but axes has the name of its directory.
+    If nothing is left of a pattern, the name of its directory.
     """
     name = re.sub(_PLACES, "", Path(path).name)
     for suffix in sorted(SUFFIXES, key=len, reverse=True):

@@ -1,10 +1,12 @@
-"""What every source can say of itself, and do."""
+"""The interface of all sources."""
 
 from __future__ import annotations
 
 import importlib
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,22 +20,24 @@ from neurozarr.regions import Region
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What a user says of an array in its files, where they do not say it, or say it wrongly.
+    """The columns of the sample sheet that describe the array in a file.
+
+    They replace what the file says, or add what it does not say. None if a column is empty.
 
     Attributes
     ----------
     axes
-        Names of the files' own axes in C order (slowest first), such as "czyx".
+        Names of the file's axes, slowest first, such as "czyx".
     dataset
-        Name of the array in a file of several.
+        Name of the array to convert, if the file has several.
     shape, dtype, order, offset
-        Of an array in a file without a header: lengths of its axes in C order; its data type, as
-        NumPy names it, such as "<u2"; "C" or "F", for the last or the first axis varying fastest;
-        and where it starts, in bytes.
+        Layout of a file without a header: lengths of ``axes``; data type, as NumPy names it, such
+        as "<u2"; "C" if the last axis varies fastest or "F" if the first does; and start of the
+        array, in bytes.
     overlap
-        How many voxels of a tile lie in the next one too, along z, y and x.
+        Overlap of neighbouring tiles along z, y and x, in voxels.
     output
-        Where a run writes: what is there is no slice that a glob names.
+        Output directory of the run, in which globs match no slices.
     """
 
     axes: str | None = None
@@ -47,7 +51,7 @@ class Layout:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What is said of the array at all, by name."""
+        """The columns that are not empty, by name."""
         names = (field.name for field in fields(self) if field.name != "output")
         known = {name: getattr(self, name) for name in names}
         return {name: value for name, value in known.items() if value is not None}
@@ -55,47 +59,45 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source(ABC):
-    """A volume, read lazily.
+    """A volume whose voxels are read on demand.
 
     Attributes
     ----------
     files
-        All files that it is made of.
+        All files that it is read from.
     file_axes
-        Names of the axes as they lie in the file, some of t, c, z, y and x, the one that varies
-        fastest last.
+        Names of the axes in the file, some of t, c, z, y and x, slowest first.
     file_shape
-        Length of each of them, in voxels.
+        Lengths of ``file_axes``, in voxels.
     dtype
         Data type of the stored (unscaled) voxels, in native byte order.
     file_native_chunk_shape
-        Shape, along the axes of the file, of what can only be read, or decoded, together: a strip,
-        a tile, a page, a chunk; None where any voxels can be read at their own cost.
+        Shape of a native chunk along ``file_axes``, in voxels; None if the voxels are not stored
+        in chunks, so that any region can be read without reading more.
     in_order
         Whether reading is fast only from the start to the end (a compressed stream).
     held_bytes
-        Memory that the source takes as soon as it is read, beside what is asked of it.
+        Memory that the source keeps once it has been read from, in bytes.
     voxel_size
-        Along z, y and x, in ``space_unit``; empty where the format does not say.
+        Along z, y and x, in ``space_unit``; empty if unknown.
     time_step
         Time between two volumes, in ``time_unit``.
     space_unit, time_unit
-        UDUNITS names; "" where unknown.
+        UDUNITS names; "" if unknown.
     affine
-        4 by 4, from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``; None where the
-        format does not say.
+        4 by 4 matrix from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``; None if
+        unknown.
     slope, inter
-        What the stored values are to be multiplied with, and then added to, to be the real ones.
+        Scale factors: real value = slope * stored value + inter.
     nifti_header
-        The source's own NIfTI-1 or NIfTI-2 header, byte by byte, with extensions; None where it
-        has none.
+        Bytes of the source's NIfTI-1 or NIfTI-2 header, with extensions; None if it has none.
     channel_names, channel_colors
-        Of each channel, colours as hexadecimal RGB; empty where the format does not say.
+        Names and colours (hexadecimal RGB) of the channels; empty if unknown.
     """
 
-    #: Endings, in lower case, of the names of this family's files.
+    #: File name endings of the family, in lower case.
     suffixes: ClassVar[tuple[str, ...]]
-    #: What of a `Layout` the family can use.
+    #: Names of the fields of `Layout` that apply to the family.
     takes: ClassVar[tuple[str, ...]] = ("axes",)
 
     files: tuple[Path, ...]
@@ -118,62 +120,73 @@ class Source(ABC):
 
     @classmethod
     def matches(cls, path: str) -> bool:
-        """Whether what a path names is of this family."""
+        """Whether a path belongs to this family."""
         return path.lower().endswith(cls.suffixes)
 
     @classmethod
     @abstractmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        """Open what a path names; its headers are read, its voxels are not.
+        """Open a source; this reads its headers, but no voxels.
+
+        Parameters
+        ----------
+        path
+            A path that the family matches.
+        layout
+            The columns that describe the array.
+
+        Returns
+        -------
+        Self
+            The source.
 
         Raises
         ------
         SourceError
-            It is missing or damaged, holds what cannot be converted, or is not laid out so.
+            The source is missing, damaged, not supported or contradicts the layout.
         """
 
     @abstractmethod
     def read_file(self, region: Region) -> np.ndarray:
-        """Read a region, given by a slice for each axis of the file, in any byte order.
+        """Read a region, a slice for each of ``file_axes``; `read` turns errors into SourceErrors.
 
-        Any number of threads may call it at once, unless the source is read in order. Whatever it
-        raises, a reader of the voxels gets a `SourceError`.
+        Threads call it concurrently, unless ``in_order`` is set. Any byte order may be returned.
         """
 
     def check(self) -> None:
-        """Look at all files, as far as that can be done before the voxels are read.
+        """Check all files, without reading voxels.
 
         Raises
         ------
         SourceError
-            One of them cannot be read, or does not belong to the others.
+            A file cannot be read, or does not fit the others.
         """
         for file in self.files:
             if not os.access(file, os.R_OK):
                 raise SourceError(f"{file}: the file cannot be read: permission denied")
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
-        """The files that a region is read from, given by a slice for each stored axis."""
+        """The files that a region is read from; the region has a slice for each of ``axes``."""
         return self.files
 
     @property
     def header_files(self) -> tuple[Path, ...]:
-        """The files that say what is known of it beside its voxels: those of the first one."""
+        """The files with the metadata of the source: those of its first voxel."""
         return self.files_of(tuple(slice(0, 1) for _ in self.shape))
 
     @property
     def axes(self) -> str:
-        """Names of the axes as they are stored: some of t, c, then z, y, x, all three."""
+        """Names of the axes of level 0: t and c if the file has them, then z, y and x."""
         return "".join(axis for axis in STORED_ORDER if axis in self.file_axes or axis in SPATIAL)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Length of each stored axis, in voxels; 1 of a spatial axis that the file lacks."""
+        """Lengths of ``axes``, in voxels; 1 along spatial axes that the file lacks."""
         return self._stored(self.file_shape)
 
     @property
     def native_chunk_shape(self) -> tuple[int, ...] | None:
-        """Shape, along the stored axes, of what can only be read together."""
+        """Shape of a native chunk along ``axes``, in voxels."""
         return (
             None
             if self.file_native_chunk_shape is None
@@ -181,7 +194,7 @@ class Source(ABC):
         )
 
     def read(self, region: Region) -> np.ndarray:
-        """Read a region, given by a slice for each stored axis, in native byte order.
+        """Read a region, a slice for each of ``axes``, in native byte order.
 
         Slices have steps of 1 and are not empty.
 
@@ -191,15 +204,8 @@ class Source(ABC):
             The voxels cannot be read.
         """
         slices = dict(zip(self.axes, region, strict=True))
-        try:
+        with as_source_errors(self._name, "the voxels cannot be read"):
             voxels = self.read_file(tuple(slices[axis] for axis in self.file_axes))
-        except SourceError:
-            raise
-        except Exception as error:  # Every library has its own.
-            raise SourceError(
-                f"{self._name}: the voxels cannot be read ({error}); the file may be cut short or "
-                "damaged"
-            ) from error
         known = [axis for axis in self.axes if axis in self.file_axes]
         voxels = voxels.transpose([self.file_axes.index(axis) for axis in known])
         lacking = tuple(i for i, axis in enumerate(self.axes) if axis not in self.file_axes)
@@ -207,16 +213,95 @@ class Source(ABC):
 
     @property
     def _name(self) -> str:
+        """Name of the source in errors."""
         return str(self.files[0]) if self.files else type(self).__name__
 
     def _stored(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
-        """Lengths along the file's axes, along the stored ones."""
+        """Convert lengths along ``file_axes`` to lengths along ``axes``."""
         known = dict(zip(self.file_axes, lengths, strict=True))
         return tuple(known.get(axis, 1) for axis in self.axes)
 
 
+@contextmanager
+def as_source_errors(
+    file: str | Path, wrong: str, kinds: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Turn errors of libraries, which have no common base class, into SourceErrors.
+
+    Parameters
+    ----------
+    file
+        The file that the error names.
+    wrong
+        What the error says, such as "the voxels cannot be read".
+    kinds
+        Other errors than these and those of a missing or unreadable file are not changed.
+
+    Raises
+    ------
+    SourceError
+        The block has raised an error.
+    """
+    try:
+        yield
+    except SourceError:
+        raise
+    except FileNotFoundError as error:
+        is_other = error.filename is not None and str(error.filename) != str(file)
+        text = f"{error.filename} is missing" if is_other else "there is no such file"
+        raise SourceError(f"{file}: {text}") from None
+    except PermissionError:
+        raise SourceError(f"{file}: the file cannot be read: permission denied") from None
+    except kinds as error:
+        text = " ".join(str(error).split())
+        reason = f"{text} is missing or unknown" if isinstance(error, KeyError) else text
+        raise SourceError(
+            f"{file}: {wrong} ({reason}); the file may be cut short, damaged or unsupported"
+        ) from error
+
+
+def check_size(file: str | Path, size: int, end: int, ratio: int = 1) -> None:
+    """Check that a file is not too short for its voxels.
+
+    Parameters
+    ----------
+    file
+        The file.
+    size
+        Its size, in bytes.
+    end
+        Where its voxels end, in bytes, after decompression.
+    ratio
+        Highest compression ratio of the file; 1 if it is not compressed.
+
+    Raises
+    ------
+    SourceError
+        The file is too short.
+    """
+    if size * ratio < end:
+        compressed = ", compressed" if ratio > 1 else ""
+        raise SourceError(
+            f"{file}: cut short: {size} bytes{compressed}, but its voxels end at byte {end}"
+        )
+
+
 def library(name: str, extra: str, path: str) -> Any:
-    """A library that reads a family of formats, and need not be installed.
+    """Import an optional library.
+
+    Parameters
+    ----------
+    name
+        Name of its module.
+    extra
+        The extra of neurozarr that installs it.
+    path
+        The source that needs it.
+
+    Returns
+    -------
+    Any
+        The module.
 
     Raises
     ------
@@ -227,15 +312,29 @@ def library(name: str, extra: str, path: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise SourceError(
-            f"{path}: to read it, the package {error.name} is needed: "
-            f"pip install 'neurozarr[{extra}]'"
+            f"{path}: the package {error.name} is needed: pip install 'neurozarr[{extra}]'"
         ) from None
 
 
 def check_axes(path: str, axes: str, shape: tuple[int, ...]) -> None:
-    """Raise a SourceError where names of axes, given by a user, do not fit an array."""
+    """Check that the names of axes that a user gives fit an array.
+
+    Parameters
+    ----------
+    path
+        The file of the array.
+    axes
+        The names, slowest first.
+    shape
+        Lengths of the axes, in voxels.
+
+    Raises
+    ------
+    SourceError
+        They do not fit.
+    """
     if len(axes) != len(shape) or len(set(axes)) < len(axes) or set(axes) - set(STORED_ORDER):
         raise SourceError(
             f"{path}: axes is {axes!r}, but the array has shape {shape}: name each of its axes, "
-            f"slowest first, by another letter of {', '.join(STORED_ORDER)}"
+            f"slowest first, by a different letter of {', '.join(STORED_ORDER)}"
         )

@@ -1,11 +1,10 @@
-"""Files of one image, or of the pages of one: TIFF, PNG and JPEG 2000."""
+"""Slices and tiles: TIFF, PNG and JPEG 2000 files with one image each."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
 from neurozarr.regions import Region
-from neurozarr.sources.base import library
+from neurozarr.sources.base import as_source_errors, library
 from neurozarr.sources.tiff.source import TiffSource
 
 T = TypeVar("T")
@@ -28,36 +27,36 @@ FORMATS = {
 }
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
-#: What a TIFF says that holds for others like it too.
+#: Fields of a `TiffSource` that hold for a whole stack or mosaic.
 _METADATA = (
     "voxel_size", "space_unit", "sized_axes", "time_step", "time_unit", "channel_names",
     "channel_colors",
 )  # fmt: skip
-#: Strips or tiles of a file whose places are kept when it was read.
-_KEPT_SEGMENTS = 256
-#: PNG (third edition), section 11.2.1: channels of each colour type, as decoded.
+#: Maximum number of strips or tiles of a file whose offsets are cached.
+_MAX_CACHED_SEGMENTS = 256
+#: PNG (third edition), section 11.2.1: decoded channels of each colour type.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 #: ISO/IEC 15444-1, annex I.5.1: the first box of a JP2 file.
 _JP2_START = b"\0\0\0\x0cjP  \r\n\x87\n"
-#: Annex A.4.1 and A.5.1: the markers that a codestream starts with, SOC and SIZ.
+#: Annex A.4.1 and A.5.1: the first markers of a codestream, SOC and SIZ.
 _CODESTREAM_START = b"\xff\x4f\xff\x51"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """What the header of a file says.
+    """Contents of the header of a file.
 
     Attributes
     ----------
     axes
-        Names of its axes, some of t, c, z, y and x, in C order.
+        Names of the axes, some of t, c, z, y and x, slowest first.
     shape
-        Length of each, in voxels.
+        Lengths of the axes, in voxels.
     dtype
         Data type of the voxels, in native byte order.
     native_chunk_shape
-        Shape of what is decoded together: a strip, a tile or a page.
+        Shape of a native chunk (a strip, a tile or a page), in voxels.
     """
 
     axes: str
@@ -67,51 +66,66 @@ class Image:
 
 
 def format_of(file: str) -> str:
-    """The format that the name of a file tells; "" of none of them."""
+    """The format of a file, by its name; "" if it is none of these."""
     known = (name for name, suffixes in FORMATS.items() if file.lower().endswith(suffixes))
     return next(known, "")
 
 
 def read_header(file: str) -> Image:
-    """What the header of a file says; its voxels are not read.
+    """Read the header of a file.
 
     Raises
     ------
     SourceError
-        It is no such file, or damaged, or no array of voxels.
+        The file is missing, damaged or not supported.
     """
     if format_of(file) == "TIFF":
-        return _tiff_header(TiffSource.open_part(file))
+        return _tiff_header(TiffSource.open_tile(file))
     check_kind(file)
-    with _naming(file, "not an image that can be read"):
+    with as_source_errors(file, "not an image that can be read"):
         return _png_header(file)[0] if format_of(file) == "PNG" else _jpeg2k_header(file)
 
 
 def read_metadata(file: str) -> dict[str, Any]:
-    """What a file says beside its header, as fields of a `TiffSource`; only a TIFF says any."""
+    """Read the voxel size, time step and channels of a TIFF file, as fields of a `TiffSource`.
+
+    Other formats have none.
+    """
     if format_of(file) != "TIFF":
         return {}
-    source = TiffSource.open_part(file, described=True)
+    source = TiffSource.open_tile(file, described=True)
     return {name: getattr(source, name) for name in _METADATA}
 
 
 def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
-    """Read a region of a file, given by a slice for each axis that it is expected to have.
+    """Read a region of a file; of a TIFF, only the strips or tiles that the region touches.
 
-    Of a TIFF, only the strips or tiles that the region touches are read.
+    Parameters
+    ----------
+    file
+        The file.
+    region
+        A slice for each of the axes in ``expected``.
+    expected
+        What the header has to contain.
+
+    Returns
+    -------
+    np.ndarray
+        The voxels, in native byte order.
 
     Raises
     ------
     SourceError
         The file does not have these axes, this shape and this data type, or cannot be read.
     """
-    with _naming(file, "the voxels cannot be read; the file may be cut short or damaged"):
+    with as_source_errors(file, "the voxels cannot be read"):
         if format_of(file) == "TIFF":
             status = os.stat(file)
-            image, source = _tiff_part(file, status.st_size, status.st_mtime_ns)
+            image, source = _cached_tiff(file, status.st_size, status.st_mtime_ns)
             check(file, image, expected)
-            source = source or TiffSource.open_part(file)
-            voxels = source.read_file(_along(image.axes, expected.axes, region))
+            source = source or TiffSource.open_tile(file)
+            voxels = source.read_file(_select(image.axes, expected.axes, region))
             return voxels.reshape([side.stop - side.start for side in region])
         check_kind(file)
         imagecodecs = library("imagecodecs", "tiff", file)
@@ -127,65 +141,64 @@ def read_voxels(file: str, region: Region, expected: Image) -> np.ndarray:
         check(file, image, expected)
         if (voxels.shape, voxels.dtype) != (image.shape, image.dtype):
             raise SourceError(
-                f"{file}: it was decoded to shape {voxels.shape} and dtype {voxels.dtype}, but its "
-                f"header says {image.shape} and {image.dtype}"
+                f"{file}: decoded to shape {voxels.shape} and dtype {voxels.dtype}, but its header "
+                f"says {image.shape} and {image.dtype}"
             )
         return voxels[region]
 
 
 def check(file: str, image: Image, expected: Image) -> None:
-    """Raise a SourceError where a file does not have the axes, shape and data type that it should.
+    """Check the header of a file; it may lack axes of length 1.
 
-    One page is enough where a single one is expected along z, c or t.
+    Parameters
+    ----------
+    file
+        The file.
+    image
+        Its header.
+    expected
+        The axes, shape and data type that it should have.
+
+    Raises
+    ------
+    SourceError
+        They differ.
     """
-    once = tuple(
+    shape = tuple(
         length
         for axis, length in zip(expected.axes, expected.shape, strict=True)
         if axis in image.axes or length > 1
     )
-    kept = _along(image.axes, expected.axes, expected.axes)
-    if ("".join(kept), once, expected.dtype) != (image.axes, image.shape, image.dtype):
+    axes = "".join(_select(image.axes, expected.axes, expected.axes))
+    if (axes, shape, expected.dtype) != (image.axes, image.shape, image.dtype):
         raise SourceError(
             f"{file}: it has shape {image.shape} along {image.axes} and dtype {image.dtype}, but "
-            f"by the first of the files it should have {expected.shape} along {expected.axes} and "
-            f"{expected.dtype}"
+            f"according to the first file it should have {expected.shape} along {expected.axes} "
+            f"and {expected.dtype}"
         )
 
 
-def _along(axes: str, known: str, values: Sequence[T]) -> tuple[T, ...]:
-    """Values for each of the ``known`` axes, of some axes alone."""
+def _select(axes: str, known: str, values: Sequence[T]) -> tuple[T, ...]:
+    """Of the values for each of the ``known`` axes, those for ``axes``."""
     return tuple(value for axis, value in zip(known, values, strict=True) if axis in axes)
 
 
-@contextmanager
-def _naming(file: str, wrong: str) -> Iterator[None]:
-    """Have whatever a library raises name the file."""
-    try:
-        yield
-    except SourceError:
-        raise
-    except FileNotFoundError:
-        raise SourceError(f"{file}: there is no such file") from None
-    except PermissionError:
-        raise SourceError(f"{file}: the file cannot be read: permission denied") from None
-    except Exception as error:  # Every library has its own.
-        raise SourceError(f"{file}: {wrong} ({error})") from error
-
-
 @lru_cache(maxsize=4096)
-def _tiff_part(file: str, size: int, modified: int) -> tuple[Image, TiffSource | None]:
-    """The header of a TIFF of a size and a time, and the file, if that is small to keep.
+def _cached_tiff(file: str, size: int, modified: int) -> tuple[Image, TiffSource | None]:
+    """The header of a TIFF file, and its source if that takes little memory.
 
-    A slice is read a strip at a time, and reading its header takes longer than that.
+    Slices are read strip by strip, and reading the header takes longer than reading a strip. The
+    size and the modification time are keys of the cache only.
     """
-    source = TiffSource.open_part(file)
-    return _tiff_header(source), source if source.pages.offsets.size <= _KEPT_SEGMENTS else None
+    source = TiffSource.open_tile(file)
+    is_small = source.pages.offsets.size <= _MAX_CACHED_SEGMENTS
+    return _tiff_header(source), source if is_small else None
 
 
 def _tiff_header(source: TiffSource) -> Image:
     shape, native_chunk_shape = source.file_shape, source.file_native_chunk_shape
     if native_chunk_shape is None:
-        # Any voxels can be read, but a row of them costs no more.
+        # Any voxels can be read, but a whole row at no higher cost.
         row = source.file_axes.index("x")
         native_chunk_shape = (1,) * row + shape[row:]
     return Image(
@@ -197,10 +210,10 @@ def _tiff_header(source: TiffSource) -> Image:
 
 
 def _png_header(file: str) -> tuple[Image, int]:
-    """What a header says, and by what greys of fewer bits than 8 are multiplied when decoded.
+    """The header of a PNG file, and the factor by which the decoder scales greys below 8 bits.
 
-    PNG (third edition), sections 5.3, 11.2.1 and 11.3.1. A palette becomes colours, transparency
-    (tRNS) another channel.
+    PNG (third edition), sections 5.3, 11.2.1 and 11.3.1. A palette becomes colours, and
+    transparency (tRNS) another channel.
     """
     with open(file, "rb") as stream:
         start = stream.read(33)
@@ -212,13 +225,13 @@ def _png_header(file: str) -> tuple[Image, int]:
             channels += head[4:] == b"tRNS"
             stream.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
     if bits < 8 and colour == 0 and channels > 1:
-        raise SourceError(f"{file}: greys of {bits} bits with transparency cannot be converted")
+        raise SourceError(f"{file}: grey of {bits} bits with transparency cannot be converted")
     factor = 255 // (2**bits - 1) if bits < 8 and colour == 0 else 1
     return _page(height, width, channels, np.dtype("u2" if bits == 16 else "u1")), factor
 
 
 def _jpeg2k_header(file: str) -> Image:
-    """ISO/IEC 15444-1, annex A.5.1 (SIZ) and, of a JP2 file, annex I.4 (boxes)."""
+    """The header of a JPEG 2000 file: ISO/IEC 15444-1, annexes A.5.1 (SIZ) and I.4 (JP2 boxes)."""
     with open(file, "rb") as stream:
         if stream.read(12) == _JP2_START:
             _skip_boxes(stream)
@@ -236,8 +249,8 @@ def _jpeg2k_header(file: str) -> Image:
     bits = (components[0] & 0x7F) + 1
     if len(depths) > 1 or steps != {1} or bits > 16:
         raise SourceError(
-            f"{file}: only images whose channels all have the same size and the same number of "
-            "bits, 16 at the most, can be converted from JPEG 2000"
+            f"{file}: JPEG 2000 images can only be converted if all channels have the same size "
+            "and number of bits, at most 16"
         )
     kind = "i" if components[0] & 0x80 else "u"
     dtype = np.dtype(f"{kind}{1 if bits <= 8 else 2}")
@@ -245,7 +258,7 @@ def _jpeg2k_header(file: str) -> Image:
 
 
 def _skip_boxes(stream: Any) -> None:
-    """Go to the codestream."""
+    """Skip the boxes of a JP2 file up to its codestream."""
     while len(head := stream.read(8)) == 8 and head[4:] != b"jp2c":
         length = int.from_bytes(head[:4], "big")
         if length == 1:

@@ -1,4 +1,4 @@
-"""Imaris 5.5 images, which are HDF5 files, by h5py."""
+"""Imaris 5.5 images, which are HDF5 files, read by h5py."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class ImarisSource(Source):
     Attributes
     ----------
     times, channels
-        How many time points and channels there are.
+        Numbers of time points and channels.
+    lock
+        Held while the file is opened.
     """
 
     suffixes = (".ims",)
@@ -48,34 +50,34 @@ class ImarisSource(Source):
                 channels = _count(file[f"{_LEVEL}/TimePoint 0"], "Channel")
                 data = file[_data(0, 0)]
                 image = file["DataSetInfo/Image"].attrs
-                # Data is padded to whole chunks.
+                # The array is padded to whole chunks.
                 shape = tuple(int(_text(image[axis])) for axis in "ZYX")
             except (KeyError, ValueError) as error:
-                raise SourceError(f"{path}: not an Imaris file ({error})") from None
+                raise SourceError(f"{path}: not an Imaris 5.5 file ({error})") from None
             if any(n > stored for n, stored in zip(shape, data.shape, strict=True)):
                 raise SourceError(
-                    f"{path}: DataSetInfo/Image says z, y, x are {shape}, but /{_data(0, 0)} has "
-                    f"shape {data.shape}"
+                    f"{path}: the size z, y, x in DataSetInfo/Image is {shape}, but /{_data(0, 0)} "
+                    f"has shape {data.shape}"
                 )
             check_filters(path, data)
             check_dataset(path, data)
-            several = [(axis, n) for axis, n in (("t", times), ("c", channels)) if n > 1]
+            leading = [(axis, n) for axis, n in (("t", times), ("c", channels)) if n > 1]
             return cls(
                 files=(Path(path),),
-                file_axes="".join(axis for axis, _ in several) + "zyx",
-                file_shape=(*(n for _, n in several), *shape),
+                file_axes="".join(axis for axis, _ in leading) + "zyx",
+                file_shape=(*(n for _, n in leading), *shape),
                 dtype=np.dtype(data.dtype.str).newbyteorder("="),
-                file_native_chunk_shape=(1,) * len(several) + data.chunks if data.chunks else None,
+                file_native_chunk_shape=(1,) * len(leading) + data.chunks if data.chunks else None,
                 times=times,
                 channels=channels,
                 **_size(image, shape),
                 **_time(file, times),
-                **_appearance(file, channels),
+                **_channels(file, channels),
             )
 
     @cached_property
     def file(self) -> Any:
-        """The file, which stays open."""
+        """The file, kept open."""
         return open_file(str(self.files[0]))
 
     def read_file(self, region: Region) -> np.ndarray:
@@ -88,9 +90,9 @@ class ImarisSource(Source):
         )
         lengths = [side.stop - side.start for side in region]
         voxels = np.empty((len(times), len(channels), *lengths[-3:]), self.dtype)
-        for place in np.ndindex(voxels.shape[:2]):
-            data = file[_data(times[place[0]], channels[place[1]])]
-            data.read_direct(voxels[place], region[-3:])
+        for index in np.ndindex(voxels.shape[:2]):
+            data = file[_data(times[index[0]], channels[index[1]])]
+            data.read_direct(voxels[index], region[-3:])
         return voxels.reshape(lengths)
 
     def check(self) -> None:
@@ -102,11 +104,11 @@ class ImarisSource(Source):
                 check_links(path, file, _data(t, c))
                 data = file.get(_data(t, c))
                 if data is None:
-                    raise SourceError(f"{path}: it has no /{_data(t, c)}")
+                    raise SourceError(f"{path}: /{_data(t, c)} is missing")
                 if (data.shape, data.dtype) != (first.shape, first.dtype):
                     raise SourceError(
                         f"{path}: /{_data(t, c)} has shape {data.shape} and type {data.dtype}, but "
-                        f"the first one {first.shape} and {first.dtype}"
+                        f"/{_data(0, 0)} has {first.shape} and {first.dtype}"
                     )
                 check_dataset(path, data)
 
@@ -116,12 +118,12 @@ def _data(t: int, c: int) -> str:
 
 
 def _count(group: Any, name: str) -> int:
-    """How many groups are called so, and numbered."""
+    """Number of members of a group with a name and a number, such as Channel 0."""
     return sum(re.fullmatch(rf"{name} \d+", key) is not None for key in group)
 
 
 def _text(value: Any) -> str:
-    """The text of an attribute, which is an array of single characters."""
+    """Text of an attribute, which Imaris stores as an array of single characters."""
     characters = np.ravel(value).tolist()
     joined = b"".join(c if isinstance(c, bytes) else str(c).encode() for c in characters)
     try:
@@ -131,7 +133,7 @@ def _text(value: Any) -> str:
 
 
 def _size(image: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Voxel size and its unit, by the extents of the image along x (0), y (1) and z (2)."""
+    """Voxel size and its unit, from the extents of the image along x (0), y (1) and z (2)."""
     try:
         extents = [
             float(_text(image[f"ExtMax{i}"])) - float(_text(image[f"ExtMin{i}"])) for i in (2, 1, 0)
@@ -149,7 +151,7 @@ def _size(image: Any, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _time(file: Any, times: int) -> dict[str, Any]:
-    """The time step, where all time points are known and, to a hundredth, as far apart."""
+    """The time step; empty unless all time points are known and evenly spaced (within 1 %)."""
     try:
         info = file["DataSetInfo/TimeInfo"].attrs
         points = [datetime.fromisoformat(_text(info[f"TimePoint{t + 1}"])) for t in range(times)]
@@ -161,12 +163,12 @@ def _time(file: Any, times: int) -> dict[str, Any]:
     return {"time_step": float(steps.mean()), "time_unit": "second"}
 
 
-def _appearance(file: Any, channels: int) -> dict[str, Any]:
-    """Names and colours of channels, where every one has them."""
-    said = [file.get(f"DataSetInfo/Channel {c}") for c in range(channels)]
-    attributes = [{} if group is None else group.attrs for group in said]
-    names = tuple(_text(known.get("Name", "")) for known in attributes)
-    colors = tuple(_hexadecimal(_text(known.get("Color", ""))) for known in attributes)
+def _channels(file: Any, channels: int) -> dict[str, Any]:
+    """Names and colours of the channels; empty unless all channels have them."""
+    groups = [file.get(f"DataSetInfo/Channel {c}") for c in range(channels)]
+    attributes = [{} if group is None else group.attrs for group in groups]
+    names = tuple(_text(channel.get("Name", "")) for channel in attributes)
+    colors = tuple(_hexadecimal(_text(channel.get("Color", ""))) for channel in attributes)
     return {
         "channel_names": names if all(names) else (),
         "channel_colors": colors if all(colors) else (),
@@ -174,11 +176,11 @@ def _appearance(file: Any, channels: int) -> dict[str, Any]:
 
 
 def _hexadecimal(color: str) -> str:
-    """Red, green and blue from 0 to 1, as RRGGBB; "" where it is none."""
+    """Convert red, green and blue from 0 to 1 to RRGGBB; "" if they are invalid."""
     try:
-        parts = [float(part) for part in color.split()]
+        values = [float(value) for value in color.split()]
     except ValueError:
         return ""
-    if len(parts) != 3 or not all(0 <= part <= 1 for part in parts):
+    if len(values) != 3 or not all(0 <= value <= 1 for value in values):
         return ""
-    return "".join(f"{round(255 * part):02X}" for part in parts)
+    return "".join(f"{round(255 * value):02X}" for value in values)

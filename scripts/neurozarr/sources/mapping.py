@@ -1,4 +1,4 @@
-"""Reading mapped files, in which an error of the disk is not one of Python but a crash."""
+"""Reading of memory-mapped files: disk errors become exceptions instead of crashes (SIGBUS)."""
 
 from __future__ import annotations
 
@@ -10,29 +10,37 @@ from pathlib import Path
 
 import numpy as np
 
-#: Has the pages of a map read, and fails where to look at them would be a crash (Linux 5.14).
+#: MADV_POPULATE_READ: read the pages, and fail where accessing them would crash (Linux 5.14).
 _POPULATE_READ = 22
-#: How much more than what is asked for is read together: what lies between rows is asked for soon.
-_MORE = 16
-#: Parts of a view that are looked at one by one. More would take longer than to read and encode
-#: them, as in the wide rows of a huge volume: there, an error of the disk ends the process.
-_MOST_PARTS = 2**10
-#: How much is read at once in the usual way, in bytes.
-_PIECE = 2**20
+#: How many times more than the view may be read to bridge the gaps between its rows, which are
+#: likely to be read next.
+_MAX_EXCESS = 16
+#: Maximum number of spans of a view that are populated. More would take longer than reading and
+#: encoding them, as for wide rows of a huge volume: there, a disk error crashes the process.
+_MAX_SPANS = 2**10
+#: Bytes per read of `_read`.
+_READ_BYTES = 2**20
 _MADVISE = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
 if _MADVISE is not None:
     _MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
-def fetched(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
-    """A view of a map, when the pages that it lies in have been read.
+def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
+    """Read the pages of a view of a memory map from the disk.
 
     Parameters
     ----------
     view
-        A part of an array in the map.
-    mapped, file
-        The map of the whole file, and its name.
+        A view of an array in the map.
+    mapped
+        The map, of the whole file.
+    file
+        Name of the file.
+
+    Returns
+    -------
+    np.ndarray
+        The view.
 
     Raises
     ------
@@ -52,26 +60,36 @@ def fetched(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray
 def _spans(
     low: int, axes: Sequence[tuple[int, int]], size: int, itemsize: int
 ) -> Iterator[tuple[int, int]]:
-    """The addresses and lengths of parts, without large gaps, of an array at an address.
+    """Split an array in memory into spans without large gaps.
 
-    Its axes are given by their strides, which are positive, and lengths, the widest stride first.
+    Parameters
+    ----------
+    low
+        Address of the array.
+    axes
+        Stride (positive, in bytes) and length of each axis, the largest stride first.
+    size, itemsize
+        Sizes of the array and of an element, in bytes.
+
+    Returns
+    -------
+    Iterator[tuple[int, int]]
+        Address and length of each span, in bytes.
     """
-    parts = 1
     starts = [low]
     for number, (stride, count) in enumerate(axes):
         length = itemsize + sum(step * (many - 1) for step, many in axes[number:])
-        if length <= _MORE * size // parts:
+        if length <= _MAX_EXCESS * size // len(starts):
             yield from ((start, length) for start in starts)
             return
-        parts *= count
-        if parts > _MOST_PARTS:
+        if len(starts) * count > _MAX_SPANS:
             return
         starts = [start + index * stride for start in starts for index in range(count)]
     yield from ((start, itemsize) for start in starts)
 
 
 def _is_populated(address: int, length: int) -> bool:
-    """Whether pages are in memory; False also where the system cannot say."""
+    """Whether pages could be read into memory; False also if the system lacks the call."""
     if _MADVISE is None:
         return False
     while True:
@@ -82,11 +100,11 @@ def _is_populated(address: int, length: int) -> bool:
 
 
 def _read(file: str | Path, start: int, length: int) -> None:
-    """Read a part of a file in the usual way, which says what is wrong with it."""
+    """Read bytes of a file with ordinary reads, which raise the errors that a map cannot."""
     with open(file, "rb", buffering=0) as stream:
         stream.seek(start)
         while length > 0:
-            found = len(stream.read(min(length, _PIECE)))
-            if not found:
-                raise OSError(errno.EIO, "it ends before its voxels do", str(file))
-            length -= found
+            count = len(stream.read(min(length, _READ_BYTES)))
+            if not count:
+                raise OSError(errno.EIO, "the file ends before its voxels do", str(file))
+            length -= count

@@ -1,6 +1,6 @@
-"""Variables in MATLAB files: Level 5 (v5 to v7) by SciPy, and HDF5 (v7.3) by h5py.
+"""Variables in MATLAB files: Level 5 (v5 to v7) read by SciPy, and HDF5 (v7.3) by h5py.
 
-MATLAB's last dimension is the slowest, and its volumes have rows (y), columns (x) and planes (z): a
+MATLAB stores arrays in Fortran order, and its volumes have rows (y), columns (x) and planes (z): a
 variable of size (y, x, z) has the axes z, x, y in C order.
 """
 
@@ -23,31 +23,32 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, check_axes, library
-from neurozarr.sources.hdf5 import Hdf5Source, choose, is_hdf5
+from neurozarr.sources.hdf5 import Hdf5Source, choose_dataset, is_hdf5
 
+#: Default names of the axes in C order, by their number.
 _AXES = {2: "xy", 3: "zxy"}
-#: Classes of arrays, by their codes (MAT-File Format, Level 5, "Array Types"); NumPy has the same
-#: names for those of numbers.
+#: Classes of arrays by code (MAT-File Format, Level 5, "Array Types"); for numbers, NumPy uses the
+#: same names.
 _NUMBERS = {
     6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16", 12: "int32",
     13: "uint32", 14: "int64", 15: "uint64",
 }  # fmt: skip
 _OTHERS = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function"}
 _COMPLEX_NUMBERS: dict[str, np.dtype[Any]] = {"double": np.dtype("c16"), "single": np.dtype("c8")}
-#: Types of data elements (Level 5, "Data Types"), those of numbers, and flags of arrays.
+#: Types of data elements (Level 5, "Data Types"), types of numbers, and flags of arrays.
 _MATRIX, _COMPRESSED = 14, 15
 _VALUES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)
 _COMPLEX, _LOGICAL = 0x0800, 0x0200
-#: Bytes in which the flags, dimensions and name of a variable are.
-_HEADER = 4096
+#: Bytes read of a variable: enough for its flags, dimensions and name.
+_HEADER_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatlabHdf5Source(Hdf5Source):
-    """A variable of a MATLAB file of version 7.3, or a field of a struct, as /struct/field."""
+    """A variable of a MATLAB 7.3 file, or a field of a struct, named /struct/field."""
 
     suffixes = (".mat",)
-    usual_axes = _AXES
+    default_axes = _AXES
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -66,7 +67,7 @@ class MatlabHdf5Source(Hdf5Source):
 
 @dataclass(frozen=True, kw_only=True)
 class _Variable:
-    """What the header of a variable says; ``size`` in MATLAB's order."""
+    """Header of a variable; ``size`` is in MATLAB's order."""
 
     name: str
     kind: int
@@ -75,7 +76,7 @@ class _Variable:
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
-        """Data type of its numbers; None where it has none."""
+        """Data type of its numbers; None if it does not hold numbers."""
         name = _NUMBERS.get(self.kind, "")
         if not name or not self.flags & _COMPLEX:
             return np.dtype(bool if self.flags & _LOGICAL else name) if name else None
@@ -83,19 +84,21 @@ class _Variable:
 
     @property
     def type_name(self) -> str:
-        """What it is, as MATLAB calls it."""
+        """MATLAB's name of its class."""
         name = (_NUMBERS | _OTHERS).get(self.kind, f"class {self.kind}")
         return f"complex {name}" if self.flags & _COMPLEX else name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatlabSource(Source):
-    """A variable of a MATLAB file of versions 5 to 7 (MAT-File Format, Level 5), read whole.
+    """A variable of a MATLAB file of version 5 to 7 (MAT-File Format, Level 5), read as a whole.
 
     Attributes
     ----------
     dataset
-        Its name.
+        Name of the variable.
+    lock
+        Held while the variable is read.
     """
 
     suffixes = (".mat",)
@@ -121,9 +124,9 @@ class MatlabSource(Source):
             found = variables[str(layout.dataset)]
             raise SourceError(
                 f"{path}: {found.name} is {found.type_name} of size {found.size}; only full arrays "
-                "of numbers, of 2 to 5 dimensions, can be converted"
+                "of numbers with 2 to 5 dimensions can be converted"
             )
-        variable = variables[choose(path, layout.dataset, arrays)]
+        variable = variables[choose_dataset(path, layout.dataset, arrays)]
         shape = variable.size[::-1]
         axes = layout.axes or _AXES.get(len(shape), "")
         if not axes:
@@ -133,7 +136,7 @@ class MatlabSource(Source):
             )
         check_axes(path, axes, shape)
         dtype = np.dtype(variable.dtype)
-        # Complex numbers are put together from their parts.
+        # SciPy reads the real and the imaginary part, then combines them.
         held = math.prod(shape) * dtype.itemsize * (3 if dtype.kind == "c" else 1)
         return cls(
             files=(Path(path),),
@@ -146,13 +149,13 @@ class MatlabSource(Source):
 
     @cached_property
     def voxels(self) -> np.ndarray:
-        """All voxels, in C order, of the type they are saved with, which may be a narrower one."""
+        """All voxels, in C order; their type in the file may be narrower than ``dtype``."""
         path = str(self.files[0])
         io = library("scipy.io", "matlab", path)
         found = io.loadmat(path, appendmat=False, variable_names=[self.dataset])[self.dataset]
         voxels = np.asarray(found).T
         if voxels.shape != self.file_shape:
-            raise ValueError(f"{self.dataset} is {found!r}")
+            raise ValueError(f"SciPy reads {self.dataset} as {found!r}")
         return voxels
 
     def read_file(self, region: Region) -> np.ndarray:
@@ -162,7 +165,7 @@ class MatlabSource(Source):
 
 
 def _variables(path: str) -> Iterator[_Variable]:
-    """The variables of a file, by their headers (MAT-File Format, Level 5)."""
+    """Headers of the variables of a file (MAT-File Format, Level 5)."""
     with open(path, "rb") as file:
         end = file.seek(0, 2)
         file.seek(0)
@@ -184,42 +187,42 @@ def _variables(path: str) -> Iterator[_Variable]:
             if variable is not None:
                 if min(variable.size, default=0) < 0:
                     raise SourceError(
-                        f"{path}: damaged: {variable.name} has size {variable.size} by its header"
+                        f"{path}: damaged: the header of {variable.name} has size {variable.size}"
                     )
                 yield variable
             file.seek(following)
 
 
 def _matrix(file: BinaryIO, kind: int, size: int) -> bytes:
-    """The first bytes of a variable, uncompressed, after its tag; none of other elements."""
-    content = file.read(min(size, _HEADER))
+    """First bytes of a variable, after its tag, uncompressed; b"" for other data elements."""
+    content = file.read(min(size, _HEADER_BYTES))
     if kind == _COMPRESSED:
-        return zlib.decompressobj().decompress(content, _HEADER)[8:]
+        return zlib.decompressobj().decompress(content, _HEADER_BYTES)[8:]
     return content if kind == _MATRIX else b""
 
 
 def _variable(content: bytes, order: str) -> _Variable | None:
-    """What a header says: flags, dimensions and name; None where it has not all of them."""
+    """Parse the header of a variable; None if it is not a variable, or has no name."""
     if not content:
         return None
     (flags,) = struct.unpack_from(f"{order}I", content, 8)
     if flags & 0xFF not in _NUMBERS | _OTHERS:
         return None
-    _, start, length, place = _element(content, 16, order)
+    _, start, length, offset = _element(content, 16, order)
     size = struct.unpack_from(f"{order}{length // 4}i", content, start)
-    _, start, length, place = _element(content, place, order)
+    _, start, length, offset = _element(content, offset, order)
     name = content[start : start + length].decode("latin-1")
     if name and flags & 0xFF in _NUMBERS:
-        kind, *_ = _element(content, place, order)
-        if kind not in _VALUES:  # Of which SciPy would crash.
+        kind, *_ = _element(content, offset, order)
+        if kind not in _VALUES:  # SciPy would crash.
             raise struct.error(f"the values of {name} have type {kind}")
     return _Variable(name=name, kind=flags & 0xFF, flags=flags, size=size) if name else None
 
 
-def _element(content: bytes, place: int, order: str) -> tuple[int, int, int, int]:
-    """Type, start and length of a data element at a place, and the place of the next one."""
-    (tag,) = struct.unpack_from(f"{order}I", content, place)
-    if tag >> 16:  # Up to four bytes are in the tag itself, with their number above their type.
-        return tag & 0xFFFF, place + 4, tag >> 16, place + 8
-    (length,) = struct.unpack_from(f"{order}I", content, place + 4)
-    return tag, place + 8, length, place + 8 + -(-length // 8) * 8
+def _element(content: bytes, offset: int, order: str) -> tuple[int, int, int, int]:
+    """Type, start and length of the data element at an offset, and the offset of the next one."""
+    (tag,) = struct.unpack_from(f"{order}I", content, offset)
+    if tag >> 16:  # Small data element: the upper 16 bits are its length, and its data follow.
+        return tag & 0xFFFF, offset + 4, tag >> 16, offset + 8
+    (length,) = struct.unpack_from(f"{order}I", content, offset + 4)
+    return tag, offset + 8, length, offset + 8 + -(-length // 8) * 8

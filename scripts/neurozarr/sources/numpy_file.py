@@ -1,4 +1,4 @@
-"""Arrays as they lie in memory: NumPy's .npy files, and raw voxels without a header."""
+"""NumPy's .npy files, and raw voxels without a header."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, check_axes
-from neurozarr.sources.mapping import fetched
+from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes, check_size
+from neurozarr.sources.mapping import populated
 
-#: Names of the axes by number of dimensions, where they are not given.
+#: Default names of the axes, by their number.
 _AXES = {2: "yx", 3: "zyx"}
-#: Readers of the header by version of the format. That of 3.0 differs from 2.0 in the encoding of
-#: the field names of structured arrays alone.
+#: Readers of the header by version of the format. Version 3.0 differs from 2.0 only in the encoding
+#: of the field names of structured arrays.
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -29,10 +29,18 @@ _HEADERS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MappedSource(Source):
-    """An array in one piece in a file, which is mapped."""
+    """A contiguous array in a file, which is memory-mapped.
 
-    #: The array, the axis that varies fastest last; its file; and where in it the array ends, in
-    #: bytes.
+    Attributes
+    ----------
+    stored
+        The array, the fastest axis last.
+    stream
+        The map of its file.
+    end
+        Where the array ends in the file, in bytes.
+    """
+
     stored: np.ndarray[Any, Any]
     stream: mmap.mmap
     end: int
@@ -49,13 +57,16 @@ class MappedSource(Source):
         offset: int,
         exact: bool = False,
     ) -> Self:
-        """Map an array, given by its index order, which Fortran order reverses in the file."""
+        """Map an array; ``axes`` and ``shape`` are in index order, Fortran order included.
+
+        With ``exact``, the array has to fill the file from ``offset`` (in bytes) to its end.
+        """
         if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
             raise SourceError(f"{path}: its dtype is {dtype}; only arrays of numbers can be read")
         axes = _AXES.get(len(shape)) if axes is None else axes
         if not axes:
             raise SourceError(
-                f"{path}: the array has shape {shape}: give axes, the name of each, such as czyx"
+                f"{path}: the array has shape {shape}: give axes, one letter for each, such as czyx"
             )
         check_axes(path, axes, shape)
         if min(shape) < 1:
@@ -66,9 +77,10 @@ class MappedSource(Source):
                 size = file.seek(0, 2)
                 if size > end and exact:
                     raise SourceError(
-                        f"{path}: too long: {size} bytes, but shape, dtype and offset ask for {end}"
+                        f"{path}: too long: {size} bytes, but its voxels end at byte {end}; check "
+                        "shape, dtype and offset"
                     )
-                _check_size(path, size, end)
+                check_size(path, size, end)
                 stream = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise SourceError(f"{path}: the file cannot be read ({error.strerror})") from None
@@ -85,16 +97,16 @@ class MappedSource(Source):
         )
 
     def read_file(self, region: Region) -> np.ndarray:
-        # To read a map beyond the end of its file is not an error, but a crash.
-        _check_size(self._name, self.stream.size(), self.end)
-        return fetched(self.stored[region], self.stream, self._name)
+        # Reading a map beyond the end of its file would crash.
+        check_size(self._name, self.stream.size(), self.end)
+        return populated(self.stored[region], self.stream, self._name)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NpySource(MappedSource):
-    """An array of numbers in NumPy's own format, versions 1.0 to 3.0 (`numpy.lib.format`).
+    """An array of numbers in a .npy file, format version 1.0 to 3.0 (`numpy.lib.format`).
 
-    Without ``axes``, its dimensions are (y, x) or (z, y, x).
+    By default, its axes are (y, x) or (z, y, x).
     """
 
     suffixes = (".npy",)
@@ -102,21 +114,14 @@ class NpySource(MappedSource):
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
         check_file(path)
-        try:
-            with open(path, "rb") as file:
-                version = np.lib.format.read_magic(file)
-                if version not in _HEADERS:
-                    raise SourceError(
-                        f"{path}: version {version[0]}.{version[1]} of the .npy format is unknown"
-                    )
-                shape, fortran, dtype = _HEADERS[version](file)
-                offset = file.tell()
-        except OSError as error:
-            raise SourceError(f"{path}: the file cannot be read ({error.strerror})") from None
-        except SourceError:
-            raise
-        except Exception as error:  # A damaged header is a literal that Python may not parse.
-            raise SourceError(f"{path}: not a .npy file, or a damaged one ({error})") from None
+        with as_source_errors(path, "its .npy header cannot be read"), open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            if version not in _HEADERS:
+                raise SourceError(
+                    f"{path}: version {version[0]}.{version[1]} of the .npy format is unknown"
+                )
+            shape, fortran, dtype = _HEADERS[version](file)
+            offset = file.tell()
         return cls._open(
             path, axes=layout.axes, shape=shape, dtype=dtype, fortran=fortran, offset=offset
         )
@@ -124,9 +129,10 @@ class NpySource(MappedSource):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RawSource(MappedSource):
-    """Voxels without a header, of a given shape and dtype, that fill the file to its end.
+    """Voxels without a header, which fill the file from ``offset`` to its end.
 
-    Without ``axes``, its dimensions are (y, x) or (z, y, x); ``order`` is "C", and ``offset`` 0.
+    ``shape`` and ``dtype`` are required. By default, ``axes`` are (y, x) or (z, y, x), ``order`` is
+    "C" and ``offset`` is 0.
     """
 
     suffixes = (".raw", ".bin", ".dat")
@@ -136,22 +142,20 @@ class RawSource(MappedSource):
     def open(cls, path: str, layout: Layout) -> Self:
         check_file(path)
         if layout.shape is None or layout.dtype is None:
-            lacking = [name for name in ("shape", "dtype") if name not in layout.given]
-            raise SourceError(
-                f"{path}: a file of raw voxels says nothing of them: give {' and '.join(lacking)}"
-            )
+            missing = [name for name in ("shape", "dtype") if name not in layout.given]
+            raise SourceError(f"{path}: raw voxels have no header: give {' and '.join(missing)}")
         try:
             dtype = np.dtype(layout.dtype)
         except (TypeError, ValueError, SyntaxError):
             raise SourceError(
-                f"{path}: dtype is {layout.dtype!r}; allowed: the name of a data type in NumPy, "
-                "such as uint16 or >f4"
+                f"{path}: dtype is {layout.dtype!r}; allowed: the name of a NumPy data type, such "
+                "as uint16 or >f4"
             ) from None
         order, offset = layout.order or "C", layout.offset or 0
         if order not in ("C", "F"):
             raise SourceError(f"{path}: order is {order!r}; allowed: C or F")
         if offset < 0:
-            raise SourceError(f"{path}: offset is {offset}; allowed: a number of bytes from 0 on")
+            raise SourceError(f"{path}: offset is {offset}; allowed: a number of bytes, 0 or more")
         return cls._open(
             path,
             axes=layout.axes,
@@ -160,12 +164,4 @@ class RawSource(MappedSource):
             fortran=order == "F",
             offset=offset,
             exact=True,
-        )
-
-
-def _check_size(path: str, size: int, end: int) -> None:
-    """Raise a SourceError where a file of so many bytes does not hold an array up to its end."""
-    if size < end:
-        raise SourceError(
-            f"{path}: cut short: {size} bytes, but shape, dtype and offset ask for {end}"
         )

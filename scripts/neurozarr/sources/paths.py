@@ -1,4 +1,4 @@
-"""What the path of a source can name: a file or a directory, many files, or an address."""
+"""Paths of sources: files, directories, globs, patterns with axes, and URLs."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from neurozarr.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-#: The place of an axis in the names of files: {z} stands for the numbers along z.
+#: Placeholder of an axis in a pattern: {z} stands for the position along z.
 PLACE = r"\{([tczyx])\}"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
-#: Where a run writes in the working directory, and in its output.
+#: Directories that a run writes to in the working directory and in the output directory.
 _BESIDE = ("logs", "benchmarks", ".snakemake")
 _INSIDE = ("nifti", "verify", ".state")
 
 
 def is_address(path: str) -> bool:
-    """Whether a path is an address on the web."""
+    """Whether a path is a URL."""
     return path.startswith(("http://", "https://"))
 
 
 def expand(path: str, *, addresses: bool = False) -> str:
-    """A path as a user writes it, with ``~``, ``~user``, ``$NAME`` and ``${NAME}`` replaced.
+    """Replace ``~``, ``~user``, ``$NAME`` and ``${NAME}`` in a path.
 
     Parameters
     ----------
     path
-        A path, a pattern or an address, which is left as it is.
+        A path, a pattern or a URL; URLs are not changed.
     addresses
-        Whether addresses on the web can be read there.
+        Whether URLs are allowed.
+
+    Returns
+    -------
+    str
+        The expanded path.
 
     Raises
     ------
     ConfigError
-        It is an address of another kind; there is no such user, or no such variable, nor a file of
-        that very name.
+        The kind of URL is not supported, or there is no such user or variable, and no file with
+        that literal name.
     """
     if addresses and is_address(path):
         return path
@@ -51,7 +56,7 @@ def expand(path: str, *, addresses: bool = False) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name not in os.environ and not os.path.lexists(path):
-            raise ConfigError(f"{path}: there is no variable {name} in the environment")
+            raise ConfigError(f"{path}: the environment variable {name} is not set")
         return os.environ.get(name, match[0])
 
     known = _VARIABLE.sub(value, path)
@@ -60,37 +65,37 @@ def expand(path: str, *, addresses: bool = False) -> str:
         return home
     if not os.path.lexists(home):
         raise ConfigError(f"{path}: there is no user {home[1:].partition('/')[0]}, nor such a file")
-    return os.path.abspath(home)  # For libraries that would expand it again.
+    return os.path.abspath(home)  # So that libraries do not expand the ~ again.
 
 
 def normal(path: str) -> str:
-    """A path that leads to the same place without ``.``, and without ``..`` but at its start.
+    """Normalize a path: without ``.``, and without ``..`` except at its start.
 
-    It stays relative, unless a link is in the way of a ``..``.
+    It stays relative, unless removing a ``..`` after a symbolic link would change its target.
     """
     short = re.sub("^//+", "/", os.path.normpath(path))
     return short if os.path.realpath(short) == os.path.realpath(path) else os.path.realpath(path)
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path names many files: a glob, or a pattern with axes."""
+    """Whether a path stands for many files: a glob, or a pattern with axes."""
     return has_places(path) or is_glob(path)
 
 
 def has_places(path: str) -> bool:
-    """Whether a path has places of axes, and is no file of that name."""
+    """Whether a path has placeholders of axes, and there is no file with that literal name."""
     return re.search(PLACE, path) is not None and not os.path.exists(path)
 
 
 def is_glob(path: str) -> bool:
-    """Whether a path has the wildcards of a glob, and is no file of that name."""
+    """Whether a path has wildcards, and there is no file with that literal name."""
     if is_address(path) or has_places(path):
         return False
     return glob.has_magic(path) and not os.path.exists(path)
 
 
 def find(path: str) -> list[str]:
-    """What a path names, in natural order; none where nothing is there."""
+    """Files and directories that a path stands for, in natural order; empty if there are none."""
     if is_address(path):
         return [path]
     if not is_pattern(path):
@@ -101,42 +106,47 @@ def find(path: str) -> list[str]:
 
 
 def sources(pattern: str, output: str) -> list[str]:
-    """What a glob names, in natural order, without what runs write; a warning tells what that is.
+    """Expand a glob, without the files that runs write; these are reported by a warning.
 
     Parameters
     ----------
     pattern
-        A glob. One that starts in the output may name what others have put there.
+        A glob. If it starts in the output directory, it may match files there that are not of runs.
     output
-        Directory of the stores, each of which has another of its name in ``.state``.
+        Output directory of the run, whose subdirectory ``.state`` has an entry for each store.
+
+    Returns
+    -------
+    list[str]
+        The paths, in natural order.
     """
     written = _written(pattern, os.path.realpath(output))
-    kept, left = [], Counter[str]()
+    kept, ignored = [], Counter[str]()
     for path in sorted(glob.glob(pattern, recursive=True), key=natural):
         real = os.path.realpath(path)
         folder = next((folder for folder in written if is_within(real, folder)), None)
         if folder is None:
             kept.append(path)
         else:
-            left[os.path.relpath(folder)] += 1
-    if left:
+            ignored[os.path.relpath(folder)] += 1
+    if ignored:
         logger.warning(
-            "source %r: %d of what it names is left out, as a run writes there: %s; what is to be "
-            "converted nevertheless has to be named without a glob",
+            "source %r: %d matches are ignored, because runs write there: %s; to convert them, "
+            "name them without a glob",
             pattern,
-            left.total(),
-            ", ".join(f"{count} in {folder}" for folder, count in left.items()),
+            ignored.total(),
+            ", ".join(f"{count} in {folder}" for folder, count in ignored.items()),
         )
     return kept
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether a real path is a directory, or in it."""
+    """Whether a path is in a directory, or the directory itself; both without symbolic links."""
     return os.path.commonpath((path, folder)) == folder
 
 
 def _written(pattern: str, output: str) -> list[str]:
-    """Real paths of the directories that runs write, as far as a glob is not to look there."""
+    """Real paths of the directories that runs write and that a glob must not match."""
     start = pattern
     while glob.has_magic(start):
         start = os.path.dirname(start)
@@ -149,13 +159,13 @@ def _written(pattern: str, output: str) -> list[str]:
 
 
 def positions(pattern: str) -> dict[str, dict[str, int]]:
-    """The files of a pattern with axes, and the number of each along every axis."""
+    """The files of a pattern with axes, and the position of each along every axis."""
     parts = re.split(PLACE, pattern)
     texts, axes = parts[::2], parts[1::2]
     name = re.escape(texts[0])
     for count, (axis, text) in enumerate(zip(axes, texts[1:], strict=True)):
-        seen = axis in axes[:count]
-        name += (f"(?P={axis})" if seen else f"(?P<{axis}>\\d+)") + re.escape(text)
+        repeated = axis in axes[:count]
+        name += (f"(?P={axis})" if repeated else f"(?P<{axis}>\\d+)") + re.escape(text)
     found = {}
     for file in glob.glob("*".join(map(glob.escape, texts))):
         if match := re.fullmatch(name, file):
@@ -164,5 +174,5 @@ def positions(pattern: str) -> dict[str, dict[str, int]]:
 
 
 def natural(path: str) -> list[tuple[str, int]]:
-    """A key that sorts names by the numbers in them: a2 before a10."""
+    """A sort key for natural order: a2 before a10."""
     return [(text, int(part or 0)) for text, part in re.findall(r"(\D*)(\d*)", path)]

@@ -1,6 +1,6 @@
-"""MINC, Philips PAR/REC and AFNI BRIK: images whose scale factors may differ within them.
+"""MINC, Philips PAR/REC and AFNI images, which may have several scale factors.
 
-nibabel reads their headers, and says what a real value is.
+nibabel reads their headers, and defines the real values.
 """
 
 from __future__ import annotations
@@ -25,64 +25,63 @@ from nibabel.parrec import PARRECError, PARRECHeader, parse_PAR_header
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, library
+from neurozarr.sources.base import Layout, Source, as_source_errors, library
 from neurozarr.sources.hdf5 import check_dataset, check_links
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
 from neurozarr.units import MAX_LENGTH, is_plausible, ome_unit
 
 logger = logging.getLogger(__name__)
 
-#: Endings of the files of a pair.
+#: File name endings of headers and of voxels.
 _HEADERS: dict[str, tuple[str, ...]] = {"par": (".PAR", ".par"), "afni": (".HEAD", ".head")}
 _VOXELS: dict[str, tuple[str, ...]] = {
     "par": (".REC", ".rec"),
     "afni": (".BRIK", ".brik", ".BRIK.gz", ".brik.gz"),
 }
-#: Names of dimensions (MINC 1 programmer's guide, "Image dimensions"), and the axes that they are.
+#: Axes by names of dimensions (MINC 1 programmer's guide, "Image dimensions").
 _DIMENSIONS = {"time": "t", "vector_dimension": "c", "zspace": "z", "yspace": "y", "xspace": "x"}
-#: Variables that say what the least and the greatest valid value stand for.
+#: Variables with the real values of the smallest and the largest valid stored value.
 _EXTREMES = ("image-min", "image-max")
 #: Units of the time step (AFNI README.attributes, TAXIS_NUMS[2]); 77003 is hertz.
 _AFNI_TIMES = {77001: "millisecond", 77002: "second"}
-#: BRICK_TYPES of two 32-bit floats (AFNI README.attributes), which nibabel takes for 64-bit ones.
+#: BRICK_TYPES of two 32-bit floats (AFNI README.attributes); nibabel assumes two 64-bit floats.
 _AFNI_COMPLEX = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScaledSource(Source):
-    """An image with scale factors of its own for each slice or volume, or one for all.
+    """An image with one pair of scale factors, or one for each slice or volume.
 
-    Where one slope and one intercept hold for all voxels, the stored values are kept, and a NIfTI
-    header says how they are scaled. Others do not fit one: the voxels then are the real values, as
-    nibabel works them out, in 64-bit floats, which tell all 32-bit integers apart.
+    With one slope and intercept, the stored values are kept, and the NIfTI header holds the scale
+    factors. With several, the voxels are the real values, as nibabel computes them, in 64-bit
+    floats, which represent all 32-bit integers exactly.
+
+    Attributes
+    ----------
+    stored
+        Reads a region of the stored values.
+    limits
+        Smallest and largest valid stored value, to which others are clipped.
+    scales
+        Slopes and intercepts, which broadcast to ``file_shape``; None if one pair holds for all.
     """
 
     suffixes = (".mnc", ".mnc.gz", ".par", ".rec", ".head", ".brik", ".brik.gz")
 
-    #: Reads a region of the stored values.
     stored: Callable[[Region], np.ndarray[Any, Any]]
-    #: The least and the greatest valid value of those that are stored; others become these.
     limits: tuple[float, float] | None = None
-    #: Slopes and intercepts, with as many axes as the file; None where one holds for all voxels.
     scales: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
         check_file(path)
-        try:
-            with _warnings_logged(path), np.errstate(all="ignore"):
-                found = _opener(path.lower())(Path(path))
-        except SourceError:
-            raise
-        except OSError as error:
-            raise SourceError(
-                f"{path}: the file cannot be read ({error.strerror or error})"
-            ) from None
-        except Exception as error:  # nibabel has no base for what it raises on damaged files.
-            text = " ".join(str(error).split())
-            reason = f"{text} is missing or unknown" if isinstance(error, KeyError) else text
-            raise SourceError(f"{path}: its header is damaged, or not known ({reason})") from None
-        return cls(**_with_axes(path, found, layout.axes))
+        with (
+            as_source_errors(path, "its header cannot be read"),
+            _warnings_logged(path),
+            np.errstate(all="ignore"),
+        ):
+            fields = _opener(path.lower())(Path(path))
+        return cls(**_with_axes(path, fields, layout.axes))
 
     def read_file(self, region: Region) -> np.ndarray:
         voxels = self.stored(region)
@@ -90,13 +89,14 @@ class ScaledSource(Source):
             voxels = np.clip(voxels, *self.limits)
         if self.scales is None:
             return voxels
-        slopes, inters = (np.broadcast_to(part, self.file_shape)[region] for part in self.scales)
+        slopes, inters = (np.broadcast_to(scale, self.file_shape)[region] for scale in self.scales)
         voxels = voxels * slopes
         voxels += inters
         return voxels
 
 
 def _opener(name: str) -> Callable[[Path], dict[str, Any]]:
+    """The function that opens a file, by its name; it returns fields of a `ScaledSource`."""
     if name.endswith((".mnc", ".mnc.gz")):
         return _open_minc
     return _open_par if name.endswith((".par", ".rec")) else _open_afni
@@ -104,6 +104,7 @@ def _opener(name: str) -> Callable[[Path], dict[str, Any]]:
 
 @contextmanager
 def _warnings_logged(path: str) -> Iterator[None]:
+    """Log the warnings of nibabel."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
@@ -111,19 +112,19 @@ def _warnings_logged(path: str) -> Iterator[None]:
         logger.warning("%s: %s", path, warning.message)
 
 
-def _with_axes(path: str, found: dict[str, Any], axes: str | None) -> dict[str, Any]:
-    """What was found, with the axes that a user says: times may be channels, and the reverse."""
-    known = found["file_axes"]
+def _with_axes(path: str, fields: dict[str, Any], axes: str | None) -> dict[str, Any]:
+    """Replace the axes of a source by those that the user gives: only t and c can be exchanged."""
+    known = fields["file_axes"]
     if axes is None or axes == known:
-        return found
+        return fields
     other = known.translate(str.maketrans("tc", "ct"))
     if axes != other:
         allowed = " or ".join(dict.fromkeys((known, other)))
         raise SourceError(
-            f"{path}: axes is {axes!r}; allowed for a file of shape {found['file_shape']}: "
+            f"{path}: axes is {axes!r}; allowed for a file of shape {fields['file_shape']}: "
             f"{allowed}"
         )
-    return found | {"file_axes": axes, "time_step": 1.0, "time_unit": ""}
+    return fields | {"file_axes": axes, "time_step": 1.0, "time_unit": ""}
 
 
 def _scaling(
@@ -132,31 +133,35 @@ def _scaling(
     inters: np.ndarray[Any, Any],
     limits: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """Stored values with one scale, where a NIfTI header (32-bit floats) can hold it; or scales."""
+    """Data type and scale factors, as fields of a source.
+
+    One slope and intercept are kept if a NIfTI header can hold them, in 32-bit floats. Otherwise
+    the voxels become real values.
+    """
     slope, inter = float(slopes.flat[0]), float(inters.flat[0])
     is_one = (slopes == slope).all() and (inters == inter).all()
-    can_be_held = np.finfo(np.float32).tiny <= abs(slope) < MAX_LENGTH and abs(inter) < MAX_LENGTH
-    if is_one and can_be_held and all(isinstance(limit, int) for limit in limits or ()):
-        kept = dtype.newbyteorder("=")
-        return {"dtype": kept, "slope": slope, "inter": inter, "limits": limits}
+    fits = np.finfo(np.float32).tiny <= abs(slope) < MAX_LENGTH and abs(inter) < MAX_LENGTH
+    if is_one and fits and all(isinstance(limit, int) for limit in limits or ()):
+        native = dtype.newbyteorder("=")
+        return {"dtype": native, "slope": slope, "inter": inter, "limits": limits}
     real = np.result_type(dtype, np.float64)
     return {"dtype": real, "scales": (slopes, inters), "limits": limits}
 
 
 def _sizes(zooms: Sequence[float]) -> tuple[float, ...]:
-    """Voxel sizes along z, y and x from those along x, y and z; none where one makes no sense."""
+    """Convert voxel sizes along x, y and z to z, y and x; empty if one is not plausible."""
     sizes = tuple(abs(float(zoom)) for zoom in reversed(zooms))
     return sizes if all(is_plausible(size) for size in sizes) else ()
 
 
 def _time(step: Any, unit: str) -> dict[str, Any]:
-    """A time step and its unit, where they are known."""
-    is_sane = step is not None and is_plausible(abs(float(step)))
-    return {"time_step": abs(float(step)), "time_unit": unit} if is_sane else {}
+    """A time step and its unit, as fields of a source; empty if the step is not plausible."""
+    is_known = step is not None and is_plausible(abs(float(step)))
+    return {"time_step": abs(float(step)), "time_unit": unit} if is_known else {}
 
 
 def _pair(path: Path, kind: str) -> tuple[Path, Path]:
-    """The files of a header and of its voxels, from the name of either."""
+    """The header file and the voxel file of an image, by the path of either."""
     name = str(path)
     is_header = path.suffix.upper() in _HEADERS[kind]
     own, others = _HEADERS[kind], _VOXELS[kind]
@@ -167,7 +172,7 @@ def _pair(path: Path, kind: str) -> tuple[Path, Path]:
     found = next((Path(other) for other in names if os.path.exists(other)), None)
     if found is None:
         what, known = "voxels" if is_header else "header", " or ".join(names[::2])
-        raise SourceError(f"{path}: the file of its {what}, {known}, is missing")
+        raise SourceError(f"{path}: the file with its {what}, {known}, is missing")
     check_file(found)
     return (path, found) if is_header else (found, path)
 
@@ -180,22 +185,22 @@ def _open_par(path: Path) -> dict[str, Any]:
     if counts.min() < counts.max():
         short = ", ".join(map(str, numbers[counts < counts.max()]))
         raise SourceError(
-            f"{par}: cut short: it has slice {short} {counts.min()} times, others {counts.max()} "
+            f"{par}: cut short: slice {short} occurs {counts.min()} times, others {counts.max()} "
             "times: export the whole scan"
         )
     try:
-        # Only a strict sort is sure not to mix echoes, or types of image, in a volume.
+        # Without a strict sort, a volume could mix echoes or image types.
         header = PARRECHeader(info, slices, strict_sort=True)
     except PARRECError as error:
         raise SourceError(
-            f"{par}: cut short, or of a kind that cannot be read ({error}): export the whole scan"
+            f"{par}: cut short or not supported ({error}): export the whole scan"
         ) from None
     shape = tuple(int(length) for length in reversed(header.get_data_shape()))
-    places = slices["index in REC file"]
-    if sorted(places) != list(range(len(slices))):
-        # They are of another file, from which this one was made.
-        places = np.arange(len(slices))
-    order = places[header.get_sorted_slice_indices()].reshape(shape[:-2])
+    indices = slices["index in REC file"]
+    if sorted(indices) != list(range(len(slices))):
+        # The indices refer to the REC file that this one was extracted from.
+        indices = np.arange(len(slices))
+    order = indices[header.get_sorted_slice_indices()].reshape(shape[:-2])
     dtype = header.get_data_dtype()
     voxels = NibabelSource.of_voxels(rec, "zyx", (len(slices), *shape[-2:]), dtype, 0)
 
@@ -248,20 +253,25 @@ def _open_afni(path: Path) -> dict[str, Any]:
 
 
 class _Netcdf(netcdf_file):
-    """A netCDF file, of whose variables none is read but the small ones that scale the image."""
+    """A netCDF file; of its variables, only image-min and image-max are read.
+
+    Attributes
+    ----------
+    image_shape, image_start
+        Shape of the image, in voxels, and its start in the file, in bytes.
+    """
 
     image_shape: tuple[int, ...]
-    #: Where the image is, in bytes.
     image_start: int
 
     def _read_var(self) -> Any:
-        found = super()._read_var()  # type: ignore[no-untyped-call]
-        name, dimensions, shape, *rest, start, size = found
+        variable = super()._read_var()  # type: ignore[no-untyped-call]
+        name, dimensions, shape, *rest, start, size = variable
         if name == "image":
             self.image_shape, self.image_start = shape, start
         if None in shape:
             raise ValueError(f"{name} has a dimension without a length")
-        if name not in ("image-min", "image-max"):
+        if name not in _EXTREMES:
             shape, start = (0,), self.fp.tell()
         return name, dimensions, shape, *rest, start, size
 
@@ -276,7 +286,7 @@ def _open_minc(path: Path) -> dict[str, Any]:
     if magic != b"\x89HDF":
         raise SourceError(f"{path}: neither MINC 1 (netCDF) nor MINC 2 (HDF5)")
     if path.name.lower().endswith(".gz"):
-        raise SourceError(f"{path}: MINC 2 can only be read uncompressed: gunzip it first")
+        raise SourceError(f"{path}: compressed MINC 2 is not supported: gunzip it first")
     return _open_minc2(path)
 
 
@@ -337,9 +347,9 @@ def _open_minc2(path: Path) -> dict[str, Any]:
 
 
 def _order(variable: Any) -> tuple[str, ...]:
-    """Names of the dimensions of a variable of MINC 2; more may be said than it has."""
-    said = _text(variable.attrs.get("dimorder", b""))
-    return tuple(said.split(",") if said else ())[: len(variable.shape)]
+    """Names of the dimensions of a MINC 2 variable; its attribute may list more than it has."""
+    order = _text(variable.attrs.get("dimorder", b""))
+    return tuple(order.split(",") if order else ())[: len(variable.shape)]
 
 
 def _text(value: Any) -> str:
@@ -347,11 +357,12 @@ def _text(value: Any) -> str:
 
 
 def _axes_of(path: Path, names: Sequence[str], shape: tuple[int, ...]) -> str:
+    """Axes of a MINC image, by the names of its dimensions."""
     axes = "".join(_DIMENSIONS.get(name, "?") for name in names)
     if len(set(axes)) < len(shape) or set("xyz") - set(axes) or "?" in axes:
         raise SourceError(
             f"{path}: its dimensions are {', '.join(names) or 'not named'}, of shape {shape}; only "
-            "images of xspace, yspace and zspace, and of time or vector_dimension, can be converted"
+            "xspace, yspace and zspace, with time or vector_dimension, can be converted"
         )
     return axes
 
@@ -359,15 +370,16 @@ def _axes_of(path: Path, names: Sequence[str], shape: tuple[int, ...]) -> str:
 def _describe(
     minc: Minc1File, axes: str, dimensions: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Where the voxels of a MINC file lie. nibabel's affine is that of the axes in their order."""
+    """Voxel size, units, affine and time step of a MINC file, as fields of a source."""
     known = dict(zip(axes, dimensions, strict=True))
     spatial = [axis for axis in axes if axis in "xyz"]
+    # The columns of nibabel's affine are in the order of the file's axes.
     affine = minc.get_affine()[:, [*(spatial.index(axis) for axis in "xyz"), 3]]
-    found = {_unit(known[axis], "space", "mm") for axis in "xyz"}
+    units = {_unit(known[axis], "space", "mm") for axis in "xyz"}
     time = known.get("t", {})
     return {
         "voxel_size": _sizes([known[axis].get("step", 0) for axis in "xyz"]),
-        "space_unit": found.pop() if len(found) == 1 else "",
+        "space_unit": units.pop() if len(units) == 1 else "",
         "affine": known_affine(affine),
         **_time(time.get("step"), _unit(time, "time", "")),
     }
@@ -387,9 +399,10 @@ def _minc_scaling(
     names: Sequence[str],
     extremes: list[tuple[Sequence[str], Any]],
 ) -> dict[str, Any]:
-    """What integers stand for: valid_range becomes image-min to image-max of each slice or volume.
+    """Data type and scale factors of a MINC image, as fields of a source.
 
-    MINC 1 programmer's guide, "Pixel values and real values". Floats are real values.
+    Integers in valid_range are mapped to image-min to image-max of their slice or volume (MINC 1
+    programmer's guide, "Pixel values and real values"). Floats are real values already.
     """
     if dtype.kind == "f":
         return {"dtype": dtype.newbyteorder("=")}
@@ -397,15 +410,15 @@ def _minc_scaling(
     ends = (image.get("valid_min", whole.min), image.get("valid_max", whole.max))
     least, most = (float(end) for end in image.get("valid_range", ends))
     if not whole.min <= least < most <= whole.max:
-        raise SourceError(f"{path}: its valid_range is {least:g} to {most:g}, but it holds {dtype}")
+        raise SourceError(f"{path}: valid_range is {least:g} to {most:g}, but its dtype is {dtype}")
     (few, lows), (many, highs) = extremes
     if tuple(few) != tuple(many) or tuple(many) != tuple(names)[: len(many)]:
         raise SourceError(
-            f"{path}: image-min and image-max are of {', '.join(few) or 'one value'} and "
-            f"{', '.join(many) or 'one value'}, but should be of the first dimensions of the image"
+            f"{path}: the dimensions of image-min and image-max are {', '.join(few) or 'none'} and "
+            f"{', '.join(many) or 'none'}, but must be the first dimensions of the image"
         )
     shape = (*np.shape(highs), *(1,) * (len(names) - len(many)))
-    low, high = (np.asarray(part, np.float64).reshape(shape) for part in (lows, highs))
+    low, high = (np.asarray(values, np.float64).reshape(shape) for values in (lows, highs))
     slopes = (high - low) / (most - least)
     limits: tuple[float, float] | None = (least, most)
     if least.is_integer() and most.is_integer():

@@ -1,6 +1,6 @@
-"""The steps of a conversion: what each job does, between the files that it takes and leaves.
+"""Steps of a conversion: each module contains the function that the jobs of one rule call.
 
-A module is named like the rule that it is for, and imports what that job needs and no more. An
-image is published last, and unpublished before anything below it changes: whoever finds the
-metadata of its group finds all of its levels, whole.
+A module has the name of its rule and imports only what its jobs need. An image is published (its
+group's metadata are written) last, and unpublished before any of its levels changes: a reader who
+finds the metadata of the group finds all levels complete.
 """

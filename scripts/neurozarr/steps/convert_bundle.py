@@ -23,24 +23,24 @@ logger = logging.getLogger(__name__)
 
 
 def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads: int) -> None:
-    """Do every step of a conversion that is not done already.
+    """Run the steps of a conversion that are not done yet.
 
     Parameters
     ----------
     sample
-        What is to be converted, and how.
+        The sample to convert.
     paths
-        Where its store lies.
+        Paths of its store.
     verify
-        How the store is checked when it is published: "none", "quick" or "full".
+        How the store is verified after it is published: "none", "quick" or "full".
     threads
-        How many chunks are encoded at once.
+        Number of sub-blocks that are written at once.
     """
     todo = rerun.Todo(sample, paths, verify=verify)
     written: set[tuple[int, int]] = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
-        # As in the workflow, all levels are made again after level 0 was created again.
+        # As in the workflow, all arrays are created again if that of level 0 was.
         created = not todo.is_done(place.document, place.array_receipt) or (0, -1) in written
         if created:
             create_array(paths, number, **arguments.create_array(sample, paths, level=number))
@@ -84,20 +84,20 @@ def convert_bundle(
     Parameters
     ----------
     samples
-        What is to be converted, and how.
+        The samples to convert.
     run
-        Where the stores lie, and how they are checked.
+        Settings of the run.
     log
-        Gives the log of a sample, by its name.
+        Returns the path of a sample's log, by its name.
     verify_again
-        Whether stores that were verified are verified again.
+        Whether stores that were verified before are verified again.
     threads
-        How many chunks are encoded at once.
+        Number of sub-blocks that are written at once.
 
     Raises
     ------
     BundleError
-        Some failed: their reasons, one in each line.
+        Some samples failed. The message has a line for each, with the reason and the log.
     """
     failed = []
     for sample in samples:

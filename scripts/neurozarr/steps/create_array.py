@@ -1,4 +1,4 @@
-"""Create one level of an image, empty."""
+"""Create the empty array of a level."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ def create_array(
     recipe: dict[str, Any],
     source: Sequence[str | Path] = (),
 ) -> None:
-    """Create one level, empty, after unpublishing the image and deleting what the level held.
+    """Unpublish the image, delete the old array of a level, and create an empty one.
 
-    The planned document is written as it is, without `ZarrGroup.create_array`, which would need the
-    metadata of the group: these are the last file of an image to appear.
+    The planned document is written directly. `ZarrGroup.create_array` would need the metadata of
+    the group, which must be written last.
 
     Parameters
     ----------
     paths
-        Where the store lies.
+        Paths of the store.
     number
-        Of the level.
+        Number of the level.
     document
-        Zarr metadata of its array.
+        Zarr metadata of the array.
     recipe
-        What the array is made from, beside its document and the source, for the receipt.
+        Recipe of the level, for the receipt.
     source
-        Files that level 0 will be copied from: the receipt says what they are now.
+        Files from which level 0 will be copied; the receipt records their fingerprints.
 
     Raises
     ------
     SourceError
-        One of them cannot be read; nothing is changed.
+        A file of the source cannot be read; nothing is changed.
     OwnershipError
-        A file that would be deleted is not this workflow's; nothing is changed.
+        The workflow did not write a file that would be deleted; nothing is changed.
     """
     level, node = paths.level(number), str(number)
     known = fingerprints([Path(file) for file in source])
     if level.state.exists():
-        sync(level.state)  # Its old receipt, which Snakemake has deleted, must not come back.
+        sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
     ownership.unpublish(paths)
     ownership.remove(paths, node)
     ownership.record(paths, node, [document], only=True)
     write_json(level.document, document)
     receipts.write_array_receipt(level.array_receipt, document, known, recipe)
-    logger.info("%s: created, shape %s", level.folder, document["shape"])
+    logger.info("%s: created with shape %s", level.folder, document["shape"])

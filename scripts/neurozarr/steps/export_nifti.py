@@ -1,4 +1,4 @@
-"""Write a level of an image as a NIfTI file."""
+"""Export a level of an image as a NIfTI file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ logger = logging.getLogger(__name__)
 
 
 def export_nifti(paths: StorePaths, level: int, *, driver: str, threads: int) -> None:
-    """Write a level of an image as a NIfTI file, by what its store says.
+    """Export a level as a NIfTI file, using only the voxels and metadata of the store.
 
     Parameters
     ----------
     paths
-        Where the store lies, a .nii.zarr.
+        Paths of the store, a .nii.zarr.
     level
         Number of the level.
-    driver, threads
-        Library that reads the voxels, and how many chunks it decodes at once.
+    driver
+        Library that reads the voxels.
+    threads
+        Number of chunks that are decoded at once.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def export_nifti(paths: StorePaths, level: int, *, driver: str, threads: int) ->
     placed = reading.placement(image, level, axes)
     if placed is None:
         raise StoreError(
-            f"{paths.store}: its metadata do not say where the voxels of level {level} lie"
+            f"{paths.store}: no position of level {level} in its metadata; convert the image again"
         )
     scale, shift = placed
     array = open_array(paths.level(level).folder, "r", driver=driver, threads=threads)

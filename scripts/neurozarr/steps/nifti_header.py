@@ -1,4 +1,4 @@
-"""Write the NIfTI header of an image."""
+"""Write the NIfTI header of an image and publish the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xxhash
 from neurozarr.drivers import open_group
 from neurozarr.durable import sync_files
 from neurozarr.errors import StoreError
-from neurozarr.nifti.fit import COLOURS, colours_were, stored_dtype
+from neurozarr.nifti.fit import COLOURS, rgb_header_fields, stored_dtype
 from neurozarr.run import fingerprints, ownership, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
@@ -31,14 +31,16 @@ def publish_header(
     options: dict[str, Any],
     driver: str,
 ) -> None:
-    """Write the NIfTI header of an image, whole, into its store, and publish the image.
+    """Write the NIfTI header into the store, and publish the image.
 
     Parameters
     ----------
     paths
-        Where the store lies.
-    source, overrides
-        The volume, and what its header does not say (see `neurozarr.sources.open_source`).
+        Paths of the store.
+    source
+        Path of the source.
+    overrides
+        Other arguments of `neurozarr.sources.open_source`.
     options
         Options of `neurozarr.samples.headers.header_of`: template, orientation and center.
     driver
@@ -47,9 +49,11 @@ def publish_header(
     Raises
     ------
     SourceError
-        The source cannot be read, or is not what it was when the voxels were copied.
+        The source cannot be read, or has changed since its voxels were copied.
     StoreError
-        What was written does not say what the array of level 0 is, or cannot be read.
+        The written header cannot be read back, or does not match the array of level 0.
+    OwnershipError
+        The workflow did not write a file that would be replaced.
     """
     base = paths.level(0)
     volume = open_source(source, **overrides)
@@ -62,12 +66,12 @@ def publish_header(
         unit=overrides.get("unit"),
         **options,
     )
-    # Made beside the receipts; nothing in the store shows before the documents of its group do.
+    # The header is written and checked outside the store, then moved into it.
     staging = paths.state / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     group = open_group(staging, "w", paths.zarr_version, driver)
     group.write_nifti_header(header)
-    if colours := colours_were(volume.nifti_header or header, header):
+    if colours := rgb_header_fields(volume.nifti_header or header, header):
         group.array(HEADER).attrs[COLOURS] = colours
     checksum = xxhash.xxh3_64_intdigest(header)
     problem = header_problem(

@@ -1,4 +1,4 @@
-"""Check every level of an image, and make its metadata."""
+"""Check the levels of an image and make its OME metadata."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ def make_metadata(
     channels: Sequence[Document],
     driver: str,
 ) -> None:
-    """Check every level, delete what is no part of the image, and make its metadata.
+    """Check all levels, delete levels and files that are not part of the image, make its metadata.
 
-    They are published at once, unless a NIfTI header is to be written first.
+    The image is published at once, unless its NIfTI header must be written first.
 
     Parameters
     ----------
     paths
-        Where the store lies.
+        Paths of the store.
     blocks
         Number of blocks of each level, finest first.
     attributes
-        Attributes of the group: the OME-Zarr metadata.
+        OME-Zarr attributes of the group, without the channels.
     channels
-        Name and colour of each channel; their windows are added.
+        Name and colour of each channel; the display windows are added here.
     driver
-        Library that reads the coarsest level for that.
+        Library that reads the coarsest level, to compute the display windows.
 
     Raises
     ------
     ReceiptError
-        A level is not whole. Nothing is published; the message lists what is missing.
+        A level is incomplete. Nothing is published; the message lists what is missing.
     OwnershipError
-        A file that would be deleted is not this workflow's.
+        The workflow did not write a file that would be deleted.
     """
     levels = paths.levels(len(blocks))
     ownership.unpublish(paths)
@@ -72,20 +72,20 @@ def make_metadata(
         attributes = ome.with_windows(attributes, channels, found)
     documents = group_documents(paths.zarr_version, attributes)
     write_json(paths.ome_receipt, made_from | {"documents": documents})
-    logger.info("%s: checked, %d levels", paths.store, len(levels))
+    logger.info("%s: %d levels checked", paths.store, len(levels))
     if not paths.nii:
         publish_documents(paths, documents)
 
 
 def publish_documents(paths: StorePaths, documents: dict[str, Document]) -> None:
-    """Publish an image: write the documents of its group, the last files that it gets.
+    """Publish an image by writing the metadata of its group.
 
     Parameters
     ----------
     paths
-        Where the store lies.
+        Paths of the store.
     documents
-        Names and contents, the one that makes it a group last.
+        Documents by file name, in the order in which they are written.
     """
     ownership.record(paths, "", documents.values(), only=True)
     for name, document in documents.items():

@@ -31,17 +31,21 @@ def write_level(
     Parameters
     ----------
     paths
-        Where the store lies.
+        Paths of the store.
     number
-        Of the level, 1 or more.
-    block, region
-        Number of the block, and its voxels.
+        Number of the level, 1 or more.
+    block
+        Number of the block.
+    region
+        Region of the block.
     parent_blocks
-        Numbers of those blocks of the parent level that the block is made from.
+        Numbers of the blocks of the parent level from which the block is made.
     mode
-        How a window of voxels becomes one.
-    driver, threads
-        Library that carries the voxels, and how many chunks are made at once.
+        Downsampling mode.
+    driver
+        Library that reads and writes the voxels.
+    threads
+        Number of sub-blocks that are written at once.
 
     Raises
     ------
@@ -49,13 +53,15 @@ def write_level(
         Files of the parent level are missing.
     StoreError
         Voxels or the receipt cannot be written.
+    OwnershipError
+        The workflow did not write a file that would be deleted.
     """
     parent, level = paths.level(number - 1), paths.level(number)
-    sync(level.state)  # Its old receipt, which Snakemake has deleted, must not come back.
+    sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
     ownership.unpublish(paths)
     start = time.monotonic()
     nonce = read_json(level.array_receipt)["nonce"]
-    # A chunk that is missing would be read as the fill value.
+    # A missing chunk would be read as the fill value.
     missing = receipts.check_blocks(parent, parent_blocks)
     receipts.refuse("the block cannot be made", missing)
     receipts.delete_block(level, region)

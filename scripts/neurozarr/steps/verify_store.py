@@ -1,4 +1,4 @@
-"""Check a store that is published."""
+"""Verify a published store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from neurozarr.errors import DamageError
 from neurozarr.run import claims, receipts
 from neurozarr.run.paths import StorePaths
-from neurozarr.run.receipts import NAMED, Damage
+from neurozarr.run.receipts import MAX_LISTED, Damage
 from neurozarr.verify import metadata
 from neurozarr.verify.metadata import Planned
 from neurozarr.zarr.documents import Document, read_json, write_json
@@ -30,26 +30,27 @@ def verify_store(
     driver: str,
     threads: int,
 ) -> None:
-    """Check a store, and report what is damaged and how it is repaired.
+    """Verify a store, and report what is damaged and how to repair it.
 
     Parameters
     ----------
     paths
-        Where the store lies; the report is written in any case, the receipt of a check if nothing
-        is damaged.
+        Paths of the store. The report is always written, the receipt only if nothing is damaged.
     blocks
         Number of blocks of each level, finest first.
     planned
-        What the store is to be: see `neurozarr.verify.metadata.Planned`.
+        Arguments of `neurozarr.verify.metadata.Planned`.
     source
-        Path and layout of the source, and the slabs that it is read in; with "full", level 0 is
-        compared with it.
+        Path and layout of the source, and the shape of its slabs.
     verify
-        "quick" looks at metadata, at the header's files, and at the size of every other; "full"
-        reads all of them as well, compares the bytes with the receipts, the header with the array
-        of level 0, and each level's voxels with its parent level's.
-    driver, threads
-        Library that reads the voxels, and how many files or sub-blocks are read at once.
+        "quick" checks the metadata, the files of the NIfTI header, and the sizes of all other
+        files. "full" also compares the checksums of all files with the receipts, the NIfTI header
+        with the array of level 0, each level with its reduced parent level, and level 0 with the
+        source.
+    driver
+        Library that reads the voxels.
+    threads
+        Number of files or sub-blocks that are read at once.
 
     Raises
     ------
@@ -94,21 +95,21 @@ def verify_store(
     for damage in damages:
         logger.error("%s", damage)
     if damages:
-        named = "; ".join(map(str, damages[:NAMED]))
-        more = f"; and {len(damages) - NAMED} more" if len(damages) > NAMED else ""
+        named = "; ".join(map(str, damages[:MAX_LISTED]))
+        more = f"; and {len(damages) - MAX_LISTED} more" if len(damages) > MAX_LISTED else ""
         raise DamageError(f"{paths.store} is damaged: {named}{more}. To repair it: {repair}")
-    logger.info("%s: sound, by a %s check", paths.store, verify)
+    logger.info("%s: no damage found by a %s check", paths.store, verify)
     write_json(paths.verify_receipt, {"verify": verify})
 
 
 def summarize(reports: Sequence[Path]) -> str:
-    """What reports of sound stores say, a line for each."""
+    """Summarize reports of undamaged stores, with one line for each."""
     lines = []
     for report in map(read_json, reports):
         levels = report["levels"]
         files, size = (sum(level[name] for level in levels) for name in ("files", "bytes"))
         what = f"{len(levels)} levels, {files} files, {size / 1e6:.1f} MB"
-        lines.append(f"{report['store']}: sound, by a {report['verify']} check of {what}")
+        lines.append(f"{report['store']}: no damage found by a {report['verify']} check of {what}")
     return "\n".join(lines)
 
 
@@ -122,8 +123,8 @@ def _check_contents(
     driver: str,
     threads: int,
 ) -> list[Damage]:
-    """Compare all bytes, and all voxels, of levels whose metadata and receipts are sound."""
-    # What reads voxels takes longer to load than a quick check takes.
+    """Check the bytes and voxels of all levels whose metadata and receipts are undamaged."""
+    # Imported here because loading these modules takes longer than a quick verification.
     from neurozarr.drivers import open_array
     from neurozarr.sources import open_source
     from neurozarr.verify.contents import (

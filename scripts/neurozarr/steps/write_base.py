@@ -27,35 +27,43 @@ def write_base(
     driver: str,
     threads: int,
 ) -> None:
-    """Copy a block of a source into level 0.
+    """Copy a block from the source into level 0.
 
     Parameters
     ----------
     paths
-        Where the store lies.
-    block, region
-        Number of the block, and its voxels.
-    source, layout
-        The volume, and what its files do not say of their array (see `neurozarr.sources.Layout`).
+        Paths of the store.
+    block
+        Number of the block.
+    source
+        Path of the source.
+    layout
+        Properties of the source's array given by the user (see `neurozarr.sources.Layout`).
+    region
+        Region of the block.
     slab
-        Shape of what is read at once; None where each thread reads what it encodes.
-    driver, threads
-        Library that carries the voxels, and how many chunks it encodes at once.
+        Shape of the slabs that are read from the source; None if each thread reads for itself.
+    driver
+        Library that writes the voxels.
+    threads
+        Number of sub-blocks that are written at once.
 
     Raises
     ------
     SourceError
-        The source cannot be read, or is not what it was when the array was created.
+        The source cannot be read, or has changed since the array was created.
     StoreError
         Voxels or the receipt cannot be written.
+    OwnershipError
+        The workflow did not write a file that would be deleted.
     """
     level = paths.level(0)
-    sync(level.state)  # Its old receipt, which Snakemake has deleted, must not come back.
+    sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
     ownership.unpublish(paths)
     start = time.monotonic()
-    begun = read_json(level.array_receipt)
+    array_receipt = read_json(level.array_receipt)
     volume = open_source(source, **layout)
-    fingerprints.check(begun["source"], volume.files, volume.files_of(region))
+    fingerprints.check(array_receipt["source"], volume.files, volume.files_of(region))
     receipts.delete_block(level, region)
     summary = voxels.copy_from_source(
         volume,
@@ -64,13 +72,13 @@ def write_base(
         slab=slab,
         threads=threads,
     )
-    fingerprints.check(begun["source"], volume.files, volume.files_of(region))
+    fingerprints.check(array_receipt["source"], volume.files, volume.files_of(region))
     receipts.write_block_receipt(
         level,
         block,
         region,
         summary,
-        nonce=begun["nonce"],
+        nonce=array_receipt["nonce"],
         driver=driver,
         seconds=time.monotonic() - start,
         threads=threads,

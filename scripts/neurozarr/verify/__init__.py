@@ -1,1 +1,1 @@
-"""Whether a store is what was planned, and what was written."""
+"""Verification: compare a store with its plan, its receipts and its source."""

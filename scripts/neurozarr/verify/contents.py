@@ -1,4 +1,4 @@
-"""Whether what is read back from a store is what was written."""
+"""Verification that reads a store: the bytes of its files, its voxels and its NIfTI header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neurozarr import nifti
 from neurozarr.drivers import open_array
 from neurozarr.nifti.fit import COLOURS, fit_header
 from neurozarr.plan.slabs import sub_block
-from neurozarr.regions import Region, factors, regions, window
+from neurozarr.regions import Region, factors, parent_region, regions
 from neurozarr.run import receipts
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage, region_of
@@ -31,7 +31,7 @@ from neurozarr.zarr.documents import HEADER, Document, read_json
 def header_problem(
     folder: Path, base: Path, *, checksum: int, axes: str, driver: str
 ) -> str | None:
-    """What is wrong with a NIfTI header: by its checksum, by an array, and by its JSON form.
+    """Check a NIfTI header against its checksum, the array of level 0, and its JSON form.
 
     Parameters
     ----------
@@ -40,30 +40,50 @@ def header_problem(
     base
         Directory of the array of level 0.
     checksum
-        XXH3 of the header.
+        Planned XXH3 checksum of the header.
     axes
         Names of the axes of level 0.
     driver
-        Library that reads them.
+        Library that reads the arrays.
+
+    Returns
+    -------
+    str or None
+        Description of the first problem; None if there is none.
     """
     try:
         array = open_array(folder, "r", driver=driver)
         raw = array[...].tobytes()
         level = open_array(base, "r", driver=driver)
-    except Exception as error:  # Each driver has its own.
+    except Exception as error:  # Drivers raise different exceptions.
         return f"the NIfTI header cannot be read ({error})"
     if xxhash.xxh3_64_intdigest(raw) != checksum:
-        return "the NIfTI header is not the one that was planned"
+        return "the NIfTI header differs from the plan"
     if fit_header(raw, axes=axes, shape=level.shape, dtype=level.dtype) != raw:
-        return "the NIfTI header does not say what the array of level 0 is"
+        return "the NIfTI header does not match the shape or data type of level 0"
     stated = {name: value for name, value in array.attrs.items() if name != COLOURS}
     if stated != nifti.header_json(raw):
-        return "the JSON form of the NIfTI header is not that of its bytes"
+        return "the JSON form of the NIfTI header does not match its bytes"
     return None
 
 
 def check_header(paths: StorePaths, planned: Planned, *, driver: str) -> list[Damage]:
-    """What is wrong with the NIfTI header of an image: see `header_problem`."""
+    """Check the NIfTI header of a store: see `header_problem`.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store.
+    planned
+        Plan of the image, with the header's checksum.
+    driver
+        Library that reads the header.
+
+    Returns
+    -------
+    list of Damage
+        Empty if the header is as planned.
+    """
     folder, checksum = paths.store / HEADER, planned.header_checksum
     assert checksum is not None
     problem = header_problem(
@@ -74,7 +94,19 @@ def check_header(paths: StorePaths, planned: Planned, *, driver: str) -> list[Da
 
 @dataclass(frozen=True)
 class StoredLevel:
-    """A level as it stands in a store: where it lies, its array, its metadata and its blocks."""
+    """A level of a store.
+
+    Attributes
+    ----------
+    paths
+        Paths of the level.
+    array
+        The opened array.
+    document
+        Metadata of the array.
+    blocks
+        Number of blocks of the level.
+    """
 
     paths: LevelPaths
     array: ZarrArray
@@ -82,15 +114,33 @@ class StoredLevel:
     blocks: int
 
     def files(self, region: Region) -> set[Path]:
-        """The files that hold the voxels of a region."""
+        """Return the chunk files (or shard files) with the voxels of a region."""
         return {self.paths.folder / key for key in chunk_keys(self.document, region)}
 
     def damage(self, key: str, problem: str, redo: Path) -> Damage:
-        """What is wrong with one of its files."""
+        """Describe the damage of one file: see `neurozarr.run.receipts.damage_of_file`.
+
+        Parameters
+        ----------
+        key
+            Zarr key of the file in the array.
+        problem
+            Description of the damage.
+        redo
+            The output file to request from Snakemake to repair the damage.
+        """
         return receipts.damage_of_file(self.paths, self.document, key, problem, redo)
 
     def problem(self, problem: str, redo: Path) -> Damage:
-        """What is wrong with the level."""
+        """Describe the damage of the level as a whole.
+
+        Parameters
+        ----------
+        problem
+            Description of the damage.
+        redo
+            The output file to request from Snakemake to repair the damage.
+        """
         number = int(self.paths.number)
         return Damage(path=self.paths.folder, problem=problem, redo=redo, level=number)
 
@@ -98,7 +148,22 @@ class StoredLevel:
 def check_bytes(
     level: StoredLevel, *, missing: Collection[Path] = (), threads: int = 1
 ) -> list[Damage]:
-    """Which files of a level have other bytes than were written, beside those that are missing."""
+    """Find files of a level whose checksums differ from those in its receipts.
+
+    Parameters
+    ----------
+    level
+        The level.
+    missing
+        Files that are already known to be missing or damaged, and are skipped.
+    threads
+        Number of files that are read at once.
+
+    Returns
+    -------
+    list of Damage
+        One for each modified file.
+    """
     wrong = []
     for receipt in level.paths.block_receipts(level.blocks):
         block = read_json(receipt)
@@ -111,7 +176,7 @@ def check_bytes(
         files = [level.paths.folder / key for key in known]
         found = receipts.file_checksums(files, threads=threads)
         wrong += [
-            level.damage(key, "its bytes are not those that were written", receipt)
+            level.damage(key, "its checksum differs from the recorded one", receipt)
             for (key, then), now in zip(known.items(), found, strict=True)
             if now != then
         ]
@@ -126,35 +191,40 @@ def check_voxels(
     damaged: Collection[Path] = (),
     threads: int = 1,
 ) -> list[Damage]:
-    """Where the voxels of a level are not those that were written, or not its parent level's.
+    """Find voxels of a level that differ from what was written or from the reduced parent level.
 
     Parameters
     ----------
     level, parent
-        The level, and its parent level; None for level 0.
+        The level and its parent level; the parent of level 0 is None.
     mode
-        How a window of voxels became one.
+        Downsampling mode of the level.
     damaged
-        Files that are known to be damaged, of both levels: voxels in them, and voxels that were
-        made from them, are left out.
+        Damaged files of both levels. Voxels in these files, and voxels that were computed from
+        them, are skipped.
     threads
-        How many sub-blocks are read at once.
+        Number of sub-blocks that are read at once.
+
+    Returns
+    -------
+    list of Damage
+        Modified or unreadable write chunks, and blocks whose voxels have another checksum.
     """
     array = level.array
-    unit = array.shards or array.chunks
+    write_chunk = array.shards or array.chunks
 
     def check(part: Region) -> tuple[int | None, list[tuple[Region, str]]]:
-        """Checksum of a part, None where it is not known; and where something is wrong in it."""
+        """Return the checksum of a sub-block, None if unknown, and its damaged write chunks."""
         if not level.files(part).isdisjoint(damaged):
             return None, []
         try:
             voxels = np.ascontiguousarray(array[part])
-        except Exception as error:  # Each codec has its own.
+        except Exception as error:  # Codecs raise different exceptions.
             return None, [(part, f"cannot be read ({error})")]
-        found = checksum(voxels, part, unit, array.shape)
+        found = checksum(voxels, part, write_chunk, array.shape)
         if parent is None:
             return found, []
-        above = window(part, factors(parent.array.shape, array.shape))
+        above = parent_region(part, factors(parent.array.shape, array.shape))
         if not parent.files(above).isdisjoint(damaged):
             return found, []
         expected = reduced(parent.array, array, part, mode)
@@ -163,22 +233,22 @@ def check_voxels(
         raw = f"V{voxels.dtype.itemsize}"
         differs = voxels.view(raw) != expected.view(raw)
         return found, [
-            (inner, "its voxels are not those that its parent level gives")
-            for inner in regions(part, unit)
+            (inner, "its voxels differ from those computed from the parent level")
+            for inner in regions(part, write_chunk)
             if differs[_inside(inner, part)].any()
         ]
 
     wrong = []
     for receipt in level.paths.block_receipts(level.blocks):
         block = read_json(receipt)
-        parts = list(regions(region_of(block), sub_block(array.chunks, unit, array.dtype)))
+        parts = list(regions(region_of(block), sub_block(array.chunks, write_chunk, array.dtype)))
         results = for_each(check, parts, threads=threads)
         for where, problem in (item for _, items in results for item in items):
             key = next(chunk_keys(level.document, where))
             wrong.append(level.damage(key, problem, receipt))
         checksums = [found for found, _ in results if found is not None]
         if len(checksums) == len(parts) and sum(checksums) % 2**64 != block["checksum"]:
-            problem = f"the voxels of {block['region']} are not those that were written"
+            problem = f"the voxels in the region {block['region']} differ from those written"
             wrong.append(level.problem(problem, receipt))
     return sorted(wrong, key=str)
 
@@ -190,18 +260,23 @@ def check_source(
     slab: Sequence[int] | None,
     threads: int = 1,
 ) -> list[Damage]:
-    """Whether the voxels of a source are those that level 0 was made from.
+    """Compare the voxels of a source with those from which level 0 was made.
 
     Parameters
     ----------
     source
-        The volume as it is now.
+        The source as it is now.
     level
         Level 0.
     slab
-        Shape of what is read at once of the source; None where each thread reads for itself.
+        Shape of the slabs that are read from the source; None if each thread reads for itself.
     threads
-        How many sub-blocks are read at once.
+        Number of sub-blocks that are read at once.
+
+    Returns
+    -------
+    list of Damage
+        The first block whose voxels differ; empty if none does.
     """
     for receipt in level.paths.block_receipts(level.blocks):
         block = read_json(receipt)
@@ -209,15 +284,15 @@ def check_source(
         found = summarize_source(source, level.array, region=region, slab=slab, threads=threads)
         if found.checksum != block["checksum"]:
             problem = (
-                f"the voxels of {block['region']} are not those of the source any more, although "
-                "its size and its time are the same"
+                f"the voxels in the region {block['region']} differ from the source, which was "
+                "changed without a change of its size and modification time"
             )
             return [level.problem(problem, level.paths.document)]
     return []
 
 
 def _inside(inner: Region, outer: Region) -> Region:
-    """A region of an array, from the start of another one that holds it."""
+    """Return a region relative to the start of an outer region that contains it."""
     return tuple(
         slice(side.start - part.start, side.stop - part.start)
         for side, part in zip(inner, outer, strict=True)

@@ -1,4 +1,4 @@
-"""Whether a store is what its conversion wrote, and what the specifications ask for."""
+"""Verification of a store's metadata against the plan and the OME-Zarr specification."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """What an image was planned to be.
+    """Plan of an image.
 
     Attributes
     ----------
     documents
         Metadata of the array of each level, finest first.
     axes
-        Names of their axes.
+        Names of the axes of the arrays.
     attributes
-        Of the group, without its channels.
+        Attributes of the group, without its channels.
     channels
         Names and colours of the channels, without their windows.
     header_checksum
-        XXH3 of the NIfTI header; None where there is none.
+        XXH3 checksum of the NIfTI header; None if the store has none.
     mode
-        How a window of voxels became one.
+        Downsampling mode of the pyramid.
     """
 
     documents: Sequence[Document]
@@ -59,12 +59,25 @@ class Planned:
 
 
 def check_document(level: LevelPaths, document: Document) -> list[Damage]:
-    """What is wrong with the metadata of an array, by the plan."""
+    """Compare the metadata of an array with the plan.
+
+    Parameters
+    ----------
+    level
+        Paths of the level.
+    document
+        Planned metadata.
+
+    Returns
+    -------
+    list of Damage
+        Empty if the metadata are as planned.
+    """
     file = level.document
     try:
         if read_json(file) == document:
             return []
-        problem = "the array's metadata are not those that were planned"
+        problem = "the array's metadata differ from the plan"
     except FileNotFoundError:
         problem = "missing"
     except ValueError as error:
@@ -73,9 +86,21 @@ def check_document(level: LevelPaths, document: Document) -> list[Damage]:
 
 
 def check_image(paths: StorePaths, planned: Planned) -> list[Damage]:
-    """What is wrong with the metadata of an image: by the plan, and by the specification.
+    """Check the metadata of an image against the plan and the specification.
 
-    OME-Zarr 0.4 and 0.5 are checked by yaozarrs, which has no 0.6.
+    OME-Zarr 0.4 and 0.5 are validated by yaozarrs, which does not support 0.6.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store.
+    planned
+        Plan of the image.
+
+    Returns
+    -------
+    list of Damage
+        Empty if the metadata are as planned and valid.
     """
     try:
         problem = _image_problem(paths.store, planned)
@@ -96,7 +121,7 @@ def _image_problem(store: Path, planned: Planned) -> str | None:
     expected = ome.with_version(planned.attributes, [made_by])
     expected = ome.with_windows(expected, planned.channels, windows)
     if found != group_documents(planned.zarr_version, expected):
-        return "the metadata are not those that were planned"
+        return "the metadata differ from the plan"
     if reading.version_of(attributes) in ("0.4", "0.5"):
         import yaozarrs
 
@@ -108,12 +133,25 @@ def _image_problem(store: Path, planned: Planned) -> str | None:
 
 
 def check_header(paths: StorePaths, planned: Planned) -> list[Damage]:
-    """What is wrong with the NIfTI header of an image, by the plan and its receipt."""
+    """Check the files of the NIfTI header against the plan and the header's receipt.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store.
+    planned
+        Plan of the image.
+
+    Returns
+    -------
+    list of Damage
+        Missing and modified files.
+    """
     receipt, folder, redo = paths.header_receipt, paths.store / HEADER, paths.header[0]
     try:
         known = read_json(receipt)
         if known["header"] != planned.header_checksum:
-            problems = {folder: "the NIfTI header is not the one that was planned"}
+            problems = {folder: "the NIfTI header differs from the plan"}
         else:
             problems = receipts.changed_files(folder, known["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Voxels on their way: from a source to level 0, from level to level, and back to NIfTI."""
+"""Copying voxels: from a source to level 0, from level to level, and back to NIfTI."""
 
 from neurozarr.voxels.copy import COPY_VERSION, copy_from_source, downsample_level, summarize_source
 

@@ -1,4 +1,4 @@
-"""Streaming voxels from a source, or from one level to the next, in bounded memory."""
+"""Copying voxels from a source to level 0, and downsampling levels, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurozarr.errors import StoreError, reason
-from neurozarr.plan.slabs import piece, sub_block, sub_block_below
+from neurozarr.plan.slabs import downsampled_sub_block, read_shape, sub_block
 from neurozarr.regions import (
     Region,
     factors,
+    parent_region,
     regions,
     regions_in_order,
     regions_of_grid,
     shifted,
     whole,
-    window,
 )
 from neurozarr.voxels import kernels
 from neurozarr.voxels.summary import Summary, checksum, merge, summarize
 from neurozarr.voxels.threads import for_each, one_ahead
+from neurozarr.zarr.documents import REMEDY
 
 if TYPE_CHECKING:
     from neurozarr.sources import Source
     from neurozarr.zarr.abc import ZarrArray
 
-#: A number that changes when, and only when, level 0 of a source gets other voxels than before.
+#: Increased if, and only if, the voxels of level 0 change for the same source.
 COPY_VERSION = 1
 
 
@@ -45,24 +46,24 @@ def copy_from_source(
     Parameters
     ----------
     source
-        Where to read; its axes are those of the array.
+        The source, with the axes of the array.
     array
         Level 0, of the source's shape.
     region
-        What to copy, in whole shards (chunks where there are none); None for all.
+        The region to copy: whole write chunks; None for all.
     slab
-        Shape of what is read at once, in whole shards or chunks, while the last one is encoded;
-        None where each thread reads what it encodes.
+        Shape of a slab, in voxels: whole write chunks. Each slab is read while the previous one is
+        encoded. None if each thread reads the sub-blocks that it encodes.
     threads
-        How many sub-blocks are read and encoded at once; one more waits for its file, or to be
-        encoded. As many more read a slab; one alone, of a source that can only be read in order.
+        Number of sub-blocks that are encoded at once; one more waits. A slab is read by as many
+        further threads, or by one if the source can only be read in order.
 
     Returns
     -------
     Summary
-        Of what was copied.
+        Summary of the copied voxels.
     """
-    return _each_part(source, array, partial(_store, array), region, slab, threads)
+    return _each_sub_block(source, array, partial(_store, array), region, slab, threads)
 
 
 def summarize_source(
@@ -73,14 +74,11 @@ def summarize_source(
     slab: Sequence[int] | None = None,
     threads: int = 1,
 ) -> Summary:
-    """Summarize what `copy_from_source` would copy, without writing it.
-
-    Parameters and result are those of `copy_from_source`.
-    """
-    return _each_part(source, array, lambda part, voxels: None, region, slab, threads)
+    """The summary that `copy_from_source` would return for these arguments; nothing is written."""
+    return _each_sub_block(source, array, lambda region, voxels: None, region, slab, threads)
 
 
-def _each_part(
+def _each_sub_block(
     source: Source,
     array: ZarrArray,
     use: Callable[[Region, np.ndarray], None],
@@ -88,47 +86,52 @@ def _each_part(
     slab: Sequence[int] | None,
     threads: int,
 ) -> Summary:
-    """Use the voxels of a region of a source, as level 0 has them, part by part."""
+    """Call ``use`` with each sub-block and its voxels in the dtype of level 0, and summarize."""
     region = region or whole(array.shape)
-    unit = array.shards or array.chunks
-    box = sub_block(array.chunks, unit, array.dtype)
+    write_chunk = array.shards or array.chunks
+    shape = sub_block(array.chunks, write_chunk, array.dtype)
 
-    def parts() -> Iterator[tuple[Region, np.ndarray | None]]:
+    def sub_blocks() -> Iterator[tuple[Region, np.ndarray | None]]:
         if slab is None:
-            yield from ((part, None) for part in regions(region, box))
+            yield from ((inner, None) for inner in regions(region, shape))
             return
         slabs = regions_in_order(region, slab, source.axes, source.file_axes)
         for outer, voxels in one_ahead(partial(read_slab, source, threads=threads), slabs):
-            for part in regions(whole(voxels.shape), (*unit[:-2], *box[-2:])):
-                yield shifted(part, outer), voxels[part]
+            for inner in regions(whole(voxels.shape), (*write_chunk[:-2], *shape[-2:])):
+                yield shifted(inner, outer), voxels[inner]
 
     def summary_of(item: tuple[Region, np.ndarray | None]) -> Summary:
-        part, voxels = item
-        voxels = np.ascontiguousarray(source.read(part) if voxels is None else voxels, array.dtype)
-        use(part, voxels)
-        return summarize(voxels, checksum(voxels, part, unit, array.shape))
+        place, voxels = item
+        voxels = np.ascontiguousarray(source.read(place) if voxels is None else voxels, array.dtype)
+        use(place, voxels)
+        return summarize(voxels, checksum(voxels, place, write_chunk, array.shape))
 
-    return merge(for_each(summary_of, parts(), threads=threads + 1))
+    return merge(for_each(summary_of, sub_blocks(), threads=threads + 1))
 
 
 def read_slab(source: Source, region: Region, *, threads: int) -> np.ndarray:
-    """Read a region, by several threads where the source is not read in order.
+    """Read a slab, with several threads unless the source can only be read in order.
 
-    Each of them reads a box of what can only be read together, so that nothing is read twice.
+    Each thread reads whole native chunks, so that none is decoded twice.
+
+    Returns
+    -------
+    numpy.ndarray
+        The voxels of the slab, in the dtype of the source.
     """
     if source.in_order or source.native_chunk_shape is None:
         return source.read(region)
     voxels = np.empty([side.stop - side.start for side in region], source.dtype)
 
-    def read(part: Region) -> None:
+    def read(place: Region) -> None:
         inner = tuple(
             slice(side.start - outer.start, side.stop - outer.start)
-            for side, outer in zip(part, region, strict=True)
+            for side, outer in zip(place, region, strict=True)
         )
-        voxels[inner] = source.read(part)
+        voxels[inner] = source.read(place)
 
-    box = piece(source.shape, source.native_chunk_shape, source.dtype)
-    for_each(read, regions_of_grid(region, box), threads=threads)
+    at_once = read_shape(source.shape, source.native_chunk_shape, source.dtype)
+    for_each(read, regions_of_grid(region, at_once), threads=threads)
     return voxels
 
 
@@ -140,60 +143,64 @@ def downsample_level(
     mode: kernels.Mode = "mean",
     threads: int = 1,
 ) -> Summary:
-    """Write voxels of a level from those of the last one.
+    """Write voxels of a level, downsampled from its parent level.
 
     Parameters
     ----------
     parent, child
-        Two successive levels.
+        The parent level, and the level to write.
     region
-        What to write of the child, in whole shards (chunks where there are none); None for all.
+        The region of the child to write: whole write chunks; None for all.
     mode
-        How a window of voxels becomes one (see `neurozarr.voxels.kernels.downsample`).
+        How 2×2×2 voxels become one (see `neurozarr.voxels.kernels.downsample`).
     threads
-        How many sub-blocks are made at once; one more waits for its file, or to be encoded.
+        Number of sub-blocks that are computed and encoded at once; one more waits.
 
     Returns
     -------
     Summary
-        Of what was written.
+        Summary of the written voxels.
     """
     kernels.check_mode(mode, parent.dtype)
-    unit = child.shards or child.chunks
+    write_chunk = child.shards or child.chunks
 
-    def write(part: Region) -> Summary:
-        voxels = reduced(parent, child, part, mode)
-        _store(child, part, voxels)
-        return summarize(voxels, checksum(voxels, part, unit, child.shape))
+    def write(place: Region) -> Summary:
+        voxels = reduced(parent, child, place, mode)
+        _store(child, place, voxels)
+        return summarize(voxels, checksum(voxels, place, write_chunk, child.shape))
 
-    parts = regions(region or whole(child.shape), sub_block(child.chunks, unit, child.dtype))
-    return merge(for_each(write, parts, threads=threads + 1))
+    shape = sub_block(child.chunks, write_chunk, child.dtype)
+    sub_blocks = regions(region or whole(child.shape), shape)
+    return merge(for_each(write, sub_blocks, threads=threads + 1))
 
 
-def _store(array: ZarrArray, part: Region, voxels: np.ndarray) -> None:
-    """Write voxels.
-
-    Raises
-    ------
-    StoreError
-        They cannot be: for want of room or of permission, say.
-    """
+def _store(array: ZarrArray, region: Region, voxels: np.ndarray) -> None:
+    """Write voxels; StoreError if this fails, for example because the disk is full."""
     try:
-        array[part] = voxels
-    except (OSError, ValueError) as error:  # TensorStore has ValueErrors for everything.
+        array[region] = voxels
+    except (OSError, ValueError) as error:  # TensorStore raises ValueError for every failure.
         raise StoreError(
-            f"{array.store_path}: voxels cannot be written ({reason(error)}). Run again when this "
-            "is mended"
+            f"{array.store_path}: voxels cannot be written ({reason(error)}). {REMEDY}"
         ) from error
 
 
-def reduced(parent: ZarrArray, child: ZarrArray, part: Region, mode: kernels.Mode) -> np.ndarray:
-    """What the voxels of a part of a level are, by those of the last one."""
+def reduced(parent: ZarrArray, child: ZarrArray, region: Region, mode: kernels.Mode) -> np.ndarray:
+    """Voxels of a region of a level, downsampled from its parent level; nothing is written.
+
+    Parameters
+    ----------
+    parent, child
+        The parent level, and the level.
+    region
+        The region of the child.
+    mode
+        How 2×2×2 voxels become one (see `neurozarr.voxels.kernels.downsample`).
+    """
     steps = factors(parent.shape, child.shape)
-    voxels = np.empty([side.stop - side.start for side in part], child.dtype)
-    # What is read at once is as small as it can be, so that memory is used again at once.
-    piece = sub_block_below(parent.chunks, steps, parent.dtype)
-    for inner in regions(whole(voxels.shape), piece):
-        above = parent[window(shifted(inner, part), steps)]
+    voxels = np.empty([side.stop - side.start for side in region], child.dtype)
+    # Small regions of the parent level at a time, so that each reuses the memory of the last.
+    at_once = downsampled_sub_block(parent.chunks, steps, parent.dtype)
+    for inner in regions(whole(voxels.shape), at_once):
+        above = parent[parent_region(shifted(inner, region), steps)]
         voxels[inner] = kernels.downsample(above, steps, mode)
     return voxels

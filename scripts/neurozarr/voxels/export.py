@@ -1,4 +1,4 @@
-"""Back to NIfTI: the voxels of a level, streamed into a .nii.gz behind a header that fits."""
+"""Writing a level as a compressed NIfTI file (.nii.gz), in bounded memory."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from neurozarr.zarr.documents import cannot_be_written
 if TYPE_CHECKING:
     from neurozarr.zarr.abc import ZarrArray
 
-#: Most voxels that are read at once, in bytes, unless one plane is more.
+#: Most voxels that are read at once, in bytes, unless one plane is larger.
 SLAB_BYTES = 2**27
 
 
 def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colours: bool) -> None:
     """Write a level as a compressed NIfTI file.
 
-    A few planes are decoded while the last ones are compressed: memory depends on the size of a
-    plane, not on that of the volume. The same level gives the same bytes.
+    A few planes are decoded while the previous ones are compressed, so memory depends on the size
+    of a plane, not on that of the volume. The same level always gives the same bytes.
 
     Parameters
     ----------
     array, axes
         The level, and the names of its axes: some of t, c, z, y, x, in this order.
     header
-        All bytes that come before the voxels (see `neurozarr.nifti.file_header`).
+        All bytes before the voxels (see `neurozarr.nifti.file_header`).
     path
-        The file; on the disk when this returns.
+        The file; it is synced to the disk.
     colours
-        Whether the channels are the colours of a voxel, which lie side by side.
+        Whether the channels are written as RGB or RGBA voxels.
 
     Raises
     ------
     StoreError
-        It cannot be written: for want of room or of permission, say.
+        The file cannot be written, for example because the disk is full.
     """
     file_axes = f"{axes.replace('c', '')}c" if colours else _nifti_order(axes)
     order = [axes.index(axis) for axis in file_axes]
@@ -66,17 +66,17 @@ def write_nifti(array: ZarrArray, axes: str, header: bytes, path: Path, *, colou
 
 
 def _nifti_order(axes: str) -> str:
-    """The axes as NIfTI stores them, the slowest first: c, t, z, y, x."""
+    """The axes in the order of a NIfTI file, slowest first: c, t, z, y, x."""
     return "".join(axis for axis in "ctzyx" if axis in axes)
 
 
 def memory_mb(shape: Sequence[int], chunks: Sequence[int], axes: str, dtype: np.dtype[Any]) -> int:
-    """Memory of a job that writes a level as a file, in MB: two slabs, each also as it is written.
+    """Memory, in MB, of a job that writes a level as a NIfTI file: two slabs and their copies.
 
     Parameters
     ----------
     shape, chunks, dtype
-        Of the level.
+        Shape of the level and of its chunks, in voxels, and data type.
     axes
         Names of its axes.
     """
@@ -87,9 +87,9 @@ def memory_mb(shape: Sequence[int], chunks: Sequence[int], axes: str, dtype: np.
 def _slab(
     shape: Sequence[int], chunks: Sequence[int], axes: str, itemsize: int, *, colours: bool
 ) -> tuple[int, ...]:
-    """Shape of what is read at once: as many planes as chunks have and memory allows."""
-    whole = "yxc" if colours else "yx"
-    slab = {axis: length if axis in whole else 1 for axis, length in zip(axes, shape, strict=True)}
+    """Shape of the region that is read at once: the planes of a chunk, up to `SLAB_BYTES`."""
+    plane = "yxc" if colours else "yx"
+    slab = {axis: length if axis in plane else 1 for axis, length in zip(axes, shape, strict=True)}
     planes = SLAB_BYTES // (math.prod(slab.values()) * itemsize)
     slab["z"] = max(1, min(chunks[axes.index("z")], planes))
     return tuple(slab.values())

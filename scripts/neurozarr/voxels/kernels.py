@@ -1,8 +1,8 @@
-"""Downsampling by two: the kernels that make the voxels of one level from those of the last.
+"""Kernels that downsample voxels by two, from a level to the next coarser one.
 
-A kernel gets a block whose length is even along every axis that is halved, and sees each window of
-2, 4, 8 … voxels as as many strided views. All of them work on a few planes at a time, so that what
-is in between stays in the processor's cache.
+A kernel gets an array whose length is even along every downsampled axis. Its 2, 4, 8 … strided
+views hold the first, second … voxel of each window, the voxels that become one. Kernels work on a
+few planes at a time, so that intermediate results stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Kernel = Callable[[np.ndarray, tuple[int, ...]], np.ndarray]
 #: The name of a kernel, or a function that reduces the axes it is given: ``f(array, axis=tuple)``.
 Mode = str | Callable[..., Any]
 
-#: For each kernel, a number that changes when, and only when, it gives other voxels than before:
-#: what was made by an older one is made again.
+#: Version of each kernel; increased if, and only if, its results change: levels that an older
+#: version made are then made again.
 KERNEL_VERSIONS = {"mean": 1, "median": 1, "mode": 1, "stride": 1}
 
-#: Planes of the first spatial axis that a kernel gets at a time.
-SLAB = 16
+#: Number of downsampled planes, along the first spatial axis, that a kernel computes at a time.
+PLANES = 16
 
 
 def check_mode(mode: Mode, dtype: np.dtype[Any]) -> None:
-    """Raise a ValueError where a mode is unknown, or not defined for a dtype."""
+    """Raise a ValueError if a mode is unknown, or not defined for a dtype."""
     if callable(mode):
         return
     if mode not in KINDS:
@@ -39,77 +39,77 @@ def check_mode(mode: Mode, dtype: np.dtype[Any]) -> None:
         )
 
 
-def downsample(block: np.ndarray, steps: Sequence[int], mode: Mode = "mean") -> np.ndarray:
-    """Reduce a block by 2 along some of its axes.
+def downsample(voxels: np.ndarray, steps: Sequence[int], mode: Mode = "mean") -> np.ndarray:
+    """Downsample voxels by 2 along some axes.
 
     Parameters
     ----------
-    block
-        Voxels, of any shape and native byte order.
+    voxels
+        Array of any shape, in native byte order.
     steps
-        1 or 2 for every axis: how many voxels become one. An odd last plane is dropped.
+        Downsampling factor of each axis, 1 or 2. An odd last plane is dropped.
     mode
         "mean" ignores NaN, and rounds integers to the nearest, ties to even; "median" ignores NaN,
         and is the mean of the two middle values, rounded likewise; "mode" is the most frequent
-        value, the smallest of several; "stride" is the first; or a function
-        ``f(array, axis=tuple)``, whose result is rounded likewise where integers are asked for.
+        value, or the smallest of several such values; "stride" is the first value; or a function
+        ``f(array, axis=tuple)``, whose result is rounded likewise if the voxels are integers.
 
     Returns
     -------
     numpy.ndarray
-        The reduced block, of the block's dtype.
+        The downsampled voxels, of the same dtype.
 
     Raises
     ------
     ValueError
         The mode is unknown, or not defined for the dtype.
     """
-    check_mode(mode, block.dtype)
+    check_mode(mode, voxels.dtype)
     steps = tuple(steps)
-    kernel = (lambda slab, s: _reduce(slab, s, mode)) if callable(mode) else _KERNELS[mode]
-    shape = tuple(length // step for length, step in zip(block.shape, steps, strict=True))
-    block = block[tuple(slice(n * step) for n, step in zip(shape, steps, strict=True))]
+    kernel = (lambda planes, s: _reduce(planes, s, mode)) if callable(mode) else _KERNELS[mode]
+    shape = tuple(length // step for length, step in zip(voxels.shape, steps, strict=True))
+    voxels = voxels[tuple(slice(n * step) for n, step in zip(shape, steps, strict=True))]
     if 2 not in steps or 0 in shape:
-        return block.copy() if block.shape == shape else np.empty(shape, block.dtype)
-    result = np.empty(shape, block.dtype)
-    axis = max(block.ndim - 3, 0)
-    for start in range(0, shape[axis], SLAB):
+        return voxels.copy() if voxels.shape == shape else np.empty(shape, voxels.dtype)
+    result = np.empty(shape, voxels.dtype)
+    axis = max(voxels.ndim - 3, 0)
+    for start in range(0, shape[axis], PLANES):
         inner = (slice(None),) * axis
-        slab = block[(*inner, slice(start * steps[axis], (start + SLAB) * steps[axis]))]
-        result[(*inner, slice(start, start + SLAB))] = kernel(slab, steps)
+        planes = voxels[(*inner, slice(start * steps[axis], (start + PLANES) * steps[axis]))]
+        result[(*inner, slice(start, start + PLANES))] = kernel(planes, steps)
     return result
 
 
-def _windows(block: np.ndarray, steps: tuple[int, ...]) -> list[np.ndarray]:
-    """The first, second, … voxel of every window, each as a view."""
+def _windows(voxels: np.ndarray, steps: tuple[int, ...]) -> list[np.ndarray]:
+    """Views of the first, second … voxel of every window."""
     offsets = itertools.product(*(range(step) for step in steps))
     return [
-        block[tuple(slice(o, None, step) for o, step in zip(offset, steps, strict=True))]
+        voxels[tuple(slice(o, None, step) for o, step in zip(offset, steps, strict=True))]
         for offset in offsets
     ]
 
 
-def _stride(block: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
-    return block[tuple(slice(None, None, step) for step in steps)]
+def _stride(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+    return voxels[tuple(slice(None, None, step) for step in steps)]
 
 
-def _mean(block: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
-    kind, itemsize = block.dtype.kind, block.dtype.itemsize
+def _mean(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+    kind, itemsize = voxels.dtype.kind, voxels.dtype.itemsize
     if kind not in "iu":
-        return _float_mean(block, steps)
+        return _float_mean(voxels, steps)
     shift = steps.count(2)
     if itemsize < 8:
         wide = f"{kind}{4 if itemsize < 4 else 8}"
-        return _round_shift(_sum(block, steps, np.dtype(wide)), shift).astype(block.dtype)
-    # Sums of 64-bit integers overflow: add up quotients and remainders instead.
-    quotient = _sum(block >> shift, steps, block.dtype)
-    remainder = _sum(block & ((1 << shift) - 1), steps, block.dtype)
+        return _round_shift(_sum(voxels, steps, np.dtype(wide)), shift).astype(voxels.dtype)
+    # Sums of 64-bit integers may overflow: add up quotients and remainders instead.
+    quotient = _sum(voxels >> shift, steps, voxels.dtype)
+    remainder = _sum(voxels & ((1 << shift) - 1), steps, voxels.dtype)
     return quotient + _round_shift(remainder, shift, quotient & 1)
 
 
-def _sum(block: np.ndarray, steps: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """Sum of every window, in ``dtype``, pair by pair along one axis after the other."""
-    total = block
+def _sum(voxels: np.ndarray, steps: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Sum of every window, in ``dtype``: pairs along one axis after the other."""
+    total = voxels
     for axis, step in enumerate(steps):
         if step == 2:
             inner = (slice(None),) * axis
@@ -121,7 +121,7 @@ def _sum(block: np.ndarray, steps: tuple[int, ...], dtype: np.dtype[Any]) -> np.
 def _round_shift(total: np.ndarray, shift: int, parity: np.ndarray | int = 0) -> np.ndarray:
     """``total / 2**shift`` rounded to the nearest integer, ties to even.
 
-    ``parity`` is the parity of an integer that the result will be added to.
+    ``parity`` is the parity of an integer to which the result will be added.
     """
     quotient = total >> shift
     odd = (quotient + parity) & 1
@@ -129,34 +129,34 @@ def _round_shift(total: np.ndarray, shift: int, parity: np.ndarray | int = 0) ->
     return (total + ((1 << (shift - 1)) - 1) + odd) >> shift
 
 
-def _float_mean(block: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+def _float_mean(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
     count = 2 ** steps.count(2)
-    wide = _wide(block.dtype)
-    # Dividing by a power of two is exact, and done first it keeps the sum from overflowing.
+    wide = _wide(voxels.dtype)
+    # Dividing by a power of two is exact; before the sum, it prevents an overflow.
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = _sum(np.multiply(block, 1 / count, dtype=wide), steps, wide).astype(block.dtype)
-    return _redo_nan(mean, block, steps, np.nanmean)
+        mean = _sum(np.multiply(voxels, 1 / count, dtype=wide), steps, wide).astype(voxels.dtype)
+    return _redo_nan(mean, voxels, steps, np.nanmean)
 
 
-def _median(block: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
-    ordered = _sorted(_windows(block, steps))
+def _median(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+    ordered = _sorted(_windows(voxels, steps))
     middle = len(ordered) // 2
     low, high = ordered[middle - 1], ordered[middle]
-    if block.dtype.kind in "iu":
+    if voxels.dtype.kind in "iu":
         # low + (high - low) / 2, rounded to even; the difference fits in the unsigned type.
-        unsigned = np.dtype(f"u{block.dtype.itemsize}")
+        unsigned = np.dtype(f"u{voxels.dtype.itemsize}")
         gap = high.view(unsigned) - low.view(unsigned)
         half = gap >> 1
         half += gap & (low.view(unsigned) + half) & 1
-        return (low.view(unsigned) + half).view(block.dtype)
-    wide = _wide(block.dtype)
+        return (low.view(unsigned) + half).view(voxels.dtype)
+    wide = _wide(voxels.dtype)
     with np.errstate(invalid="ignore"):
         median = low.astype(wide) / 2 + high.astype(wide) / 2
-    return _redo_nan(median.astype(block.dtype), block, steps, np.nanmedian)
+    return _redo_nan(median.astype(voxels.dtype), voxels, steps, np.nanmedian)
 
 
-def _mode(block: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
-    views = _windows(block, steps)
+def _mode(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+    views = _windows(voxels, steps)
     result = views[0].copy()
     mixed = np.zeros(result.shape, bool)
     for view in views[1:]:
@@ -167,14 +167,14 @@ def _mode(block: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
 
 
 def _most_frequent(ordered: np.ndarray) -> np.ndarray:
-    """The most frequent of ordered values along the first axis, the first where several are.
+    """The most frequent value along the first axis, or the smallest of several such values.
 
-    NaN, which is ordered last, counts as one value.
+    The values must be sorted along this axis. All NaN, which are last, count as the same value.
     """
     best, most = ordered[0].copy(), np.ones(ordered.shape[1:], np.uint8)
     run = most.copy()
-    for last, value in itertools.pairwise(ordered):
-        same = (value == last) | ((value != value) & (last != last))
+    for previous, value in itertools.pairwise(ordered):
+        same = (value == previous) | ((value != value) & (previous != previous))
         run = np.where(same, run + 1, 1).astype(np.uint8)
         np.copyto(best, value, where=run > most)
         np.maximum(most, run, out=most)
@@ -182,7 +182,7 @@ def _most_frequent(ordered: np.ndarray) -> np.ndarray:
 
 
 def _sorted(views: list[np.ndarray]) -> list[np.ndarray]:
-    """Sort the values of every window; where one is NaN, all come out as NaN."""
+    """Sort the values of every window; if one of them is NaN, all become NaN."""
     wires = list(views)
     for low, high in _sorting_network(len(views)):
         a, b = wires[low], wires[high]
@@ -192,7 +192,7 @@ def _sorted(views: list[np.ndarray]) -> list[np.ndarray]:
 
 @cache
 def _sorting_network(count: int) -> list[tuple[int, int]]:
-    """Pairs to compare and swap, one after the other, to sort a power of two of values.
+    """Pairs of values to compare and swap, in order; ``count`` is a power of two.
 
     Batcher's odd-even merge sort: 1, 5 and 19 pairs for 2, 4 and 8 values.
     """
@@ -208,34 +208,34 @@ def _sorting_network(count: int) -> list[tuple[int, int]]:
 
 
 def _redo_nan(
-    result: np.ndarray, block: np.ndarray, steps: tuple[int, ...], reduce: Callable[..., Any]
+    result: np.ndarray, voxels: np.ndarray, steps: tuple[int, ...], reduce: Callable[..., Any]
 ) -> np.ndarray:
-    """Compute those cells again that came out as NaN, without the NaN in them."""
+    """Compute again, without NaN, the results that are NaN but have other values too."""
     cells = np.isnan(result)
     if cells.any():
-        values = np.stack([view[cells] for view in _windows(block, steps)])
+        values = np.stack([view[cells] for view in _windows(voxels, steps)])
         some = ~np.isnan(values).all(axis=0)
         cells[cells] = some
         with np.errstate(invalid="ignore"):
-            result[cells] = reduce(values[:, some].astype(_wide(block.dtype)), axis=0)
+            result[cells] = reduce(values[:, some].astype(_wide(voxels.dtype)), axis=0)
     return result
 
 
 def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Type to compute in: float16 is too narrow for sums and halves."""
+    """Data type to compute in: float16 is too narrow for sums and halves."""
     return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
-def _reduce(block: np.ndarray, steps: tuple[int, ...], function: Callable[..., Any]) -> np.ndarray:
-    pairs = [(length // step, step) for length, step in zip(block.shape, steps, strict=True)]
-    windows = block.reshape([length for pair in pairs for length in pair])
+def _reduce(voxels: np.ndarray, steps: tuple[int, ...], function: Callable[..., Any]) -> np.ndarray:
+    pairs = [(length // step, step) for length, step in zip(voxels.shape, steps, strict=True)]
+    windows = voxels.reshape([length for pair in pairs for length in pair])
     result = np.asarray(function(windows, axis=tuple(range(1, windows.ndim, 2))))
-    if block.dtype.kind in "iu" and result.dtype.kind == "f":
+    if voxels.dtype.kind in "iu" and result.dtype.kind == "f":
         result = np.rint(result)
-    return result.astype(block.dtype)
+    return result.astype(voxels.dtype)
 
 
 _KERNELS: dict[str, Kernel] = {"mean": _mean, "median": _median, "mode": _mode, "stride": _stride}
 
-#: Kinds of dtype that each mode is defined for.
+#: NumPy kinds of dtype for which each mode is defined.
 KINDS = {"mean": "iufc", "median": "iuf", "mode": "biuf", "stride": "biufc"}

@@ -1,4 +1,4 @@
-"""Checksum and statistics of voxels, whichever parts they are written in."""
+"""Checksum and statistics of voxels, whichever blocks and sub-blocks they are written in."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from neurozarr.regions import Region, grid, regions, whole
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of voxels after they were written.
+    """Checksum and statistics of voxels.
 
     Attributes
     ----------
     checksum
-        Of all voxels: see `checksum`.
+        Checksum of all voxels: see `checksum`.
     minimum, maximum, total, count
-        Of the finite voxels; all but the count are None where there are none, and for complex
-        numbers, and the total where it is too large for a float.
+        Statistics of the finite voxels. All but the count are None if there are no finite voxels,
+        and for complex numbers; the total is also None if it is too large for a float.
     """
 
     checksum: int
@@ -32,27 +32,30 @@ class Summary:
     count: int
 
 
-def checksum(voxels: np.ndarray, part: Region, unit: Sequence[int], shape: Sequence[int]) -> int:
-    """The checksum of voxels of an array, however they are divided into parts and summed up.
+def checksum(
+    voxels: np.ndarray, region: Region, write_chunk: Sequence[int], shape: Sequence[int]
+) -> int:
+    """Checksum of the voxels of a region of an array.
 
-    That of every file's voxels, in C order, is their XXH3, seeded with the number of the file in
-    the array; they are added up, modulo 2**64.
+    It is the sum, modulo 2**64, of the checksums of the write chunks: XXH3 of their voxels in C
+    order, with the number of the write chunk in the array as the seed. So the checksum of an array
+    is the sum of those of its blocks.
 
     Parameters
     ----------
     voxels
-        Voxels in whole files, contiguous in C order.
-    part
-        Where in the array they are.
-    unit, shape
-        Shapes of what is one file, and of the array.
+        Voxels of the region, contiguous in C order.
+    region
+        Region of the array: whole write chunks.
+    write_chunk, shape
+        Shapes of a write chunk and of the array, in voxels.
     """
-    counts = grid(shape, unit)
+    counts = grid(shape, write_chunk)
     total = 0
-    for inner in regions(whole(voxels.shape), unit):
+    for inner in regions(whole(voxels.shape), write_chunk):
         index = [
             (side.start + place.start) // size
-            for side, place, size in zip(inner, part, unit, strict=True)
+            for side, place, size in zip(inner, region, write_chunk, strict=True)
         ]
         number = int(np.ravel_multi_index(index, counts))
         total += xxhash.xxh3_64_intdigest(np.ascontiguousarray(voxels[inner]).data, seed=number)
@@ -60,7 +63,7 @@ def checksum(voxels: np.ndarray, part: Region, unit: Sequence[int], shape: Seque
 
 
 def summarize(voxels: np.ndarray, checksum: int) -> Summary:
-    """The summary of some voxels, contiguous in C order, of a known checksum."""
+    """The summary of voxels (contiguous in C order) whose checksum is given."""
     if voxels.dtype.kind in "fc":
         with np.errstate(all="ignore"):
             if not np.isfinite(voxels.sum(dtype=np.result_type(voxels, np.float64))):
@@ -71,7 +74,7 @@ def summarize(voxels: np.ndarray, checksum: int) -> Summary:
 
 
 def _total(voxels: np.ndarray) -> float:
-    """The sum of finite voxels; exact for integers."""
+    """Sum of finite voxels; exact for integers."""
     kind, itemsize = voxels.dtype.kind, voxels.dtype.itemsize
     if kind == "f":
         with np.errstate(over="ignore"):
@@ -83,15 +86,15 @@ def _total(voxels: np.ndarray) -> float:
 
 
 def merge(summaries: Iterable[Summary]) -> Summary:
-    """The summary of all sub-blocks together, in whatever order they come."""
-    parts = list(summaries)
-    totals = [part.total for part in parts if part.total is not None]
+    """One summary of several regions, the same for any order of these."""
+    found = list(summaries)
+    totals = [one.total for one in found if one.total is not None]
     exact = all(isinstance(total, int) for total in totals)
     total = sum(totals) if exact else float(np.sum(sorted(totals)))
     return Summary(
-        checksum=sum(part.checksum for part in parts) % 2**64,
-        minimum=min((part.minimum for part in parts if part.minimum is not None), default=None),
-        maximum=max((part.maximum for part in parts if part.maximum is not None), default=None),
+        checksum=sum(one.checksum for one in found) % 2**64,
+        minimum=min((one.minimum for one in found if one.minimum is not None), default=None),
+        maximum=max((one.maximum for one in found if one.maximum is not None), default=None),
         total=total if totals and math.isfinite(total) else None,
-        count=sum(part.count for part in parts),
+        count=sum(one.count for one in found),
     )

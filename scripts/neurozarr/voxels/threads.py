@@ -1,4 +1,4 @@
-"""Calls of one function on many items, in threads, without drawing them far ahead."""
+"""Calling a function on many items in threads, without taking items far ahead."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-
 R = TypeVar("R")
 
 
 def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
-    """Each item with what a function returns for it, worked out while the last one is in use."""
+    """Each item with the function's result, computed while the caller uses the previous one."""
     with ThreadPoolExecutor(1) as pool:
         ahead: list[tuple[T, Future[R]]] = []
         for item in items:
@@ -26,10 +25,10 @@ def one_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[
 
 
 def for_each(function: Callable[[T], R], items: Iterable[T], *, threads: int) -> list[R]:
-    """Call a function on every item, in several threads, and return what it returned.
+    """Call a function on every item, in several threads, and return the results in any order.
 
-    Items are drawn in this thread, in order, and no more than one is drawn ahead of the threads.
-    The first error stops the drawing and is raised. Results come in no order.
+    Items are taken by the calling thread, in order, at most one ahead of the other threads. After
+    an error, no more items are taken, and the error is raised.
     """
     results: list[R] = []
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Which values of an image are worth showing: the windows of its channels."""
+"""OMERO display window of each channel of an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurozarr.plan.slabs import piece
+from neurozarr.plan.slabs import read_shape
 from neurozarr.regions import Region, regions
 
 if TYPE_CHECKING:
@@ -15,33 +15,34 @@ if TYPE_CHECKING:
 
 Window = tuple[float, float, float, float]
 
-#: Percentiles between which a channel is displayed.
+#: Percentiles of a channel at which its display window starts and ends.
 PERCENTILES = (0.1, 99.9)
-#: Size of a volume, in bytes, beyond which it is not read for its percentiles.
-MOST_BYTES = 2**28
-#: How many values are counted at once, and by how many of their bits.
+#: Largest volume that is read for its percentiles, in bytes.
+MAX_BYTES = 2**28
+#: Number of values that are counted at once, and number of bits that they are sorted by.
 _COUNTED = 2**18
 _DIGIT = 16
 
 
 def windows(coarsest: ZarrArray, axis: int | None, least: float, most: float) -> list[Window]:
-    """Minimum, maximum, start and end of the values of each channel.
+    """OMERO display window (min, max, start, end) of each channel.
 
     Parameters
     ----------
     coarsest
-        The last level of the image. Its middle volume, in time, is looked at.
+        The coarsest level of the image. If it is a time series, its middle volume is read.
     axis
-        Index of the channels among its axes; None where there are none.
+        Index of the channel axis; None if there is none.
     least, most
         Smallest and largest finite value of the whole image.
 
     Returns
     -------
     list
-        One for each channel: smallest and largest value of the image, and the percentiles of the
-        channel in the last level; where that is too large to be read, or has no finite value there,
-        the smallest and the largest again. No window is empty.
+        For each channel: the smallest and the largest value of the image, and the `PERCENTILES` of
+        the channel in the coarsest level. If this level is larger than `MAX_BYTES`, or the channel
+        has no finite values in it, start and end are the smallest and the largest value instead.
+        No window is empty.
     """
     count = 1 if axis is None else coarsest.shape[axis]
     found = []
@@ -55,7 +56,7 @@ def windows(coarsest: ZarrArray, axis: int | None, least: float, most: float) ->
             for number, length in enumerate(coarsest.shape)
         )
         start, end = least, most
-        if np.prod(coarsest.shape[-3:]) * coarsest.dtype.itemsize <= MOST_BYTES:
+        if np.prod(coarsest.shape[-3:]) * coarsest.dtype.itemsize <= MAX_BYTES:
             start, end = percentiles(coarsest, region) or (least, most)
         if start >= end:
             start, end = least, most
@@ -66,23 +67,23 @@ def windows(coarsest: ZarrArray, axis: int | None, least: float, most: float) ->
 
 
 def percentiles(array: ZarrArray, region: Region) -> tuple[float, float] | None:
-    """The `PERCENTILES` of the finite values in a region; None where there are none.
+    """The `PERCENTILES` of the finite values in a region; None if it has no finite values.
 
-    They are those of np.percentile with method "nearest", but a few chunks are held at a time: the
-    region is read once for every 16 bits of a value.
+    The result is that of `numpy.percentile` with method "nearest", but only a few chunks are in
+    memory at a time: the region is read once for every 16 bits of the dtype.
     """
     shape = [side.stop - side.start for side in region]
-    box = piece(shape, array.chunks, array.dtype)
+    at_once = read_shape(shape, array.chunks, array.dtype)
     dtype = array.dtype.newbyteorder("=")
 
     def keys() -> Iterator[np.ndarray]:
-        for part in regions(region, box):
-            values = np.ascontiguousarray(array[part], dtype).ravel()
+        for inner in regions(region, at_once):
+            values = np.ascontiguousarray(array[inner], dtype).ravel()
             for start in range(0, values.size, _COUNTED):
                 yield _keys(values[start : start + _COUNTED])
 
     found = _select(keys, 8 * dtype.itemsize, np.true_divide(PERCENTILES, 100))
-    # Of two zeros the one without a sign is meant.
+    # Adding 0.0 turns -0.0 into 0.0.
     low_high = [float(_value(key, dtype)) + 0.0 for key in found]
     return (low_high[0], low_high[1]) if found else None
 
@@ -90,10 +91,19 @@ def percentiles(array: ZarrArray, region: Region) -> tuple[float, float] | None:
 def _select(
     keys: Callable[[], Iterable[np.ndarray]], bits: int, quantiles: Sequence[float] | np.ndarray
 ) -> list[int]:
-    """The unsigned integers, of so many bits, at the quantiles; none where there are no integers.
+    """The quantiles of unsigned integers, by radix selection; an empty list without integers.
 
-    Their digits are found one after the other, the highest first, each by counting those integers
-    that have the same digits before it.
+    The digits of each quantile, of `_DIGIT` bits, are found from the highest to the lowest: each by
+    a histogram of this digit of the integers whose higher digits are those already found.
+
+    Parameters
+    ----------
+    keys
+        Function that returns an iterable over arrays of the integers; called once for each digit.
+    bits
+        Number of bits of the integers.
+    quantiles
+        Quantiles, from 0 to 1.
     """
     found = [0 for _ in quantiles]
     ranks: list[int] | None = None
@@ -118,12 +128,12 @@ def _select(
 
 
 def _keys(values: np.ndarray) -> np.ndarray:
-    """Unsigned integers that are ordered like values; those that are not finite are left out."""
+    """Unsigned integers in the same order as the finite values; other values are left out."""
     size = values.dtype.itemsize
     sign = 1 << (8 * size - 1)
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]
-        # Of negative ones, all bits are turned round.
+        # Larger negative floats have smaller bit patterns, so all of their bits are inverted.
         negative = (values.view(f"i{size}") >> (8 * size - 1)).view(f"u{size}")
         return values.view(f"u{size}") ^ (negative | sign)
     unsigned = values.view(f"u{size}")
@@ -131,7 +141,7 @@ def _keys(values: np.ndarray) -> np.ndarray:
 
 
 def _value(key: int, dtype: np.dtype[Any]) -> Any:
-    """The value of a key."""
+    """The value of an integer that `_keys` returned."""
     bits = 8 * dtype.itemsize
     sign = 1 << (bits - 1)
     if dtype.kind == "f" and not key & sign:

@@ -1,1 +1,1 @@
-"""The Zarr format: its interface, options, documents and the names of its files."""
+"""The Zarr format: interface, options, metadata documents and names of chunk files."""

@@ -1,8 +1,7 @@
-"""The interface of arrays and groups in a Zarr store, whichever library carries the voxels.
+"""Abstract base classes of arrays and groups in a Zarr store, for all drivers.
 
-The names and signatures are those of ``linc_convert.utils.io.zarr.abc``. The pyramid, the OME
-metadata and the NIfTI header are written by `neurozarr.drivers.image`, once for all drivers, on top
-of the other members.
+The names and signatures are those of ``linc_convert.utils.io.zarr.abc``. `neurozarr.drivers.image`
+implements pyramid, OME metadata and NIfTI header once, with the other members.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ZarrArrayConfig(TypedDict, total=False):
-    """How an array is stored; the fields of `ZarrConfig` that concern one array."""
+    """The fields of `ZarrConfig` that concern one array."""
 
     chunk: int | tuple[int, ...]
     shard: int | tuple[int, ...] | Literal["auto"] | None
@@ -34,7 +33,7 @@ class ZarrArrayConfig(TypedDict, total=False):
 
 
 class ZarrNode(ABC):
-    """An array or a group, at a path on disk."""
+    """An array or a group in a directory."""
 
     def __init__(self, store_path: str | PathLike[str]) -> None:
         self._store_path = store_path
@@ -47,7 +46,7 @@ class ZarrNode(ABC):
     @property
     @abstractmethod
     def attrs(self) -> MutableMapping[str, Any]:
-        """User attributes of this node; what is assigned is on disk at once."""
+        """User attributes of this node; every assignment is written to disk at once."""
 
     @property
     @abstractmethod
@@ -76,17 +75,17 @@ class ZarrArray(ZarrNode):
     @property
     @abstractmethod
     def chunks(self) -> tuple[int, ...]:
-        """Shape of a chunk: the smallest part that can be read."""
+        """Shape of a chunk, in voxels: the smallest region that can be decoded."""
 
     @property
     @abstractmethod
     def shards(self) -> tuple[int, ...] | None:
-        """Shape of a shard: the smallest part that can be written. None where unsharded."""
+        """Shape of a shard, in voxels: the smallest region that can be written; or None."""
 
     @property
     @abstractmethod
     def dimension_names(self) -> tuple[str | None, ...] | None:
-        """Names of the dimensions (Zarr v3 only; None where there are none)."""
+        """Names of the dimensions (Zarr v3 only); None if they have no names."""
 
     @dimension_names.setter
     @abstractmethod
@@ -94,18 +93,18 @@ class ZarrArray(ZarrNode):
 
     @abstractmethod
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Read a region, given by integers, slices and Ellipsis as in NumPy."""
+        """Read a region, given by integers, slices and Ellipsis as in NumPy indexing."""
 
     @abstractmethod
     def __setitem__(self, key: Any, value: ArrayLike) -> None:
-        """Write a region; finished when it returns."""
+        """Write a region; all of it is written when this returns."""
 
 
 class ZarrGroup(ZarrNode):
     """A group of arrays and groups.
 
-    An image is a group whose arrays "0", "1", … are its levels, finest first, with the axes
-    (t, c, z, y, x) or some of them.
+    An image is a group whose arrays "0", "1", … are its levels, finest first. Their axes are
+    (t, c, z, y, x) or some of these, in this order.
     """
 
     @classmethod
@@ -123,19 +122,19 @@ class ZarrGroup(ZarrNode):
 
     @abstractmethod
     def __getitem__(self, key: str) -> ZarrArray | ZarrGroup:
-        """Open an array or a group; KeyError where there is none."""
+        """Open an array or a group; KeyError if there is none of that name."""
 
     @abstractmethod
     def __setitem__(self, key: str, value: ZarrNode) -> None:
-        """Put a copy of an array or a group here, in place of what had that name."""
+        """Copy an array or a group into this group, and replace any existing one of that name."""
 
     @abstractmethod
     def __delitem__(self, key: str) -> None:
-        """Delete an array or a group and all that is in it; KeyError where there is none."""
+        """Delete an array or a group with its contents; KeyError if there is none."""
 
     @abstractmethod
     def create_group(self, name: str, overwrite: bool = False) -> ZarrGroup:
-        """Create a group, or open it where it exists (``overwrite``: empty it first)."""
+        """Create a group, or open it if it exists (``overwrite``: delete its contents first)."""
 
     @abstractmethod
     def create_array(
@@ -158,16 +157,16 @@ class ZarrGroup(ZarrNode):
         dtype
             Data type of the voxels.
         zarr_config
-            How to store it; by default as the group was configured.
+            How to store it; by default, the configuration of the group.
         **kwargs
-            Single fields, which win over ``zarr_config``.
+            Single fields, which take precedence over ``zarr_config``.
 
         Raises
         ------
         FileExistsError
-            The name is taken, and the configuration does not say ``overwrite``.
+            The name is taken, and ``overwrite`` is not set in the configuration.
         ValueError, TypeError
-            A field is wrong or unknown, or does not fit shape and dtype.
+            A field is wrong or unknown, or does not fit the shape and the dtype.
         """
 
     @abstractmethod
@@ -178,25 +177,25 @@ class ZarrGroup(ZarrNode):
         data: ArrayLike | None = None,
         **kwargs: Unpack[ZarrArrayConfig],
     ) -> ZarrArray:
-        """Create an array like array "0", in place of what had that name.
+        """Create an array like array "0", and replace any existing one of that name.
 
-        Everything but the shape is taken from array "0": dtype, chunks, shards, codecs, order,
-        fill value, chunk key encoding and dimension names.
+        Dtype, chunks, shards, codecs, order, fill value, chunk key encoding and dimension names
+        are those of array "0".
 
         Parameters
         ----------
         name
             Name in this group.
         shape
-            Length of every dimension, in voxels; as many as array "0" has.
+            Length of every dimension, in voxels; array "0" must have as many dimensions.
         data
-            Voxels to fill it with, of that shape.
+            Voxels to write into it, of that shape; None leaves it empty.
         **kwargs
-            Fields that differ from array "0".
+            Fields of the configuration that differ from array "0".
         """
 
     def array(self, name: str) -> ZarrArray:
-        """Open an array; KeyError where there is none, or where it is a group."""
+        """Open an array; KeyError if there is none of that name, or it is a group."""
         node = self[name]
         if not isinstance(node, ZarrArray):
             raise KeyError(f"{name!r} in {self.store_path} is a group, not an array")
@@ -212,26 +211,26 @@ class ZarrGroup(ZarrNode):
     ) -> list[list[int]]:
         """Write levels 1, 2, … of the pyramid whose level 0 is array "0".
 
-        Each level halves every spatial axis of the last one, rounding down and never below 1;
-        other axes are left alone. Levels of an older, taller pyramid are deleted.
+        Each spatial axis is half as long as in the parent level, rounded down, and at least 1;
+        other axes do not change. Levels beyond the last one, of an earlier pyramid, are deleted.
 
         Parameters
         ----------
         levels
-            Number of levels beyond the base; -1 stops at the first level that fits in one chunk
-            along every sampled axis.
+            Number of levels after level 0; -1 stops at the first level that fits in one chunk
+            along every downsampled axis.
         ndim
-            Number of spatial axes, the last ones of the array.
+            Number of spatial axes, which are the last axes of the array.
         mode
-            How eight voxels become one: "mean", "median", "mode" or "stride", or a function
+            How 2×2×2 voxels become one: "mean", "median", "mode" or "stride", or a function
             that reduces the axes it is given (``f(array, axis=tuple)``).
         no_pyramid_axis
-            Index, among the spatial axes, of one that is not sampled.
+            Index, among the spatial axes, of an axis that is not downsampled.
 
         Returns
         -------
         list[list[int]]
-            Spatial shape of every level, finest first.
+            Spatial shape of every level, in voxels, finest first.
         """
 
     @abstractmethod
@@ -256,39 +255,40 @@ class ZarrGroup(ZarrNode):
         axes
             Name of each dimension, in Zarr order: some of t, c, z, y, x.
         space_scale
-            Voxel size of level 0 in Zarr order (z, y, x), or one number for all.
+            Voxel size of level 0 in Zarr order (z, y, x), or one number for all axes, in
+            ``space_unit``.
         time_scale
-            Time between two volumes.
+            Time between two volumes, in ``time_unit``.
         space_unit, time_unit
-            UDUNITS names of the units of both; "" where unknown.
+            UDUNITS names of the units; "" if unknown.
         name
             Name of the image; "" for none.
         pyramid_aligns
-            Size of the window that was pooled from level to level, or "edge" or "center", where
-            the edges or the centres of the corner voxels coincide; one value for all spatial
-            axes, or one each.
+            Downsampling factor from level to level; or "edge" or "center", if the edges or the
+            centres of the corner voxels of all levels coincide. One value for all spatial axes,
+            or one for each.
         levels
-            Number of levels beyond the base; None finds the levels that exist.
+            Number of levels after level 0; None for all levels that exist.
         no_pool
-            Index, among the spatial axes, of one that was not sampled.
+            Index, among the spatial axes, of an axis that was not downsampled.
         multiscales_type
-            How the pyramid was made; "" for nothing.
+            Downsampling method, for the field "type"; "" leaves it out.
         ome_version
-            Version of OME-Zarr: 0.4 is meant for Zarr v2, 0.5 and 0.6 for Zarr v3. A warning is
-            given where they do not match.
+            Version of OME-Zarr: 0.4 is for Zarr v2, 0.5 and 0.6 are for Zarr v3. A warning is
+            given if the group has another version of Zarr.
         """
 
     @abstractmethod
     def write_nifti_header(self, header: Nifti1Header | bytes) -> None:
-        """Write a NIfTI header as the array "nifti", in place of an older one.
+        """Write a NIfTI header as the array "nifti", and replace an existing one.
 
-        A uint8 array of one chunk, not compressed, whose attributes hold the header's JSON form
-        (NIfTI-Zarr 1.0.rc1, section 2.4).
+        The array has dtype uint8 and one uncompressed chunk; its attributes are the header's JSON
+        form (NIfTI-Zarr 1.0.rc1, section 2.4).
 
         Parameters
         ----------
         header
-            The header's bytes as they stand on disk, 348 for NIfTI-1 and 540 for NIfTI-2, with
-            the extender and the extensions where there are any; or a NIfTI-1 or NIfTI-2 header
-            of nibabel (which sets the slope to NaN when it loads an image: prefer the bytes).
+            The bytes of the header in its file: 348 for NIfTI-1 and 540 for NIfTI-2, and the
+            extender and extensions, if any; or a NIfTI-1 or NIfTI-2 header of nibabel. Prefer
+            the bytes: nibabel sets the slope to NaN when it loads an image.
         """

@@ -1,4 +1,7 @@
-"""Names of the chunk files of an array, and their places in its grid, by its document."""
+"""Shapes, names and grid positions of the chunks and write chunks of an array.
+
+All functions take the array's document: the content of its ``.zarray`` or ``zarr.json``.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,40 @@ from neurozarr.regions import Region, grid
 from neurozarr.zarr.documents import Document
 
 
-def file_shape(document: Document) -> tuple[int, ...]:
-    """Shape of what is one file: a shard, or a chunk where there are no shards."""
+def write_chunk_shape(document: Document) -> tuple[int, ...]:
+    """Shape of a write chunk, in voxels: a shard, or a chunk if there are no shards."""
     if document["zarr_format"] == 2:
         return tuple(document["chunks"])
     return tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
 
 
-def file_grid(document: Document) -> tuple[int, ...]:
-    """How many files there are along each axis of a whole array."""
-    return grid(document["shape"], file_shape(document))
+def inner_chunk_shape(document: Document) -> tuple[int, ...] | None:
+    """Shape of the chunks in a shard, in voxels; None if there are no shards."""
+    for codec in document.get("codecs", ()):
+        if codec["name"] == "sharding_indexed":
+            return tuple(codec["configuration"]["chunk_shape"])
+    return None
+
+
+def write_chunk_grid(document: Document) -> tuple[int, ...]:
+    """Number of write chunks along each axis of the array."""
+    return grid(document["shape"], write_chunk_shape(document))
 
 
 def chunk_key(document: Document, index: Sequence[int]) -> str:
-    """Name of a file of an array, by its place in the grid of them.
+    """Name of the file of a write chunk, from its index in the grid of write chunks.
 
-    Zarr v3, "Chunk key encoding"; Zarr v2, "Chunks".
+    Follows Zarr v3, "Chunk key encoding", and Zarr v2, "Chunks".
     """
     prefix, separator = _key_encoding(document)
     return prefix + separator.join(str(i) for i in index)
 
 
 def chunk_index(document: Document, key: str) -> tuple[int, ...] | None:
-    """Place in the grid of a file, by its name; None where it is no file of the array."""
+    """Index of a write chunk, from the name of its file; None if it is not one of the array."""
     prefix, separator = _key_encoding(document)
     parts = key.removeprefix(prefix).split(separator)
-    counts = file_grid(document)
+    counts = write_chunk_grid(document)
     if not key.startswith(prefix) or len(parts) != len(counts):
         return None
     index = tuple(int(part) if part.isdecimal() else -1 for part in parts)
@@ -43,19 +54,19 @@ def chunk_index(document: Document, key: str) -> tuple[int, ...] | None:
 
 
 def _key_encoding(document: Document) -> tuple[str, str]:
-    """What the names of chunk files start with, and what separates their indices."""
+    """Prefix of the names of chunk files, and separator of their indices."""
     if document["zarr_format"] == 2:
         return "", document.get("dimension_separator", ".")
     encoding = document["chunk_key_encoding"]
-    is_old = encoding["name"] == "v2"
-    separator = encoding.get("configuration", {}).get("separator", "." if is_old else "/")
-    return "" if is_old else f"c{separator}", separator
+    is_v2 = encoding["name"] == "v2"
+    separator = encoding.get("configuration", {}).get("separator", "." if is_v2 else "/")
+    return "" if is_v2 else f"c{separator}", separator
 
 
 def chunk_keys(document: Document, region: Region) -> Iterator[str]:
-    """Names of the files under a region, which is whole files."""
+    """Names of the files of a region, which consists of whole write chunks."""
     sides = [
         range(side.start // size, -(-side.stop // size))
-        for side, size in zip(region, file_shape(document), strict=True)
+        for side, size in zip(region, write_chunk_shape(document), strict=True)
     ]
     return (chunk_key(document, index) for index in itertools.product(*sides))

@@ -1,4 +1,4 @@
-"""What a user can choose about a store, as typed values that are checked when they are made."""
+"""Options of a store, with types, defaults and checks."""
 
 from __future__ import annotations
 
@@ -61,38 +61,37 @@ class ZarrConfig:
     zarr_version
         Version of the Zarr format.
     chunk
-        Chunk shape in voxels, in Zarr order: one number for all spatial axes, or one for each of
-        the last axes, spatial ones at least. Axes that are not named (time, channel) have 1. A
-        chunk is never larger than the volume.
+        Chunk shape in voxels, in Zarr order: one number for all spatial axes, or one number for
+        each of the last axes, which include all spatial axes. The length along all other axes
+        (time, channel) is 1. A chunk is never larger than the volume.
     shard
-        Shard shape in voxels, given like ``chunk`` and a multiple of it; "auto" for as many whole
-        chunks as fit in about 1 GiB uncompressed; None for no shards. Zarr v3 only.
+        Shard shape in voxels, given like ``chunk`` and a multiple of it; "auto" for whole chunks
+        of up to 1 GiB together, uncompressed; None for no shards. Zarr v3 only.
     compressor
         "blosc", "gzip", "zstd", "zlib" (Zarr v2 only), or None for uncompressed chunks.
     compressor_options
         Options of the compressor that differ from their defaults (see ``COMPRESSORS``).
     dimension_separator
-        Between the indices of a chunk in its key.
+        Separator of the indices in the key of a chunk.
     order
-        Layout of the voxels inside a chunk: "C", or "F" (on Zarr v3, a transpose codec).
+        Order of the voxels in a chunk: "C", or "F" (on Zarr v3, a transpose codec).
     fill_value
         Value of voxels that are not stored. None: undefined on Zarr v2, zero on Zarr v3.
     levels
-        Number of pyramid levels beyond the base; -1 stops at the first level that fits in one
-        chunk.
+        Number of levels after level 0; -1 stops at the first level that fits in one chunk.
     no_pyramid_axis
-        Index, among the spatial axes (z, y, x), of one that is not sampled.
+        Index, among the spatial axes (z, y, x), of an axis that is not downsampled.
     ome_version
         "0.4" (Zarr v2), "0.5" or "0.6" (Zarr v3), or "auto".
     overwrite
-        Whether `from_config` and `create_array` may replace what exists.
+        Whether `from_config` and `create_array` may replace an existing group or array.
     driver
-        Library that carries the voxels: "tensorstore" or "zarr-python".
+        Library that reads and writes voxels: "tensorstore" or "zarr-python".
 
     Raises
     ------
     ValueError
-        A value is wrong; the message names the field, the value and what is allowed.
+        A value is not allowed; the message names the field, the value and the allowed values.
     """
 
     out: str | PathLike[str] | None = None
@@ -117,10 +116,10 @@ class ZarrConfig:
                 object.__setattr__(self, name, tuple(value))
         self._check_out()
         self._check("zarr_version", _one_of(2, 3), "2 or 3")
-        self._check("chunk", _is_box, "a positive integer, or a list of them")
+        self._check("chunk", _is_shape, "a positive integer, or a list of them")
         self._check(
             "shard",
-            lambda value: value in (None, "auto") or _is_box(value),
+            lambda value: value in (None, "auto") or _is_shape(value),
             'null, "auto", a positive integer, or a list of them',
         )
         self._check("compressor", _one_of(None, *COMPRESSORS), f"{', '.join(COMPRESSORS)} or null")
@@ -174,8 +173,8 @@ class ZarrConfig:
                 )
             if "checksum" in self.compressor_options:
                 raise ValueError(
-                    "compressor_options has 'checksum', which zstd has on Zarr v3 alone; leave "
-                    "it out, or use zarr_version 3"
+                    "compressor_options has 'checksum', which zstd only has in Zarr v3; leave it "
+                    "out, or use zarr_version 3"
                 )
         elif self.compressor == "zlib":
             raise ValueError(
@@ -184,13 +183,13 @@ class ZarrConfig:
             )
         if self.ome_version != "auto" and self.zarr_version != zarr_version(self.ome_version):
             raise ValueError(
-                f"ome_version is {self.ome_version!r}, which asks for zarr_version "
+                f"ome_version is {self.ome_version!r}, which requires zarr_version "
                 f"{zarr_version(self.ome_version)}, but zarr_version is {self.zarr_version}; "
                 'allowed: "auto"'
             )
 
     def compressor_settings(self) -> dict[str, Any]:
-        """All options of the compressor, defaults filled in."""
+        """All options of the compressor, including defaults."""
         if self.compressor is None:
             return {}
         defaults = {name: option.default for name, option in COMPRESSORS[self.compressor].items()}
@@ -201,7 +200,7 @@ def _one_of(*values: Any) -> Callable[[Any], bool]:
     return lambda value: any(value is v or (type(value) is type(v) and value == v) for v in values)
 
 
-def _is_box(value: Any) -> bool:
+def _is_shape(value: Any) -> bool:
     sizes = value if isinstance(value, tuple) else (value,)
     return bool(sizes) and all(_is_integer(size) and size > 0 for size in sizes)
 

@@ -1,6 +1,7 @@
-"""The JSON documents of a store, and of what lies beside it: their names, reading and writing.
+"""Names, reading and writing of the JSON documents of a store and of the files beside it.
 
-This module, and `neurozarr.zarr.chunks`, import nothing large: a job without voxels starts sooner.
+This module and `neurozarr.zarr.chunks` import no large library, so that jobs without voxels start
+fast.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
 
-#: Names of the files that describe an array, and a group, by version of Zarr; the first makes a
-#: directory an array, or a group.
+#: Names of the metadata files of an array and of a group, by version of Zarr. The first one marks a
+#: directory as an array or a group.
 FILES: dict[int, tuple[str, ...]] = {2: (".zarray", ".zattrs"), 3: ("zarr.json",)}
 GROUP_FILES: dict[int, tuple[str, ...]] = {2: (".zgroup", ".zattrs"), 3: ("zarr.json",)}
 
 #: Name of the array that holds the NIfTI header (NIfTI-Zarr 1.0.rc1, section 2.4).
 HEADER = "nifti"
+
+#: What to do if a file of the store cannot be written.
+REMEDY = "Free space or fix the permissions, then run again"
 
 
 def read_json(path: str | os.PathLike[str]) -> Document:
@@ -34,38 +38,33 @@ def read_json(path: str | os.PathLike[str]) -> Document:
 
 
 def read_record(path: str | os.PathLike[str]) -> Document | None:
-    """Read a JSON document that may be missing, or damaged: None then.
-
-    Of a damaged one the log says so.
-    """
+    """Read a JSON document; None if it is missing or damaged (then a warning is logged)."""
     try:
         document: Any = read_json(path)
         if isinstance(document, dict):
             return document
-        reason = "no JSON object"
+        reason = "not a JSON object"
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
         reason = str(error)
-    _warn(f"{path} is damaged ({reason}): it counts as missing")
+    _warn(f"{path} is damaged ({reason}): it is treated as missing")
     return None
 
 
 @cache
 def _warn(message: str) -> None:
-    """Log a message once, however often it is said."""
+    """Log a message the first time only."""
     logger.warning("%s", message)
 
 
 def write_json(path: str | os.PathLike[str], document: Document) -> None:
-    """Write a JSON document; a reader sees the old one or the new one, never half of it.
-
-    When it returns, the new one is on the disk.
+    """Write a JSON document atomically, and sync it to the disk.
 
     Raises
     ------
     StoreError
-        It cannot be written: for want of room or of permission, say.
+        The file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -83,16 +82,14 @@ def write_json(path: str | os.PathLike[str], document: Document) -> None:
 
 
 def cannot_be_written(path: Path, error: OSError) -> StoreError:
-    """What to raise for a file that the system does not let be written."""
+    """The exception to raise if a file cannot be written."""
     if isinstance(error, StoreError):
         return error
-    return StoreError(
-        f"{path}: it cannot be written ({error.strerror or error}). Run again when this is mended"
-    )
+    return StoreError(f"{path}: it cannot be written ({error.strerror or error}). {REMEDY}")
 
 
 def group_documents(zarr_version: int, attributes: Document) -> dict[str, Document]:
-    """Describe a group: its files' names and contents, the one that makes it a group last."""
+    """Names and contents of the metadata files of a group, the one that marks it as one last."""
     if zarr_version == 2:
         return {".zattrs": attributes, ".zgroup": {"zarr_format": 2}}
     return {"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": attributes}}

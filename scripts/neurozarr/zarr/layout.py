@@ -1,4 +1,4 @@
-"""Shapes of chunks, of shards and of the levels of a pyramid, by the options."""
+"""Shapes of chunks, shards and pyramid levels, from the options."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from neurozarr.zarr.config import ZarrConfig
 
-#: Uncompressed size that an automatic shard stays below, in bytes.
+#: Largest uncompressed size of an automatic shard, in bytes.
 AUTO_SHARD_BYTES = 2**30
 
 
 def spatial_ndim(ndim: int) -> int:
-    """Number of spatial axes of an array: the last three, or all of fewer."""
+    """Number of spatial axes: the last three of an array, or all if it has fewer."""
     return min(ndim, 3)
 
 
@@ -31,12 +31,17 @@ def pyramid_shapes(
     Parameters
     ----------
     shape, chunks
-        Shape of level 0, and of its chunks, along the spatial axes, in voxels.
+        Shapes of level 0 and of a chunk along the spatial axes, in voxels.
     levels
-        Number of levels beyond the base; -1 stops at the first level that fits in one chunk along
-        every sampled axis.
+        Number of levels after level 0; -1 stops at the first level that fits in one chunk along
+        every downsampled axis.
     no_pyramid_axis
-        Index of an axis that is not sampled.
+        Index of an axis that is not downsampled.
+
+    Raises
+    ------
+    ValueError
+        ``levels`` or ``no_pyramid_axis`` is out of range.
     """
     if levels < -1:
         raise ValueError(f"levels is {levels}; allowed: -1 (automatic) or a number of levels")
@@ -65,48 +70,47 @@ def array_layout(
 ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """Shapes of the chunks and the shards of an array, in voxels.
 
-    A chunk is cut to the array where the array is smaller; a shard then is one chunk along that
-    axis.
+    Along an axis that is shorter than ``chunk``, chunk and shard have the length of the array.
 
     Raises
     ------
     ValueError
-        ``chunk`` or ``shard`` does not fit the array, or the shard is no multiple of the chunk.
+        ``chunk`` or ``shard`` does not fit the array, or the shard is not a multiple of the chunk.
     """
-    wanted = _box("chunk", config.chunk, len(shape))
+    wanted = _full_shape("chunk", config.chunk, len(shape))
     chunks = tuple(max(min(w, length), 1) for w, length in zip(wanted, shape, strict=True))
     if config.shard is None:
         return chunks, None
     if config.shard == "auto":
         return chunks, _auto_shard(shape, chunks, np.dtype(dtype).itemsize)
-    shards = list(_box("shard", config.shard, len(shape)))
+    shards = list(_full_shape("shard", config.shard, len(shape)))
     for axis, (shard, chunk) in enumerate(zip(shards, wanted, strict=True)):
         if shard % chunk:
             raise ValueError(
-                f"shard is {config.shard}, which along axis {axis} is no multiple of the chunk's "
-                f"{chunk}"
+                f"shard is {config.shard}, which along axis {axis} is not a multiple of the "
+                f"chunk's {chunk}"
             )
         if chunks[axis] != chunk:
             shards[axis] = chunks[axis]
     return chunks, tuple(shards)
 
 
-def _box(field: str, size: int | str | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """A chunk or shard shape for ``ndim`` axes, from what the configuration says."""
+def _full_shape(field: str, size: int | str | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Chunk or shard shape along ``ndim`` axes, from the value of the option."""
     spatial = spatial_ndim(ndim)
     sizes = (size,) if isinstance(size, int) else tuple(int(s) for s in size)
     if len(sizes) == 1:
         sizes *= spatial
     if not spatial <= len(sizes) <= ndim:
         raise ValueError(
-            f"{field} is {size}; allowed for {ndim} axes: one number, or {spatial} to {ndim} of "
-            "them, for the last axes"
+            f"{field} is {size}; allowed for {ndim} axes: one number, or {spatial} to {ndim} "
+            "numbers for the last axes"
         )
     return (1,) * (ndim - len(sizes)) + sizes
 
 
 def _auto_shard(shape: Sequence[int], chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Double the shortest spatial side of the shard until it covers the array or gets too big."""
+    """Double the shortest spatial side of a shard until it covers the array or is too large."""
     shards = list(chunks)
     growing = list(range(len(shape) - spatial_ndim(len(shape)), len(shape)))
     while growing := [axis for axis in growing if shards[axis] < shape[axis]]:

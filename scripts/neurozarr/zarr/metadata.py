@@ -1,8 +1,8 @@
 """The JSON documents that describe a Zarr array: ``.zarray`` (v2) and ``zarr.json`` (v3).
 
-Pure functions between our options and these documents; nothing here touches a disk. The rules are
-those of the Zarr v2 specification (section "Arrays") and the Zarr v3 core specification (section
-"Array metadata") with its codec specifications.
+Pure functions that convert options to documents and back, without access to files. They follow the
+Zarr v2 specification (section "Arrays"), the Zarr v3 core specification (section "Array metadata")
+and its codec specifications.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from neurozarr.zarr.config import BLOSC_SHUFFLES, COMPRESSORS, ZarrConfig
 from neurozarr.zarr.documents import Document
 
-#: Kinds of dtype that Zarr v2 and v3 both have: bool, integers, floats, complex numbers.
+#: NumPy kinds of dtype that both Zarr v2 and v3 have: bool, integers, floats, complex numbers.
 KINDS = "biufc"
-#: Widest item of each kind that Zarr has, in bytes.
+#: Largest itemsize of each kind in Zarr, in bytes.
 WIDEST = {"b": 1, "i": 8, "u": 8, "f": 8, "c": 16}
 
 
 def check_dtype(dtype: np.dtype[Any]) -> None:
-    """Raise a TypeError where neither Zarr v2 nor v3 has this dtype."""
+    """Raise a TypeError if neither Zarr v2 nor v3 has this dtype."""
     if dtype.kind not in KINDS or dtype.itemsize > WIDEST[dtype.kind]:
         raise TypeError(
             f"dtype {dtype} cannot be stored in Zarr; allowed: bool, integers up to 64 bits, "
@@ -41,25 +41,20 @@ def array_document(
     config: ZarrConfig,
     dimension_names: Sequence[str | None] | None = None,
 ) -> Document:
-    """Describe an array.
+    """The document of an array: the content of its ``.zarray`` or ``zarr.json``.
 
     Parameters
     ----------
     shape
         Length of every dimension, in voxels.
     dtype
-        Data type of the voxels; stored little-endian, whatever its byte order.
+        Data type of the voxels, of any byte order; the stored one is little-endian.
     chunks, shards
-        Shape of a chunk and, where there are any, of a shard (Zarr v3).
+        Shapes of a chunk and a shard, in voxels; ``shards`` is None if there are no shards.
     config
-        Format, compressor, order, separator and fill value.
+        Zarr version, compressor, order, separator and fill value.
     dimension_names
         Names of the dimensions (Zarr v3).
-
-    Returns
-    -------
-    dict
-        The content of ``zarr.json`` or ``.zarray``.
 
     Raises
     ------
@@ -120,27 +115,27 @@ def array_document(
 
 
 def with_shape(document: Document, shape: Sequence[int]) -> Document:
-    """The same array with another shape (of as many dimensions) and no attributes."""
+    """The document of an array of another shape, of as many dimensions, without attributes."""
     if len(shape) != len(document["shape"]):
         raise ValueError(
-            f"shape {tuple(shape)} has {len(shape)} dimensions, but the array it is modelled on "
-            f"has {len(document['shape'])}"
+            f"shape {tuple(shape)} has {len(shape)} dimensions, but level 0 has "
+            f"{len(document['shape'])}"
         )
     changed = copy.deepcopy(document) | {"shape": list(shape)}
     return changed | {"attributes": {}} if document["zarr_format"] == 3 else changed
 
 
 def options(document: Document) -> dict[str, Any]:
-    """The options of `ZarrConfig` that describe an array: `array_document` backwards.
+    """The options of `ZarrConfig` that give a document: the inverse of `array_document`.
 
     Raises
     ------
     ValueError
-        The array uses something that no option of ours expresses.
+        The array has filters, codecs or a chunk key encoding for which there is no option.
     """
     if document["zarr_format"] == 2:
         if document.get("filters"):
-            raise ValueError(f"the array has filters {document['filters']}, which have no option")
+            raise ValueError(f"there is no option for the array's filters {document['filters']}")
         compressor, settings = _parse_compressor_v2(document["compressor"])
         return {
             "zarr_version": 2,
@@ -161,7 +156,7 @@ def options(document: Document) -> dict[str, Any]:
     order, compressor, settings = _parse_codecs_v3(codecs, len(chunk))
     encoding = document["chunk_key_encoding"]
     if encoding["name"] != "default":
-        raise ValueError(f"the array has chunk key encoding {encoding}, which has no option")
+        raise ValueError(f"there is no option for the array's chunk key encoding {encoding}")
     return {
         "zarr_version": 3,
         "chunk": chunk,
@@ -175,10 +170,10 @@ def options(document: Document) -> dict[str, Any]:
 
 
 def dtype_of(document: Document) -> np.dtype[Any]:
-    """Data type of an array; TypeError where it is none that NumPy and Zarr share."""
+    """Data type of an array; TypeError if NumPy or `check_dtype` does not know it."""
     name = document["dtype" if document["zarr_format"] == 2 else "data_type"]
     if not isinstance(name, str):
-        raise TypeError(f"data type {name!r} is not one number per voxel")
+        raise TypeError(f"data type {name!r} is not a number")
     dtype = np.dtype(name)
     check_dtype(dtype)
     return dtype
@@ -187,12 +182,21 @@ def dtype_of(document: Document) -> np.dtype[Any]:
 def encode_fill_value(
     value: complex | None, dtype: np.dtype[Any], zarr_version: Literal[2, 3]
 ) -> Any:
-    """The fill value in JSON (Zarr v2 and v3: "Fill value").
+    """JSON form of a fill value (Zarr v2 and v3: "Fill value").
+
+    Parameters
+    ----------
+    value
+        The fill value; None is null in Zarr v2, and 0 in Zarr v3.
+    dtype
+        Data type of the voxels.
+    zarr_version
+        Version of the Zarr format.
 
     Raises
     ------
     ValueError
-        The dtype cannot hold the value.
+        The dtype cannot hold the fill value.
     """
     if value is None:
         if zarr_version == 2:
@@ -222,7 +226,7 @@ def encode_fill_value(
 
 
 def decode_fill_value(value: Any) -> complex | None:
-    """The number that `encode_fill_value` encoded."""
+    """The fill value from its JSON form: the inverse of `encode_fill_value`."""
     if isinstance(value, list):
         return complex(*(float(part) for part in value))
     return float(value) if isinstance(value, str) else value
@@ -275,7 +279,7 @@ def _parse_codecs_v3(codecs: list[Document], ndim: int) -> tuple[str, str | None
     if names[0] == "transpose" and codecs[0]["configuration"]["order"] == _reverse(ndim):
         order, codecs, names = "F", codecs[1:], names[1:]
     if names[0] != "bytes" or len(names) > 2:
-        raise ValueError(f"the array has codecs {', '.join(names)}, which have no option")
+        raise ValueError(f"there is no option for the array's codecs {', '.join(names)}")
     if len(names) == 1:
         return order, None, {}
     settings = dict(codecs[1].get("configuration", {}))
@@ -285,7 +289,7 @@ def _parse_codecs_v3(codecs: list[Document], ndim: int) -> tuple[str, str | None
 
 def _known(compressor: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if compressor not in COMPRESSORS or settings.keys() - COMPRESSORS[compressor].keys():
-        raise ValueError(f"the array has compressor {compressor} {settings}, which has no option")
+        raise ValueError(f"there is no option for the array's compressor {compressor} {settings}")
     return compressor, settings
 
 

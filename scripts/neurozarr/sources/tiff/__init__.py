@@ -1,1 +1,1 @@
-"""TIFF files: OME-TIFF, ImageJ, LSM, STK, BigTIFF and plain ones, by tifffile."""
+"""TIFF files: OME-TIFF, ImageJ, LSM, STK, BigTIFF and plain ones, read by tifffile."""

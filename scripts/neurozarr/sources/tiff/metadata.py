@@ -1,4 +1,4 @@
-"""Voxel size, time step and channels of a TIFF file, by the metadata that it holds."""
+"""Voxel size, time step and channels of TIFF files."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from neurozarr.units import is_plausible
 
 logger = logging.getLogger(__name__)
 
-#: Units that OME-XML (2016-06, UnitsLength and UnitsTime) and ImageJ write as nobody else does.
+#: Unit symbols of OME-XML (2016-06, UnitsLength and UnitsTime) and ImageJ that UDUNITS lacks.
 _UNITS = {"Å": "angstrom", "in": "inch", "ft": "foot", "yd": "yard", "mi": "mile", "pc": "parsec"}
 #: Units of XResolution (TIFF 6.0, section 8, ResolutionUnit).
 _RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
-#: Pixels an inch that screens, printers and scanners have, and that programs write for want of
-#: anything else: they are no voxel sizes.
+#: Pixels per inch of screens, printers and scanners, which programs write by default: these are not
+#: voxel sizes.
 _DEFAULT_DPI = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 400, 600, 1200, 2400)
 
 
 def describe_ome(path: str, image: ElementTree.Element, axes: str, channels: int) -> dict[str, Any]:
-    """What an Image element of OME-XML (2016-06) says.
+    """Read the metadata of an Image element of OME-XML (2016-06).
 
     Parameters
     ----------
     path
-        The file.
+        The file, for warnings.
     image
         The element.
     axes
-        Names of the axes that the source has.
+        Names of the axes of the source.
     channels
-        How many channels it has.
+        Number of its channels.
 
     Returns
     -------
     dict[str, Any]
         Fields of a source.
     """
-    pixels = next(part for part in image if _tag(part) == "Pixels")
+    pixels = next(child for child in image if _tag(child) == "Pixels")
     given: dict[str, tuple[float, str]] = {}
     for axis in "zyx":
         name = f"PhysicalSize{axis.upper()}"
@@ -50,29 +50,46 @@ def describe_ome(path: str, image: ElementTree.Element, axes: str, channels: int
         size = _number(pixels.get(name))
         if size and unit:
             given[axis] = (size, unit)
-    elements = [part for part in pixels if _tag(part) == "Channel"]
+    elements = [child for child in pixels if _tag(child) == "Channel"]
     names = [str(element.get("Name", "")) for element in elements]
     colors = [str(element.get("Color", "")) for element in elements]
-    said = _sizes(path, given, axes)
+    fields = _sizes(path, given, axes)
     step = _number(pixels.get("TimeIncrement"))
     time_unit = _unit(pixels.get("TimeIncrementUnit", "s"), "time")
     if step and time_unit and "t" in axes:
-        said |= {"time_step": step, "time_unit": time_unit}
+        fields |= {"time_step": step, "time_unit": time_unit}
     if len(elements) == channels and all(names):
-        said["channel_names"] = tuple(names)
+        fields["channel_names"] = tuple(names)
     if len(elements) == channels and all(re.fullmatch(r"-?\d+", color) for color in colors):
-        # A signed number of 32 bits: red, green, blue, alpha.
-        said["channel_colors"] = tuple(f"{int(color) % 2**32 >> 8:06X}" for color in colors)
-    return said
+        # A signed 32-bit integer: red, green, blue, alpha.
+        fields["channel_colors"] = tuple(f"{int(color) % 2**32 >> 8:06X}" for color in colors)
+    return fields
 
 
 def describe_imagej(
     path: str, metadata: Mapping[str, Any], tags: Any, axes: str, channels: int
 ) -> dict[str, Any]:
-    """What ImageJ says in the description of a hyperstack, and in its tags.
+    """Read the metadata of an ImageJ hyperstack.
 
-    ImageJ leaves out what is 1: the spacing of the slices, where there are any, and the width of a
-    pixel.
+    ImageJ omits values of 1: the spacing of slices and the width of a pixel.
+
+    Parameters
+    ----------
+    path
+        The file, for warnings.
+    metadata
+        ImageJ's description of the hyperstack, as tifffile parses it.
+    tags
+        Tags of its first page.
+    axes
+        Names of the axes of the source.
+    channels
+        Number of its channels.
+
+    Returns
+    -------
+    dict[str, Any]
+        Fields of a source.
     """
     unit = str(metadata.get("unit", ""))
     given: dict[str, tuple[float, str]] = {}
@@ -83,23 +100,40 @@ def describe_imagej(
             size = metadata.get("spacing", 1.0 if "z" in axes else None)
         if name and (number := _number(size)):
             given[axis] = (number, name)
-    said = _sizes(path, given, axes)
+    fields = _sizes(path, given, axes)
     step = _number(metadata.get("finterval"))
     if step is None and (rate := _number(metadata.get("fps"))):
         step = 1 / rate
     if step and "t" in axes:
         time_unit = _unit(str(metadata.get("tunit", "s")), "time")
-        said |= {"time_step": step, "time_unit": time_unit}
+        fields |= {"time_step": step, "time_unit": time_unit}
     tables = metadata.get("LUTs", ())
     if channels > 1 and len(tables) == channels:
-        said["channel_colors"] = tuple(
+        fields["channel_colors"] = tuple(
             "".join(f"{int(value):02X}" for value in table[:, -1]) for table in tables
         )
-    return said
+    return fields
 
 
 def describe_tags(path: str, tags: Any, axes: str) -> dict[str, Any]:
-    """What the tags of a page say (TIFF 6.0, section 8: XResolution, YResolution, their unit)."""
+    """Read the voxel size from the tags of a page.
+
+    These are XResolution, YResolution and ResolutionUnit (TIFF 6.0, section 8).
+
+    Parameters
+    ----------
+    path
+        The file, for warnings.
+    tags
+        The tags.
+    axes
+        Names of the axes of the source.
+
+    Returns
+    -------
+    dict[str, Any]
+        Fields of a source.
+    """
     unit = _RESOLUTION_UNITS.get(int(tags.valueof(296, default=2)), "")
     given: dict[str, tuple[float, str]] = {}
     for axis in "yx":
@@ -110,8 +144,23 @@ def describe_tags(path: str, tags: Any, axes: str) -> dict[str, Any]:
 
 
 def image_of(root: ElementTree.Element, number: int, name: str, count: int) -> Any:
-    """The Image element of one of so many images that tifffile found; None where it is unclear."""
-    images = [part for part in root if _tag(part) == "Image"]
+    """Find the Image element of an image that tifffile lists.
+
+    Parameters
+    ----------
+    root
+        The OME-XML document.
+    number, name
+        Index and name of the image in the list.
+    count
+        Length of the list.
+
+    Returns
+    -------
+    Element or None
+        The element; None if it is ambiguous.
+    """
+    images = [child for child in root if _tag(child) == "Image"]
     if len(images) == count:
         return images[number]
     named = [image for image in images if image.get("Name") == name]
@@ -120,34 +169,37 @@ def image_of(root: ElementTree.Element, number: int, name: str, count: int) -> A
 
 def first_image(root: ElementTree.Element) -> ElementTree.Element | None:
     """The first Image element, if any."""
-    return next((part for part in root if _tag(part) == "Image"), None)
+    return next((child for child in root if _tag(child) == "Image"), None)
 
 
 def files_of_set(root: ElementTree.Element) -> list[str]:
-    """Names of the files that an OME-XML document says its planes are in."""
-    names = [part.get("FileName") for part in root.iter() if _tag(part) == "UUID"]
+    """Names of the files that an OME-XML document lists for its planes."""
+    names = [element.get("FileName") for element in root.iter() if _tag(element) == "UUID"]
     return list(dict.fromkeys(name for name in names if name))
 
 
 def metadata_file(root: ElementTree.Element) -> str | None:
-    """Name of the file that has the metadata of a set, where this one has but planes of it."""
-    only = next((part for part in root if _tag(part) == "BinaryOnly"), None)
+    """Name of the file with the metadata of the set, if this file is BinaryOnly; else None."""
+    only = next((child for child in root if _tag(child) == "BinaryOnly"), None)
     return None if only is None else str(only.get("MetadataFile"))
 
 
 def _sizes(path: str, given: dict[str, tuple[float, str]], axes: str) -> dict[str, Any]:
-    """Voxel size and its unit, from the size and the unit that are given along some axes."""
+    """Voxel size and its unit, as fields of a source.
+
+    ``given`` has the size and the unit along some of z, y and x; the others get that of another.
+    """
     if not given:
         return {}
     unit = given.get("x", next(iter(given.values())))[1]
-    known = {axis: size * units.factor(own, unit) for axis, (size, own) in given.items()}
+    known = {axis: size * units.factor(old, unit) for axis, (size, old) in given.items()}
     for axis in "xyz":
         if axis in known:
             continue
         known[axis] = known.get("x", next(iter(known.values())))
         if axis in axes:
             logger.warning(
-                "%s: no voxel size along %s is known: it is taken as %g, as along another axis; "
+                "%s: the voxel size along %s is unknown; it is set to %g, as along another axis; "
                 "give voxel_size",
                 path,
                 axis,
@@ -161,7 +213,7 @@ def _sizes(path: str, given: dict[str, tuple[float, str]], axes: str) -> dict[st
 
 
 def _pixel(tags: Any, axis: str) -> float | None:
-    """The size of a pixel, in the unit of the resolution, which is pixels to a unit."""
+    """The size of a pixel, from the resolution (pixels per unit), in its unit; None if unknown."""
     value = tags.valueof(282 if axis == "x" else 283)
     if not isinstance(value, tuple) or len(value) != 2 or not value[0]:
         return None
@@ -169,14 +221,14 @@ def _pixel(tags: Any, axis: str) -> float | None:
 
 
 def _is_default(size: float, unit: str) -> bool:
-    """Whether a resolution is one that programs write for want of another."""
+    """Whether a pixel size is of a resolution that programs write by default."""
     dpi = 1 / (size * units.factor(unit, "inch"))
     return size == 1 or any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
 
 
 def _unit(name: str, kind: str) -> str:
-    """The UDUNITS name of a unit, "" where it is unknown."""
-    if "\\u" in name:  # As Java writes what is not ASCII.
+    """The UDUNITS name of a unit; "" if it is unknown."""
+    if "\\u" in name:  # Java's escape of characters that are not ASCII.
         name = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), name)
     name = _UNITS.get(name, name)
     for candidate in (name, name.removesuffix("s")):
@@ -188,7 +240,7 @@ def _unit(name: str, kind: str) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """A positive number that can be one of space or time; None for anything else."""
+    """A plausible length or duration, as a float; None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -197,5 +249,5 @@ def _number(value: Any) -> float | None:
 
 
 def _tag(element: ElementTree.Element) -> str:
-    """The name of an element, without its namespace, which is another in each version."""
+    """The name of an element without its namespace, which depends on the version of OME-XML."""
     return element.tag.rpartition("}")[2]

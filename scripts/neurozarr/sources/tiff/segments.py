@@ -1,4 +1,4 @@
-"""Pages of TIFF files (TIFF 6.0; BigTIFF) that are alike, read strip by strip or tile by tile."""
+"""Pages of TIFF files (TIFF 6.0; BigTIFF) with one encoding, read by strips or tiles."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ import numpy as np
 
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region, grid
-from neurozarr.sources.mapping import fetched
+from neurozarr.sources.base import check_size
+from neurozarr.sources.mapping import populated
 
-#: The tags (TIFF 6.0, part 1, section 8, and part 2) by which pages are stored alike, with what
-#: they are where they are missing; ImageDepth and TileDepth are SGI's.
-_ALIKE: dict[int, tuple[str, int | None]] = {
+#: Tags of the encoding of a page (TIFF 6.0, part 1, section 8, and part 2), by code: name and
+#: default; ImageDepth and TileDepth are SGI's.
+_ENCODING_TAGS: dict[int, tuple[str, int | None]] = {
     256: ("ImageWidth", None),
     257: ("ImageLength", None),
     258: ("BitsPerSample", 1),
@@ -37,44 +38,45 @@ _ALIKE: dict[int, tuple[str, int | None]] = {
     32997: ("ImageDepth", 1),
     32998: ("TileDepth", None),
 }
-#: Bytes of the integers that such tags hold, by their type (TIFF 6.0, section 2; BigTIFF).
+#: Sizes of integers in tags, in bytes, by their type (TIFF 6.0, section 2; BigTIFF).
 _INTEGERS = {1: 1, 3: 2, 4: 4, 16: 8}
-#: Compressions whose strips and tiles share tables of their page.
+#: Compressions whose strips and tiles share JPEG tables of their page.
 _JPEG = (6, 7, 33007, 34892)
-#: How much of a directory is read at once, in bytes: most are smaller.
+#: Bytes read of a directory at first: most are smaller.
 _DIRECTORY_BYTES = 1024
-#: How long the values of a tag that is compared may be, in bytes.
-_MOST_VALUES = 2**20
-#: Memory that a Python integer takes in a tuple, in bytes.
+#: Maximum number of bytes of a tag that are compared.
+_MAX_TAG_BYTES = 2**20
+#: Memory of a Python integer in a tuple, in bytes.
 _INTEGER_BYTES = 40
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pages:
-    """Pages of the same shape, data type and encoding, in one file or several.
+    """Pages of the same shape, data type and encoding, in one or several files.
 
-    The axes of a page are those of tifffile: separate samples, depth, rows, columns, and samples
-    that lie side by side.
+    As in tifffile, a page has five axes: planar samples, depth, rows, columns and contiguous
+    samples. A segment is a strip or a tile.
 
     Attributes
     ----------
     files
-        The files that they are in.
+        The files of the pages.
     file_of
         Index of the file of each page.
     offsets, counts
-        Where each strip or tile of each page starts in its file, and how long it is, in bytes, as
-        arrays of shape (pages, segments); of one segment where a page lies there as it is.
+        Start in its file and length of each segment, in bytes; arrays of shape (pages, segments).
+        An uncompressed, contiguous page is one segment.
     shape
-        Of a page, along its five axes.
+        Shape of a page along its five axes, in voxels.
     stored
         Data type of the samples, in the byte order of the file.
     segment
-        Shape of a strip or a tile; None where any voxels can be read at their own cost.
+        Shape of a segment, in voxels; None if pages are uncompressed and contiguous, so that any
+        region can be read without reading more.
     decode
-        What tifffile makes of the bytes of a segment, and of its number; None where there are none.
+        The ``decode`` function of the TiffPage; None if ``segment`` is None.
     tables, header
-        What JPEG segments share: the tables of each page, and a header.
+        JPEG tables of each page, and the JPEG header that all segments share.
     nodata
         Value of the samples of segments that are not stored.
     """
@@ -96,15 +98,15 @@ class Pages:
 
     @property
     def held_bytes(self) -> int:
-        """Memory for the places of all segments, which tifffile holds as integers first."""
+        """Memory for the offsets and counts, which tifffile holds as Python integers, in bytes."""
         return 2 * _INTEGER_BYTES * self.offsets.size
 
     def check(self) -> None:
-        """Raise a SourceError where a file ends before its pages do."""
+        """Raise a SourceError if a file is too short for its pages."""
         for number, file in enumerate(self.files):
-            mine = self.file_of == number
-            end = int((self.offsets[mine] + self.counts[mine]).max(initial=0))
-            _check_size(file, os.stat(file).st_size, end)
+            inside = self.file_of == number
+            end = int((self.offsets[inside] + self.counts[inside]).max(initial=0))
+            check_size(file, os.stat(file).st_size, end)
 
     def read(self, numbers: Sequence[int], region: Region) -> np.ndarray:
         """Read the same region of several pages, in native byte order.
@@ -112,14 +114,19 @@ class Pages:
         Parameters
         ----------
         numbers
-            Which pages.
+            Indices of the pages.
         region
             A slice, with a step of 1, for each of the five axes of a page.
 
         Returns
         -------
         np.ndarray
-            Of six axes, the pages first.
+            The voxels; the first axis is the pages, the others are those of a page.
+
+        Raises
+        ------
+        SourceError
+            A file cannot be read.
         """
         lengths = [side.stop - side.start for side in region]
         voxels = np.empty([len(numbers), *lengths], self.stored.newbyteorder("="))
@@ -132,8 +139,8 @@ class Pages:
                     if self.segment is None:
                         self._copy(file, stream.fileno(), group, region, voxels)
                         continue
-                    for place, number in group:
-                        self._decode(file, stream.fileno(), number, region, voxels[place])
+                    for position, number in group:
+                        self._decode(file, stream.fileno(), number, region, voxels[position])
             except OSError as error:
                 raise SourceError(
                     f"{file}: the voxels cannot be read ({error.strerror or error})"
@@ -148,37 +155,38 @@ class Pages:
         region: Region,
         voxels: np.ndarray,
     ) -> None:
-        """Copy pages that lie in their file as they are."""
+        """Copy a region of uncompressed pages; ``group`` has their positions in ``voxels``."""
         size = os.fstat(descriptor).st_size
         numbers = list(group)
-        # To read a map beyond the end of its file is not an error, but a crash.
-        _check_size(file, size, max(self._end(number) for _, number in numbers))
-        if self.stored.isnative and self._is_one_piece(region):
-            # That takes half as long as a map does, whose pages are to be set up.
+        # Reading a map beyond the end of its file would crash.
+        check_size(file, size, max(self._end(number) for _, number in numbers))
+        if self.stored.isnative and self._is_contiguous(region):
+            # This takes half as long as setting up the pages of a map.
             first = np.ravel_multi_index([side.start for side in region], self.shape)
-            for place, number in numbers:
+            for position, number in numbers:
                 start = int(self.offsets[number, 0] + first * self.stored.itemsize)
-                _fill(file, descriptor, start, voxels[place])
+                _fill(file, descriptor, start, voxels[position])
             return
         mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
-        for place, number in numbers:
+        for position, number in numbers:
             start = int(self.offsets[number, 0])
             page = np.ndarray(self.shape, self.stored, mapped, start)
-            voxels[place] = fetched(page[region], mapped, file)
+            voxels[position] = populated(page[region], mapped, file)
 
-    def _is_one_piece(self, region: Region) -> bool:
-        """Whether the voxels of a region follow each other in a page."""
+    def _is_contiguous(self, region: Region) -> bool:
+        """Whether the voxels of a region are contiguous in an uncompressed page."""
         lengths = [side.stop - side.start for side in region]
         first = next((axis for axis, length in enumerate(lengths) if length > 1), len(lengths))
         return tuple(lengths[first + 1 :]) == self.shape[first + 1 :]
 
     def _end(self, number: int) -> int:
+        """Where a page ends in its file, in bytes."""
         return int(self.offsets[number, -1] + self.counts[number, -1])
 
     def _decode(
         self, file: Path, descriptor: int, number: int, region: Region, voxels: np.ndarray
     ) -> None:
-        """Decode each segment of a page that a region touches."""
+        """Decode the segments of a page that a region touches, into ``voxels``."""
         assert self.decode is not None
         first, top, row, column = (side.start for side in region[:4])
         samples = region[4]
@@ -189,30 +197,29 @@ class Pages:
             start, count = int(self.offsets[number, index]), int(self.counts[number, index])
             raw = os.pread(descriptor, count, start) if count and start else None
             if raw is not None and len(raw) < count:
-                _check_size(file, os.fstat(descriptor).st_size, start + count)
+                check_size(file, os.fstat(descriptor).st_size, start + count)
             try:
                 segment, (sample, z, y, x, _), shape = self.decode(raw, index, **options)
-            except Exception as error:  # Each codec has its own.
+            except Exception as error:  # Codecs have no common base class of errors.
                 raise SourceError(
                     f"{file}: strip or tile {index} of page {number} cannot be decoded "
                     f"({error}); the file may be damaged"
                 ) from error
             if segment is None:
                 segment = np.broadcast_to(np.asarray(self.nodata, voxels.dtype), shape)
-            # Where the segment starts in the region, and the region in the segment: tiles reach
-            # beyond the edges of their page.
-            into = voxels[
+            # The intersection of segment and region; tiles may extend beyond their page.
+            target = voxels[
                 sample - first, max(z - top, 0) :, max(y - row, 0) :, max(x - column, 0) :
             ]
-            part = segment[max(top - z, 0) :, max(row - y, 0) :, max(column - x, 0) :, samples]
-            if into.shape != part.shape:
-                common = tuple(map(slice, map(min, into.shape, part.shape)))
-                into, part = into[common], part[common]
-            # Codecs of bits give bytes of 0 and 1; any other cast could change values.
-            np.copyto(into, part, casting="unsafe" if voxels.dtype == bool else "same_kind")
+            inside = segment[max(top - z, 0) :, max(row - y, 0) :, max(column - x, 0) :, samples]
+            if target.shape != inside.shape:
+                common = tuple(map(slice, map(min, target.shape, inside.shape)))
+                target, inside = target[common], inside[common]
+            # Codecs decode bits to bytes of 0 and 1; any other unsafe cast could change values.
+            np.copyto(target, inside, casting="unsafe" if voxels.dtype == bool else "same_kind")
 
     def _touched(self, region: Region) -> list[int]:
-        """Numbers of the segments that a region of a page touches."""
+        """Indices of the segments that a region of a page touches."""
         assert self.segment is not None
         sides = [
             np.arange(side.start // size, -(-side.stop // size))
@@ -222,44 +229,49 @@ class Pages:
         return np.ravel_multi_index(np.ix_(*sides), counts).ravel().tolist()
 
 
-def alike(path: str, resolved: str, found: Sequence[Any]) -> Pages:
-    """Pages that tifffile found, which are to be alike.
+def pages_from_tifffile(path: str, resolved: str, found: Sequence[Any]) -> Pages:
+    """Convert pages of tifffile, after checking that they have the same shape and encoding.
 
     Parameters
     ----------
     path, resolved
-        The file that they were found by, as it is named, and without links.
+        The file that the user names, and its path without symbolic links.
     found
-        TiffPage and TiffFrame objects of tifffile.
+        TiffPage and TiffFrame objects.
+
+    Returns
+    -------
+    Pages
+        The pages.
 
     Raises
     ------
     SourceError
-        They are not alike, or hold what cannot be decoded.
+        They differ, or cannot be decoded.
     """
     key = found[0].keyframe
     paths = [page.parent.filehandle.path for page in found]
     groups: dict[str, list[Any]] = {}
     for page, name in zip(found, paths, strict=True):
         groups.setdefault(name, []).append(page)
-    for name, own in groups.items():
-        keys = {id(page.keyframe): page.keyframe for page in own}
+    for name, group in groups.items():
+        keys = {id(page.keyframe): page.keyframe for page in group}
         for other in keys.values():
             if other.hash != key.hash:
                 raise SourceError(
                     f"{name}: its pages are {_text(other)}, but those of {paths[0]} are "
-                    f"{_text(key)}: pages of an image must be alike"
+                    f"{_text(key)}; pages of an image must have the same encoding"
                 )
-        if len(own) > 1:
-            _check_directories(name, own)
-    places = {name: place for place, name in enumerate(groups)}
+        if len(group) > 1:
+            _check_directories(name, group)
+    indices = {name: index for index, name in enumerate(groups)}
     segments = math.prod(key.chunked)
     tables = tuple(page.jpegtables for page in found) if key.compression in _JPEG else None
     for number, page in enumerate(found):
         if min(len(page.dataoffsets), len(page.databytecounts)) < segments:
             raise SourceError(
-                f"{path}: page {number} has {len(page.dataoffsets)} strips or tiles, and the "
-                f"lengths of {len(page.databytecounts)}, but {segments} are needed; it is damaged"
+                f"{path}: damaged: page {number} has offsets of {len(page.dataoffsets)} and byte "
+                f"counts of {len(page.databytecounts)} strips or tiles, but {segments} are needed"
             )
     offsets = np.array([page.dataoffsets[:segments] for page in found], np.int64)
     counts = np.array([page.databytecounts[:segments] for page in found], np.int64)
@@ -271,7 +283,7 @@ def alike(path: str, resolved: str, found: Sequence[Any]) -> Pages:
         counts = np.full_like(offsets, key.nbytes)
     return Pages(
         files=tuple(_as_given(path, resolved, name) for name in groups),
-        file_of=np.array([places[file] for file in paths], np.int32),
+        file_of=np.array([indices[file] for file in paths], np.int32),
         offsets=offsets,
         counts=counts,
         tables=tables,
@@ -279,9 +291,31 @@ def alike(path: str, resolved: str, found: Sequence[Any]) -> Pages:
     )
 
 
-def contiguous(path: str, key: Any, offset: int, number: int) -> Pages:
-    """So many pages, all like one that tifffile found, that follow each other in its file."""
-    _check_size(Path(path), key.parent.filehandle.size, offset + number * key.nbytes)
+def contiguous_pages(path: str, key: Any, offset: int, number: int) -> Pages:
+    """Describe uncompressed pages that are contiguous in a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    key
+        The TiffPage whose shape and data type they have.
+    offset
+        Start of the first page, in bytes.
+    number
+        Number of pages.
+
+    Returns
+    -------
+    Pages
+        The pages.
+
+    Raises
+    ------
+    SourceError
+        The file is too short.
+    """
+    check_size(path, key.parent.filehandle.size, offset + number * key.nbytes)
     offsets = offset + key.nbytes * np.arange(number, dtype=np.int64)[:, None]
     return Pages(
         files=(Path(path),),
@@ -293,13 +327,7 @@ def contiguous(path: str, key: Any, offset: int, number: int) -> Pages:
 
 
 def _encoding(path: str, key: Any, segment: tuple[int, ...] | None) -> dict[str, Any]:
-    """How pages are encoded, as fields of `Pages`.
-
-    Raises
-    ------
-    SourceError
-        In a way that tifffile does not know.
-    """
+    """The encoding of a TiffPage, as fields of `Pages`; a SourceError if it is not supported."""
     if key.dtype is None:
         raise SourceError(
             f"{path}: samples of {key.bitspersample} bits, in SampleFormat {key.sampleformat}, "
@@ -308,7 +336,7 @@ def _encoding(path: str, key: Any, segment: tuple[int, ...] | None) -> dict[str,
     if segment is not None:
         try:
             key.decode(None, 0)
-        except Exception as error:  # It raises the same for any segment.
+        except Exception as error:  # tifffile raises the same for any segment.
             raise SourceError(f"{path}: its pages cannot be decoded ({error})") from None
     return {
         "shape": tuple(map(int, key.shaped)),
@@ -321,7 +349,7 @@ def _encoding(path: str, key: Any, segment: tuple[int, ...] | None) -> dict[str,
 
 
 def _segment(key: Any) -> tuple[int, ...]:
-    """Shape of a strip or a tile along the axes of a page."""
+    """Shape of a strip or a tile along the axes of a page, in voxels."""
     samples = key.shaped[4]
     if key.is_tiled:
         return (1, key.tiledepth, key.tilelength, key.tilewidth, samples)
@@ -329,26 +357,21 @@ def _segment(key: Any) -> tuple[int, ...]:
 
 
 def _as_given(path: str, resolved: str, file: str) -> Path:
-    """A file that tifffile opened, whose name it resolved, as it is named by that of the first."""
+    """The path of a file as the user would give it: tifffile resolves symbolic links."""
     if file == resolved:
         return Path(path)
-    near = Path(path).parent / os.path.relpath(file, os.path.dirname(resolved))
-    return near if near.exists() and near.samefile(file) else Path(file)
+    given = Path(path).parent / os.path.relpath(file, os.path.dirname(resolved))
+    return given if given.exists() and given.samefile(file) else Path(file)
 
 
 def _fill(file: Path, descriptor: int, start: int, voxels: np.ndarray) -> None:
-    """Read what follows a place in a file into voxels that lie in one piece."""
+    """Read bytes of a file, from ``start``, into contiguous voxels."""
     left = voxels.reshape(-1).view(np.uint8).data
     while left:
-        read = os.preadv(descriptor, [left], start)
-        if not read:
-            raise OSError(errno.EIO, "it ends before its voxels do", str(file))
-        left, start = left[read:], start + read
-
-
-def _check_size(file: Path, size: int, end: int) -> None:
-    if size < end:
-        raise SourceError(f"{file}: cut short: {size} bytes, but its pages reach to byte {end}")
+        count = os.preadv(descriptor, [left], start)
+        if not count:
+            raise OSError(errno.EIO, "the file ends before its voxels do", str(file))
+        left, start = left[count:], start + count
 
 
 def _text(page: Any) -> str:
@@ -357,10 +380,7 @@ def _text(page: Any) -> str:
 
 
 def _check_directories(file: str, pages: Sequence[Any]) -> None:
-    """Raise a SourceError where pages are not stored alike.
-
-    tifffile compares a few of them only, and takes the others to be like these.
-    """
+    """Raise a SourceError if pages differ in their encoding; tifffile compares only a few pages."""
     tiff = pages[0].parent.tiff
     with open(file, "rb", buffering=0) as stream:
         first: dict[int, tuple[int, ...]] | None = None
@@ -373,10 +393,11 @@ def _check_directories(file: str, pages: Sequence[Any]) -> None:
             first = first or tags
             if tags == first:
                 continue
-            code = next(code for code in _ALIKE if tags.get(code) != first.get(code))
+            code = next(code for code in _ENCODING_TAGS if tags.get(code) != first.get(code))
             raise SourceError(
-                f"{file}: page {page.index} has {_ALIKE[code][0]} {_value(tags, code)}, but page "
-                f"{pages[0].index} has {_value(first, code)}: pages of an image must be alike"
+                f"{file}: page {page.index} has {_ENCODING_TAGS[code][0]} {_value(tags, code)}, "
+                f"but page {pages[0].index} has {_value(first, code)}; pages of an image must have "
+                "the same encoding"
             )
 
 
@@ -385,16 +406,21 @@ def _value(tags: dict[int, tuple[int, ...]], code: int) -> str:
 
 
 def entries(descriptor: int, offset: int, tiff: Any) -> tuple[bytes, int]:
-    """The entries of an image file directory, and where the next one is; 0 if nowhere.
+    """Read an image file directory.
 
     Parameters
     ----------
     descriptor
-        Of the file.
+        Descriptor of the file.
     offset
-        Where the directory is in it.
+        Start of the directory, in bytes.
     tiff
-        The format of the file, as tifffile has it.
+        The TiffFormat of the file.
+
+    Returns
+    -------
+    tuple[bytes, int]
+        Its entries, and the start of the next directory, in bytes; 0 if it is the last one.
     """
     size, width, start = (20, 8, 8) if tiff.is_bigtiff else (12, 4, 2)
     raw = os.pread(descriptor, _DIRECTORY_BYTES, offset)
@@ -405,16 +431,16 @@ def entries(descriptor: int, offset: int, tiff: Any) -> tuple[bytes, int]:
 
 
 def _directory(descriptor: int, offset: int, tiff: Any) -> dict[int, tuple[int, ...]]:
-    """How a page is stored, by its image file directory."""
+    """The tags of the encoding of a page, from its image file directory."""
     field, width = ("HHQ8s", 8) if tiff.is_bigtiff else ("HHI4s", 4)
     raw, _ = entries(descriptor, offset, tiff)
     tags: dict[int, tuple[int, ...]] = {
-        code: (default,) for code, (_, default) in _ALIKE.items() if default is not None
+        code: (default,) for code, (_, default) in _ENCODING_TAGS.items() if default is not None
     }
     for code, kind, count, value in struct.iter_unpack(tiff.byteorder + field, raw):
-        if code not in _ALIKE or kind not in _INTEGERS:
+        if code not in _ENCODING_TAGS or kind not in _INTEGERS:
             continue
-        length = min(count * _INTEGERS[kind], _MOST_VALUES)
+        length = min(count * _INTEGERS[kind], _MAX_TAG_BYTES)
         if length > width:
             value = os.pread(descriptor, length, _integer(value, tiff))
         numbers = np.frombuffer(value[:length], f"{tiff.byteorder}u{_INTEGERS[kind]}")

@@ -1,4 +1,4 @@
-"""TIFF, BigTIFF, OME-TIFF and ImageJ hyperstacks, by tifffile."""
+"""The source of TIFF files."""
 
 from __future__ import annotations
 
@@ -17,37 +17,45 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, check_axes, library
+from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes, library
 from neurozarr.sources.paths import is_pattern
 from neurozarr.sources.tiff import metadata, segments
 from neurozarr.sources.tiff.segments import Pages
 
 _ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
-#: What the axes are that tifffile has letters for; S is samples, such as colours, and I and Q are
-#: pages of which nothing is known.
+#: Axes by tifffile's letters; S is samples, such as colours, and I and Q are unknown.
 _NAMES = {"T": "t", "C": "c", "S": "c", "Z": "z", "I": "z", "Q": "z", "Y": "y", "X": "x"}
-#: Axes that are left out where they have length 1; spatial ones are added where they lack.
-_DROPPED = "TCSZIQ"
-#: Kinds of series, as tifffile names them, whose pages are all like the first one: that may be the
-#: only one with a directory, the voxels of the others following its own.
-_FIRST_PAGE_SAYS_ALL = ("shaped", "imagej", "stk", "lsm")
-#: Kinds of series that tifffile makes of pages alone: metadata that the file has do not fit them.
+#: tifffile's letters of axes that are omitted if they have length 1.
+_OMITTED = "TCSZIQ"
+#: tifffile's kinds of series in which only the first page may have a directory; the others have the
+#: same encoding.
+_FIRST_PAGE_ONLY = ("shaped", "imagej", "stk", "lsm")
+#: tifffile's kinds of series without metadata, or whose metadata do not fit the pages.
 _PLAIN = ("generic", "uniform")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TiffSource(Source):
-    """An image of a TIFF file: pages that are alike, at full resolution."""
+    """An image of a TIFF file, at full resolution.
+
+    Attributes
+    ----------
+    pages
+        Its pages.
+    numbers
+        Index of each page, as an array along the leading axes: those that are not within a page.
+    page_axes
+        Position in the shape of `Pages` of each other axis; None for an axis of length 1.
+    sized_axes
+        Those of z, y and x whose voxel size is in the metadata.
+    """
 
     suffixes = (*_ENDINGS, *(f".ome{ending}" for ending in _ENDINGS))
     takes = ("axes", "dataset")
 
     pages: Pages
-    #: Number of each page by its place along those axes that come before the page's own.
     numbers: np.ndarray[Any, Any]
-    #: Of each axis of a page that the source has, the axis in `Pages`; None where it has length 1.
     page_axes: tuple[int | None, ...]
-    #: Those of z, y and x along which the file says the voxel size itself.
     sized_axes: str = ""
 
     @classmethod
@@ -66,8 +74,8 @@ class TiffSource(Source):
             described = root is not None or file.is_imagej or file.is_shaped
             if described and image.kind in _PLAIN and layout.axes is None:
                 raise SourceError(
-                    f"{path}: its metadata do not fit its {len(file.pages)} pages, and it may be "
-                    f"cut short; give axes, to have them taken as they are: {_text(image)}"
+                    f"{path}: its metadata do not fit its {len(file.pages)} pages; it may be cut "
+                    f"short; to ignore the metadata, give axes for the pages: {_text(image)}"
                 )
             element = None
             if root is not None and image.kind in ("ome", "mmstack"):
@@ -76,18 +84,28 @@ class TiffSource(Source):
             return replace(source, **_describe(path, file, image, element, source))
 
     @classmethod
-    def open_part(cls, path: str, *, described: bool = False) -> Self:
-        """Open a file that is a part of a stack or a mosaic: one image, of its own pages.
+    def open_tile(cls, path: str, *, described: bool = False) -> Self:
+        """Open a slice of a stack or a tile of a mosaic: a file with one whole image.
 
         Parameters
         ----------
         path
             The file.
         described
-            Whether to look for its voxel size, its time step and its channels.
+            Whether to read its voxel size, its time step and its channels.
+
+        Returns
+        -------
+        Self
+            The source.
+
+        Raises
+        ------
+        SourceError
+            The file holds several images, or only some pages of one, or cannot be read.
         """
         with _opened(path, _multifile=False) as file:
-            # What a slice says of a set may name all the others, which are not to be looked for.
+            # Metadata of a set of files may refer to all its files, which must not be opened.
             if len(file.pages) == 1:
                 file.is_ome = file.is_mmstack = file.is_ndtiff = False
             elif file.is_micromanager:
@@ -95,15 +113,15 @@ class TiffSource(Source):
             series = _series(path, file)
             if len(series) != 1:
                 raise SourceError(
-                    f"{path}: it holds {len(series)} images; only files of one can be a part of "
-                    "another"
+                    f"{path}: it holds {len(series)} images, but slices and tiles must be files "
+                    "with one image"
                 )
             image = series[0].levels[0]
             source = cls._of(path, file, image)
             if len(source.files) > 1:
                 raise SourceError(
-                    f"{path}: its image has pages in {source.files[1]} too; only files of whole "
-                    "images can be a part of another"
+                    f"{path}: its image has pages in {source.files[1]} too, but slices and tiles "
+                    "must be files with a whole image"
                 )
             if not described:
                 return source
@@ -121,19 +139,19 @@ class TiffSource(Source):
         layout: Layout | None = None,
         root: ElementTree.Element | None = None,
     ) -> Self:
-        """The source that an image of a file is, but for what it says of voxel size and channels.
+        """The source of an image, without voxel size, time step and channels.
 
-        Of a part of another image there is no layout.
+        ``layout`` is None for slices and tiles.
         """
         if image.transform is not None:
-            raise SourceError(f"{path}: voxels of {image.kind} files are not stored as they are")
+            raise SourceError(f"{path}: {image.kind} files with computed voxels are not supported")
         letters, shape = image.get_axes(squeeze=False), image.get_shape(squeeze=False)
         pages = _pages(path, file, image, shape, root)
         first = _first_page_axis(path, pages, shape)
-        kept, names = _named(path, letters, shape, layout)
+        kept, names = _kept_axes(path, letters, shape, layout)
         inner = _page_axes(pages, shape[first:])
         lengths = [shape[i] for i in kept if i < first]
-        tail = [i for i in kept if i >= first]
+        within = [i for i in kept if i >= first]
         return cls(
             files=tuple(dict.fromkeys((Path(path), *pages.files))),
             file_axes=names,
@@ -142,10 +160,10 @@ class TiffSource(Source):
             held_bytes=pages.held_bytes,
             pages=pages,
             numbers=np.arange(len(pages)).reshape(lengths),
-            page_axes=tuple(inner[i - first] for i in tail),
+            page_axes=tuple(inner[i - first] for i in within),
             file_native_chunk_shape=None
             if pages.segment is None
-            else (1,) * len(lengths) + tuple(_together(pages, inner[i - first]) for i in tail),
+            else (1,) * len(lengths) + tuple(_chunk(pages, inner[i - first]) for i in within),
         )
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
@@ -175,24 +193,19 @@ class TiffSource(Source):
 
 @contextmanager
 def _opened(path: str, **options: Any) -> Iterator[Any]:
-    """A file, opened by tifffile; whatever that raises names it."""
+    """Open a file by tifffile; errors in the block become SourceErrors."""
     tifffile = library("tifffile", "tiff", path)
     library("imagecodecs", "tiff", path)
     check_file(path)
-    try:
-        with tifffile.TiffFile(path, **options) as file:
-            yield file
-    except SourceError:
-        raise
-    except PermissionError:
-        raise SourceError(f"{path}: the file cannot be read: permission denied") from None
-    except Exception as error:  # It has no base for what it raises on damaged files.
-        raise SourceError(
-            f"{path}: not a TIFF that tifffile can read, or cut short or damaged ({error})"
-        ) from None
+    with (
+        as_source_errors(path, "not a TIFF that tifffile can read"),
+        tifffile.TiffFile(path, **options) as file,
+    ):
+        yield file
 
 
 def _parsed(path: str, xml: str) -> ElementTree.Element:
+    """Parse OME-XML."""
     try:
         return ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
@@ -200,13 +213,13 @@ def _parsed(path: str, xml: str) -> ElementTree.Element:
 
 
 def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
-    """The OME-XML of a file, parsed; None where it has none."""
+    """The OME-XML of a file, parsed; None if it has none."""
     if not file.is_ome:
         return None
     root = _parsed(path, file.ome_metadata)
     if name := metadata.metadata_file(root):
         raise SourceError(
-            f"{path}: a part of an OME-TIFF set, whose metadata are in {name}: give that one"
+            f"{path}: the metadata of this OME-TIFF set are in {name}: give that file instead"
         )
     folder = os.path.dirname(os.path.realpath(path))
     for other in metadata.files_of_set(root):
@@ -215,7 +228,7 @@ def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
 
 
 def _check_neighbours(path: str) -> None:
-    """Check what may be of one set with a file of Micro-Manager, which is found by its names."""
+    """Check that neighbours of a Micro-Manager file, which tifffile opens by name, are files."""
     with os.scandir(os.path.dirname(os.path.realpath(path))) as entries:
         for entry in entries:
             if not entry.is_dir() and entry.name.endswith((".tif", ".index")):
@@ -223,12 +236,12 @@ def _check_neighbours(path: str) -> None:
 
 
 def _series(path: str, file: Any) -> list[Any]:
-    """The images of a file, after all its directories were found."""
+    """The images of a file, after checking that all directories could be read."""
     if not len(file.pages):
         raise SourceError(f"{path}: it holds no pages; the file may be cut short or damaged")
     last = file.pages[len(file.pages) - 1]
     if last.offset > 0:
-        # tifffile ends where a directory cannot be read, as if there were no more.
+        # tifffile treats a directory that it cannot read as the end of the file.
         _, after = segments.entries(file.filehandle.fileno(), last.offset, file.tiff)
         if after and not file.is_lsm:
             raise SourceError(
@@ -237,14 +250,14 @@ def _series(path: str, file: Any) -> list[Any]:
             )
     try:
         found = list(file.series)
-    except RuntimeError:  # A page that is unlike those that tifffile compared.
+    except RuntimeError:  # A page differs from those that tifffile has compared.
         file.pages.useframes = False
         first = file.pages.first
         for number, page in enumerate(file.pages):
             if page.aspage().hash != first.hash:
                 raise SourceError(
                     f"{path}: page {number} is {page.shape} {page.dtype}, but page 0 is "
-                    f"{first.shape} {first.dtype}: pages of an image must be alike"
+                    f"{first.shape} {first.dtype}; pages of an image must have the same encoding"
                 ) from None
         raise
     if not found:
@@ -253,7 +266,7 @@ def _series(path: str, file: Any) -> list[Any]:
 
 
 def _chosen(path: str, series: list[Any], dataset: str | None) -> int:
-    """Index of the image that a user names, or of the only one."""
+    """Index of the image that the user names, or of the only one."""
     if dataset is None and len(series) == 1:
         return 0
     names = Counter(image.name for image in series)
@@ -266,12 +279,12 @@ def _chosen(path: str, series: list[Any], dataset: str | None) -> int:
         f"{number}{f' ({image.name})' if image.name else ''}: {_text(image)}"
         for number, image in enumerate(series)
     )
-    what = "its pages are not alike" if series[0].kind == "generic" else "it holds several images"
+    what = "its pages differ" if series[0].kind == "generic" else "it holds several images"
     if len(series) == 1:
         what = "it holds one image"
     wrong = "" if dataset is None else f"dataset is {dataset!r}, but "
     raise SourceError(
-        f"{path}: {wrong}{what}; give the name or the number of one as dataset: {listed}"
+        f"{path}: {wrong}{what}; give the name or number of an image as dataset: {listed}"
     )
 
 
@@ -287,71 +300,67 @@ def _pages(
     needed = math.prod(shape) // math.prod(key.shaped) if 0 not in shape else 0
     if not needed:
         raise SourceError(f"{path}: the image is empty: its shape is {tuple(shape)}")
-    # Others that lie in one piece have directories, which may differ.
-    if image.kind in _FIRST_PAGE_SAYS_ALL and image.dataoffset is not None:
-        return segments.contiguous(path, key, image.dataoffset, needed)
+    # Contiguous pages of other kinds have directories, which may differ.
+    if image.kind in _FIRST_PAGE_ONLY and image.dataoffset is not None:
+        return segments.contiguous_pages(path, key, image.dataoffset, needed)
     found = list(image)
     if missing := sum(page is None for page in found):
         folder = os.path.dirname(os.path.realpath(path))
         files = [] if root is None else metadata.files_of_set(root)
-        lacking = [name for name in files if not os.path.exists(os.path.join(folder, name))]
+        absent = [name for name in files if not os.path.exists(os.path.join(folder, name))]
         raise SourceError(
             f"{path}: {missing} of its {needed} planes are in no file"
-            + (f"; missing: {', '.join(lacking)}" if lacking else "")
+            + (f"; missing: {', '.join(absent)}" if absent else "")
         )
     if len(found) != needed:
         raise SourceError(
-            f"{path}: {len(found)} pages, but its metadata ask for {needed}, for {_text(image)}"
+            f"{path}: it has {len(found)} pages, but {_text(image)} in its metadata needs {needed}"
         )
-    return segments.alike(path, file.filehandle.path, found)
+    return segments.pages_from_tifffile(path, file.filehandle.path, found)
 
 
 def _first_page_axis(path: str, pages: Pages, shape: tuple[int, ...]) -> int:
-    """Index of the first of the axes that lie within a page."""
+    """Index of the first axis within a page."""
     within = [length for length in pages.shape if length > 1]
     for first in range(len(shape) + 1):
         if [length for length in shape[first:] if length > 1] == within:
             return first
     raise SourceError(
-        f"{path}: its metadata ask for an image of shape {tuple(shape)}, which pages of shape "
-        f"{pages.shape} do not make up"
+        f"{path}: its metadata give the image shape {tuple(shape)}, which does not fit pages of "
+        f"shape {pages.shape}"
     )
 
 
 def _page_axes(pages: Pages, shape: tuple[int, ...]) -> list[int | None]:
-    """The axis in `Pages` of each axis within a page; None where it has length 1."""
+    """Position in the shape of `Pages` of each axis within a page; None if it has length 1."""
     long = iter(axis for axis, length in enumerate(pages.shape) if length > 1)
     return [next(long) if length > 1 else None for length in shape]
 
 
-def _together(pages: Pages, axis: int | None) -> int:
-    """How much is decoded together along an axis of a page."""
+def _chunk(pages: Pages, axis: int | None) -> int:
+    """Length of a native chunk along an axis of a page, in voxels."""
     assert pages.segment is not None
     return 1 if axis is None else min(pages.segment[axis], pages.shape[axis])
 
 
-def _named(
+def _kept_axes(
     path: str, letters: str, shape: tuple[int, ...], layout: Layout | None
 ) -> tuple[list[int], str]:
-    """Indices of the axes that the source has, and their names."""
+    """Indices of the axes of tifffile that the source keeps, and their names."""
     axes = None if layout is None else layout.axes
     names = [_NAMES.get(letter, "") for letter in letters]
     kept = [
         i
         for i, letter in enumerate(letters)
-        if shape[i] > 1 or letter in "YX" or letter not in _DROPPED
+        if shape[i] > 1 or letter in "YX" or letter not in _OMITTED
     ]
     if axes is None:
         found = "".join(names[i] for i in kept)
         if len(found) < len(kept) or len(set(found)) < len(found):
             raise SourceError(
-                f"{path}: its axes are {''.join(letters[i] for i in kept)}, as tifffile names "
-                f"them, of lengths {tuple(shape[i] for i in kept)}: "
-                + (
-                    "it can be no part of another"
-                    if layout is None
-                    else "say by axes what they are"
-                )
+                f"{path}: tifffile names its axes {''.join(letters[i] for i in kept)}, with shape "
+                f"{tuple(shape[i] for i in kept)}: "
+                + ("it cannot be a slice or a tile" if layout is None else "name them by axes")
             )
         return kept, found
     if len(axes) != len(kept):
@@ -365,15 +374,15 @@ def _named(
 def _describe(
     path: str, file: Any, image: Any, element: ElementTree.Element | None, source: TiffSource
 ) -> dict[str, Any]:
-    """What a source says of its voxel size, its time step and its channels.
+    """Voxel size, time step and channels, as fields of a source.
 
-    By its Image element in OME-XML, by ImageJ's description, or else by the tags of its first page.
+    They come from the OME-XML, ImageJ's description or the tags of the first page.
     """
     tags, axes = image.keyframe.tags, source.file_axes
     channels = source.file_shape[axes.index("c")] if "c" in axes else 0
     if element is not None:
         return metadata.describe_ome(path, element, axes, channels)
-    said = {}
+    fields = {}
     if file.is_imagej and image.kind in ("imagej", *_PLAIN):
-        said = metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
-    return said if "voxel_size" in said else said | metadata.describe_tags(path, tags, axes)
+        fields = metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
+    return fields if "voxel_size" in fields else fields | metadata.describe_tags(path, tags, axes)

@@ -1,1 +1,1 @@
-"""Zarr and N5 stores, in directories and on the web."""
+"""Zarr and N5 stores, in directories and at URLs."""

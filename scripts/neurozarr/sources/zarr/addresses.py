@@ -1,4 +1,4 @@
-"""Documents at addresses on the web, in limited time and memory."""
+"""Download of JSON documents, with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -13,50 +13,57 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from neurozarr.errors import SourceError
 
-#: How long a server may take to send a document, however often it is asked, in seconds.
+#: Maximum time for a document, retries included, in seconds.
 TIMEOUT = 20.0
-#: Size of the largest document, in bytes.
-MOST_BYTES = 2**26
-#: Seconds between the times at which a server that fails is asked again, and for what failures.
+#: Maximum size of a document, in bytes.
+MAX_BYTES = 2**26
+#: Delays before retries, in seconds.
 DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0)
-_PASSING = (408, 429, 500, 502, 503, 504)
+#: Status codes after which a request is retried.
+_TRANSIENT = (408, 429, 500, 502, 503, 504)
 _DENIED = (401, 403)
-#: TensorStore gives a connection up on which nothing has come for this long.
-_SILENCE = {
+#: Have TensorStore give up a connection after this long without data.
+_TENSORSTORE_TIMEOUTS = {
     "TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS": "6",
     "TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS": "6",
     "TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES": "1",
 }
-#: It then asks again, three times: after 28 seconds a server is said not to answer.
+#: TensorStore's retries: it gives up a server after 28 seconds.
 RETRIES = {"max_retries": 3, "initial_delay": "500ms", "max_delay": "2s"}
 
 
 class DeniedError(Exception):
-    """A server does not give a document, as many do where nothing is."""
+    """A server denies access to a document; many servers do so if the document does not exist."""
 
 
 def limit_tensorstore() -> None:
-    """Have TensorStore not wait without end for a server, before it first asks one."""
-    for name, value in _SILENCE.items():
+    """Set TensorStore's timeouts, which it reads at its first request."""
+    for name, value in _TENSORSTORE_TIMEOUTS.items():
         os.environ.setdefault(name, value)
 
 
 def fetch(address: str, path: str) -> bytes | None:
-    """A document; None where there is none.
+    """Download a document.
 
     Parameters
     ----------
     address
-        Of the store, as it is written in an URL.
+        URL of the store, percent-encoded.
     path
-        Of the document in it, in plain letters.
+        Path of the document in the store, not encoded.
+
+    Returns
+    -------
+    bytes or None
+        The document; None if it does not exist.
 
     Raises
     ------
     DeniedError
-        The server does not give it.
+        The server denies access.
     SourceError
-        The server is not there, fails, does not answer in time, or sends more than any document.
+        The server cannot be reached, fails or does not answer in time, or the document is too
+        large.
     """
     request = _request(address, path)
     found: list[bytes | Exception | None] = []
@@ -64,10 +71,10 @@ def fetch(address: str, path: str) -> bytes | None:
     def ask() -> None:
         try:
             found.append(_asked(request))
-        except Exception as error:  # It is raised where it was asked for.
+        except Exception as error:  # It is raised in the calling thread.
             found.append(error)
 
-    # Names are looked up, and headers are read, without a timeout of their own.
+    # The timeout of urllib does not cover DNS lookups and slow headers.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(TIMEOUT)
@@ -76,10 +83,8 @@ def fetch(address: str, path: str) -> bytes | None:
         raise answer
     if isinstance(answer, Exception):
         raise SourceError(f"{address}/{path}: it cannot be read ({answer})") from None
-    if answer is not None and len(answer) > MOST_BYTES:
-        raise SourceError(
-            f"{address}/{path}: damaged: more than {MOST_BYTES} bytes, which no document has"
-        )
+    if answer is not None and len(answer) > MAX_BYTES:
+        raise SourceError(f"{address}/{path}: damaged: a document of more than {MAX_BYTES} bytes")
     return answer
 
 
@@ -89,16 +94,16 @@ def _request(address: str, path: str) -> urllib.request.Request:
     user, _, host = url.netloc.rpartition("@")
     if user:
         headers["Authorization"] = f"Basic {base64.b64encode(unquote(user).encode()).decode()}"
-    where = urlunsplit((url.scheme, host, quote(f"{unquote(url.path)}/{path}"), "", ""))
-    return urllib.request.Request(where, headers=headers)
+    full = urlunsplit((url.scheme, host, quote(f"{unquote(url.path)}/{path}"), "", ""))
+    return urllib.request.Request(full, headers=headers)
 
 
 def _asked(request: urllib.request.Request) -> bytes | None:
-    """What a server sends, up to one byte more than a document has; None where nothing is."""
+    """Send a request, with retries; at most MAX_BYTES + 1 bytes, or None for 404."""
     for delay in (*DELAYS, None):
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-                return bytes(response.read(MOST_BYTES + 1))
+                return bytes(response.read(MAX_BYTES + 1))
         except urllib.error.HTTPError as error:
             error.close()
             failure = f"{error.code} {error.reason}"
@@ -106,7 +111,7 @@ def _asked(request: urllib.request.Request) -> bytes | None:
                 return None
             if error.code in _DENIED:
                 raise DeniedError(failure) from None
-            if error.code not in _PASSING:
+            if error.code not in _TRANSIENT:
                 break
         except (OSError, http.client.HTTPException) as error:
             failure = f"no connection: {getattr(error, 'reason', error)}"

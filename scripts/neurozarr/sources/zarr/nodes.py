@@ -1,4 +1,4 @@
-"""The nodes of a Zarr or N5 store, in a directory or at an address."""
+"""Nodes (groups and arrays) of Zarr and N5 stores, in directories and at URLs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from neurozarr.sources.base import library
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr import addresses
 from neurozarr.sources.zarr.addresses import (
-    MOST_BYTES,
+    MAX_BYTES,
     RETRIES,
     DeniedError,
     fetch,
@@ -32,11 +32,11 @@ from neurozarr.sources.zarr.addresses import (
 from neurozarr.zarr.chunks import chunk_keys
 from neurozarr.zarr.documents import Document
 
-#: Names of the files that make a directory an array or a group.
+#: Names of the files that mark a directory as an array or a group.
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", "attributes.json")
 
 _DRIVERS = {2: "zarr", 3: "zarr3", "n5": "n5"}
-#: Every voxel is read once.
+#: No cache, as every voxel is read once.
 _CONTEXT = {"cache_pool": {"total_bytes_limit": 0}, "http_request_retries": RETRIES}
 
 
@@ -47,15 +47,15 @@ class Node:
     Attributes
     ----------
     path
-        Where in the store it is; "" for the store itself.
+        Path in the store; "" for the root.
     version
-        Version of Zarr, or "n5".
+        Zarr format, or "n5".
     is_array
         Whether it is an array.
     document, attributes
-        What describes it, and its attributes; the same in N5.
+        Metadata document and attributes; in N5, these are the same.
     files
-        Names of the files that these are in.
+        Names of the files that these are read from.
     """
 
     path: str
@@ -68,16 +68,16 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Array:
-    """An array that is read by regions, in C order.
+    """An open array, with axes in C order.
 
     Attributes
     ----------
     shape, dtype
-        Its own.
+        Shape, in voxels, and data type of the array.
     chunks
-        Shape of what is decoded together: of the chunks in a shard, where there are shards.
+        Shape of a chunk, not of a shard, in voxels.
     read
-        Returns a region.
+        Reads a region.
     """
 
     shape: tuple[int, ...]
@@ -87,27 +87,27 @@ class Array:
 
 
 class Store:
-    """A directory, or an address, with all that is below it."""
+    """A directory or URL with a node, and all nodes below it."""
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") or "/"
         self.is_address = is_address(root)
         self.node = cache(self._node)
-        #: What the server said that would not give a document.
+        #: The server's answer when it last denied a document, for errors.
         self.denied = ""
 
     def address(self, path: str) -> str:
-        """The whole path, or address, of what is in the store."""
+        """The file system path or URL of a path in the store."""
         return join(self.root, path)
 
     @cached_property
     def is_n5(self) -> bool:
-        """Whether it is N5, in which a group need not have a document."""
+        """Whether the store is N5, in which groups need no document."""
         found = next((name for name in DOCUMENTS if self._read("", name) is not None), None)
         return found == "attributes.json" or (found is None and self.root.lower().endswith(".n5"))
 
     def outer(self) -> tuple[Store, str] | None:
-        """What the store itself is in, and its name there."""
+        """The directory or URL that contains the store, and the store's name in it."""
         if not self.is_address:
             outer, name = os.path.split(os.path.abspath(self.root))
             return (Store(outer), name) if name else None
@@ -115,12 +115,12 @@ class Store:
         return None if outer.endswith("/") else (Store(outer), name)
 
     def _node(self, path: str) -> Node | None:
-        """The array or the group at a path; None where there is none.
+        """The array or group at a path; None if there is none.
 
         Raises
         ------
         SourceError
-            It cannot be read, or is no JSON.
+            Its document cannot be read, or is not a JSON object.
         """
         if (document := self._read(path, "zarr.json")) is not None:
             return Node(
@@ -143,7 +143,7 @@ class Store:
                     files=(name,) if attributes is None else (name, ".zattrs"),
                 )
         document = self._read(path, "attributes.json")
-        if document is None and not (self.is_n5 and self._may_be(path)):
+        if document is None and not (self.is_n5 and self._may_exist(path)):
             return None
         return Node(
             path=path,
@@ -155,12 +155,12 @@ class Store:
         )
 
     def names(self, node: Node) -> list[str]:
-        """Names in a group that may be arrays or groups; of an address, those consolidated.
+        """Names of possible members of a group; at a URL, of those in its consolidated metadata.
 
         Raises
         ------
         SourceError
-            They cannot be listed.
+            The group cannot be listed.
         """
         if not self.is_address:
             try:
@@ -171,19 +171,19 @@ class Store:
                 ) from None
             return sorted(entry.name for entry in entries if entry.is_dir())
         if node.version == 3:
-            listed = node.document.get("consolidated_metadata") or {}
+            consolidated = node.document.get("consolidated_metadata") or {}
         else:
-            listed = self._read(node.path, ".zmetadata") or {}
-        paths = (path.split("/") for path in listed.get("metadata", {}))
+            consolidated = self._read(node.path, ".zmetadata") or {}
+        paths = (path.split("/") for path in consolidated.get("metadata", {}))
         return sorted({first for first, *rest in paths if rest or node.version == 3})
 
     def open(self, node: Node) -> Array:
-        """Open an array: by TensorStore or, where it has no such codec or data type, zarr-python.
+        """Open an array by TensorStore or, if that lacks the codec or data type, by zarr-python.
 
         Raises
         ------
         SourceError
-            Neither can.
+            Neither can open it.
         """
         tensorstore = importlib.import_module("tensorstore")
         spec = {
@@ -205,7 +205,7 @@ class Store:
                     f"{self.address(node.path)}: the array cannot be opened ({reason(error)})"
                 ) from None
             return self._by_zarr_python(node, reason(error))
-        # The first axis of N5 is the fastest.
+        # In N5, the first axis is the fastest.
         array = array.T if node.version == "n5" else array
 
         def read(region: Region) -> np.ndarray:
@@ -219,7 +219,7 @@ class Store:
         return Array(shape=array.shape, dtype=array.dtype.numpy_dtype, chunks=chunks, read=read)
 
     def _by_zarr_python(self, node: Node, why: str) -> Array:
-        """An array that TensorStore cannot open, and why."""
+        """Open an array by zarr-python; ``why`` says why TensorStore cannot."""
         store: Any = self.address(node.path)
         zarr = importlib.import_module("zarr")
         if self.is_address:
@@ -234,10 +234,10 @@ class Store:
             )
         try:
             with warnings.catch_warnings():
-                # Of codecs and data types that Zarr v3 has no specification of.
+                # It warns about codecs and data types that are not in the Zarr v3 specification.
                 warnings.simplefilter("ignore")
                 array = zarr.open_array(store, mode="r", zarr_format=node.version)
-        except Exception as error:  # Each codec has its own.
+        except Exception as error:  # Codecs have no common base class of errors.
             raise SourceError(
                 f"{self.address(node.path)}: the array cannot be opened by TensorStore ({why}), "
                 f"nor by zarr-python ({error})"
@@ -250,7 +250,7 @@ class Store:
         return Array(shape=array.shape, dtype=array.dtype, chunks=array.chunks, read=read)
 
     def _check_chunks(self, node: Node, region: Region) -> None:
-        """Raise a SourceError where a chunk under a region is no file, before it is waited for."""
+        """Raise a SourceError if a chunk of a region is not a file: reading a pipe would hang."""
         if not self.is_address:
             for name in _chunk_files(node, region):
                 check_kind(self.address(join(node.path, name)))
@@ -265,10 +265,10 @@ class Store:
         return tensorstore_file(self.address(path))
 
     def _read(self, path: str, name: str) -> Document | None:
-        """A document; None where there is none."""
-        where = self.address(join(path, name))
+        """Read a document of a node; None if there is none."""
+        file = self.address(join(path, name))
         try:
-            content = fetch(self.root, join(path, name)) if self.is_address else _content(where)
+            content = fetch(self.root, join(path, name)) if self.is_address else _content(file)
         except DeniedError as error:
             self.denied = f" ({error})"
             return None
@@ -277,45 +277,45 @@ class Store:
         try:
             document = json.loads(content)
         except ValueError as error:
-            raise SourceError(f"{where}: damaged: no JSON ({error})") from None
+            raise SourceError(f"{file}: damaged: not JSON ({error})") from None
         except RecursionError:
-            raise SourceError(f"{where}: damaged: JSON that is nested too deep") from None
+            raise SourceError(f"{file}: damaged: JSON nested too deep") from None
         if not isinstance(document, dict):
-            raise SourceError(f"{where}: damaged: no JSON object")
+            raise SourceError(f"{file}: damaged: not a JSON object")
         return document
 
-    def _may_be(self, path: str) -> bool:
-        """Whether there may be a group without a document."""
+    def _may_exist(self, path: str) -> bool:
+        """Whether there may be an N5 group without a document at a path."""
         return self.is_address or Path(self.address(path)).is_dir()
 
 
 def is_below(path: str) -> bool:
-    """Whether a path leads to what is below a group: no name in it is "", . or .. ."""
+    """Whether a path stays below a group: no name in it is "", "." or ".."."""
     return not {"", ".", ".."} & set(path.split("/"))
 
 
 def join(*parts: str) -> str:
-    """Parts of a path in a store, some of them "", as one."""
+    """Join parts of a path in a store; empty parts are ignored."""
     return "/".join(part for part in parts if part)
 
 
 def _content(path: str) -> bytes | None:
-    """All of a file that is a document; None where there is none."""
+    """Read the file of a document; None if it does not exist."""
     check_kind(path)
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise SourceError(f"{path}: it cannot be read ({error.strerror})") from None
-    if len(content) > MOST_BYTES:
-        raise SourceError(f"{path}: damaged: more than {MOST_BYTES} bytes, which no document has")
+    if len(content) > MAX_BYTES:
+        raise SourceError(f"{path}: damaged: a document of more than {MAX_BYTES} bytes")
     return content
 
 
 def _chunk_files(node: Node, region: Region) -> Iterator[str]:
-    """Names of the files of an array that a region, in C order, lies in, there or not."""
+    """Paths of the chunks (or shards) of a region in C order, whether they exist or not."""
     document = node.document
     if node.version == "n5":
         sides = [

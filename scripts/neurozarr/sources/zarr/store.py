@@ -1,4 +1,4 @@
-"""Zarr arrays and groups, OME-Zarr, NIfTI-Zarr and N5, in directories or at addresses."""
+"""The source of Zarr, OME-Zarr, NIfTI-Zarr and N5 stores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from neurozarr.nifti.fit import COLOURS, level_header
 from neurozarr.ome import reading
 from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, check_axes
+from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Array, Node, Store, is_below, join
 from neurozarr.units import MAX_LENGTH, is_plausible
@@ -29,23 +29,24 @@ from neurozarr.zarr.documents import HEADER, Document
 
 logger = logging.getLogger(__name__)
 
-#: Axes of an array that names none, by its number of dimensions.
+#: Default names of the axes, by their number.
 _AXES = {2: "yx", 3: "zyx"}
-#: How many images are listed of a group of several, and how deep groups may lie in each other.
-_MOST = 20
-_DEEPEST = 64
-#: What is raised of metadata that are not what they should be.
+#: Maximum number of images that an error lists.
+_MAX_LISTED = 20
+#: Maximum depth of nested groups.
+_MAX_DEPTH = 64
+#: Errors caused by invalid metadata.
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-#: What grows along an axis, in the words of RFC-4: which coordinate of RAS+, and its sign.
-_WAYS = {value: ("xyz".index(axis), 1) for axis, value in RAS.items()} | {
+#: RAS+ coordinate and sign of each orientation of RFC-4.
+RFC4_TO_RAS = {value: ("xyz".index(axis), 1) for axis, value in RAS.items()} | {
     "-to-".join(reversed(value.split("-to-"))): ("xyz".index(axis), -1)
     for axis, value in RAS.items()
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where an array is in an OME-Zarr image: its group, its metadata, and which level it is."""
+class ImageLevel:
+    """The group and the metadata of an OME-Zarr image, and the level that an array is of it."""
 
     group: Node
     image: Document
@@ -54,11 +55,18 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ZarrSource(Source):
-    """An array of a Zarr or N5 store, with what its group says of it.
+    """An array of a Zarr or N5 store, with the metadata of its group.
 
-    The translation of OME-Zarr is kept, as a part of the affine, where the metadata say where all
-    three axes grow to in the body: by an affine to anatomical coordinates (0.6), or by orientations
-    (RFC-4); it is not kept otherwise.
+    The affine is known if the metadata give the anatomical orientation of all three axes, by an
+    affine to anatomical coordinates (OME-Zarr 0.6) or by RFC-4. The translation is then a part of
+    it; otherwise the translation is lost.
+
+    Attributes
+    ----------
+    address
+        File system path or URL of the array.
+    array
+        The array.
     """
 
     suffixes = (".ome.zarr", ".nii.zarr", ".zarr", ".n5")
@@ -85,11 +93,11 @@ class ZarrSource(Source):
     @classmethod
     def _open(cls, path: str, layout: Layout) -> Self:
         store, node = _find(path, layout.dataset)
-        store, node, place = _placed(store, node)
+        store, node, image_level = _with_image(store, node)
         address, array = store.address(node.path), store.open(node)
         shape, ndim = array.shape, len(array.shape)
-        if place is not None:
-            grid = grid_of_image(address, place.image, place.level, ndim)
+        if image_level is not None:
+            grid = grid_of_image(address, image_level.image, image_level.level, ndim)
         elif node.version == "n5":
             grid = _grid_of_n5(store, node, ndim)
         else:
@@ -98,22 +106,22 @@ class ZarrSource(Source):
         axes = layout.axes or grid.axes or _AXES.get(ndim)
         if axes is None:
             raise SourceError(
-                f"{address}: its metadata do not name the axes of the array, of shape {shape}; "
+                f"{address}: the metadata do not name the axes of the array, of shape {shape}; "
                 "give axes, such as tzyx"
             )
         check_axes(address, axes, shape)
-        found = _describe(address, axes, grid)
+        fields = _describe(address, axes, grid)
         documents = [(node, node.files)]
         if node.version == "n5":
             documents += [(group, group.files) for group in _parents(store, node)]
-        if place is not None:
-            documents.append((place.group, place.group.files))
-            found |= _channels(place.group, dict(zip(axes, shape, strict=True)).get("c", 1))
-            header = store.node(join(place.group.path, HEADER))
+        if image_level is not None:
+            documents.append((image_level.group, image_level.group.files))
+            fields |= _channels(image_level.group, dict(zip(axes, shape, strict=True)).get("c", 1))
+            header = store.node(join(image_level.group.path, HEADER))
             if header is not None and header.is_array:
                 documents.append((header, _chunk_files(store, header)))
-                found |= _from_header(store, header, place, axes, shape)
-        files = {store.address(join(of.path, name)) for of, names in documents for name in names}
+                fields |= _from_header(store, header, image_level, axes, shape)
+        files = {store.address(join(at.path, name)) for at, names in documents for name in names}
         return cls(
             files=() if store.is_address else tuple(sorted(map(Path, files))),
             file_axes=axes,
@@ -122,7 +130,7 @@ class ZarrSource(Source):
             file_native_chunk_shape=array.chunks,
             address=address,
             array=array,
-            **found,
+            **fields,
         )
 
     def read_file(self, region: Region) -> np.ndarray:
@@ -135,18 +143,16 @@ class ZarrSource(Source):
 
 @contextmanager
 def damage_named(path: str) -> Iterator[None]:
-    """Raise a SourceError for what metadata raise that are not what they should be."""
-    try:
-        with np.errstate(all="ignore"):  # What is absurd is left out.
-            yield
-    except SourceError:
-        raise
-    except _DAMAGE as error:
-        raise SourceError(f"{path}: its metadata are damaged ({error!r})") from error
+    """Turn errors caused by invalid metadata into SourceErrors."""
+    with (
+        as_source_errors(path, "its metadata are invalid", _DAMAGE),
+        np.errstate(all="ignore"),  # Values that are not plausible are ignored.
+    ):
+        yield
 
 
 def open_store(path: str) -> Store:
-    """The store at a path, or an address.
+    """Open the store at a path or URL.
 
     Raises
     ------
@@ -154,53 +160,68 @@ def open_store(path: str) -> Store:
         There is none.
     """
     if is_address(path) and {"?", "#"} & set(path):
-        raise SourceError(f"{path}: the address of a store has neither ? nor #")
+        raise SourceError(f"{path}: the URL of a store must not contain ? or #")
     store = Store(path)
     if store.node("") is None:
         if not store.is_address and not os.path.exists(path):
             raise SourceError(f"{path}: there is no such directory")
         raise SourceError(
-            f"{path}: neither Zarr nor N5: none of {', '.join(DOCUMENTS)} is there{store.denied}"
+            f"{path}: neither Zarr nor N5: it has none of {', '.join(DOCUMENTS)}{store.denied}"
         )
     return store
 
 
 def _find(path: str, dataset: str | None) -> tuple[Store, Node]:
-    """The array that a path and the name of a dataset lead to."""
+    """The array that a path and a dataset name, or the only one there."""
     store = open_store(path)
     name = (dataset or "").strip("/")
     if name and not is_below(name):
         raise SourceError(f"{path}: dataset is {dataset!r}; give names of groups, such as a/b")
     if store.node(name) is None:
-        found = list(itertools.islice(images(store, ""), _MOST))
+        found = list(itertools.islice(images(store, ""), _MAX_LISTED))
         raise SourceError(
-            f"{path}: dataset is {dataset!r}, but no such array or group is there{store.denied}"
+            f"{path}: dataset is {dataset!r}, but there is no such array or group{store.denied}"
             + (f"; there are: {', '.join(found)}" if any(found) else "")
         )
-    found = list(itertools.islice(images(store, name), _MOST + 1))
+    found = list(itertools.islice(images(store, name), _MAX_LISTED + 1))
     if not found:
-        raise SourceError(
-            f"{store.address(name)}: no array or image is known in it; name one: give dataset"
-        )
+        raise SourceError(f"{store.address(name)}: no array or image found in it; give dataset")
     if len(found) > 1:
-        more = ", ..." if len(found) > _MOST else ""
+        more = ", ..." if len(found) > _MAX_LISTED else ""
         raise SourceError(
-            f"{path}: several images; name one, as dataset: {', '.join(found[:_MOST])}{more}"
+            f"{path}: several images; name one by dataset: {', '.join(found[:_MAX_LISTED])}{more}"
         )
     return store, _base(store, found[0])
 
 
 def images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
-    """Paths of the arrays, and of the groups that are OME-Zarr images, in a store, from a path.
+    """Find the images at and below a path of a store.
 
-    ``outer`` are the real paths of the groups that it lies in.
+    Parameters
+    ----------
+    store
+        The store.
+    path
+        Path to start from; "" for the root.
+    outer
+        Real paths of the groups that were passed on the way, to detect loops.
+
+    Yields
+    ------
+    str
+        Path of an array, or of the group of an OME-Zarr image.
+
+    Raises
+    ------
+    SourceError
+        Links form a loop, groups are nested too deep, or metadata are damaged.
     """
     address = store.address(path)
     real = address if store.is_address else os.path.realpath(address)
     if real in outer:
-        raise SourceError(f"{address}: a link to {real}, in which it lies itself; remove it")
-    if len(outer) > _DEEPEST:
-        raise SourceError(f"{address}: more than {_DEEPEST} groups lie in each other")
+        raise SourceError(f"{address}: a link to {real}, which contains it; remove the link")
+    if len(outer) > _MAX_DEPTH:
+        raise SourceError(f"{address}: more than {_MAX_DEPTH} nested groups")
     node = store.node(path)
     if node is None:
         return
@@ -210,22 +231,23 @@ def images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str
     for name in _children(store, node):
         if not is_below(name):
             raise SourceError(
-                f"{store.address(path)}: damaged: it names {name!r} as an image in it"
+                f"{store.address(path)}: damaged: its metadata list an image {name!r}"
             )
         yield from images(store, join(path, name), (*outer, real))
 
 
 def _children(store: Store, group: Node) -> Iterator[str]:
-    """Names in a group of what is, or holds, images.
+    """Names of the members of a group that may be or contain images.
 
-    By the metadata of collections (OME-Zarr 0.5, "bioformats2raw.layout", "plate", "well", "labels"
-    metadata) or, of N5, the name of the finest level (s0); or else all.
+    They are listed in the metadata of collections (OME-Zarr 0.5: "bioformats2raw.layout", "plate",
+    "well", "labels"). In an N5 multiscale group, only the finest level (s0) counts; in other
+    groups, all members do.
     """
     if (members := reading.members_of(group.attributes)) is not None:
         yield from members
     elif reading.is_series(group.attributes):
-        about = store.node(join(group.path, "OME"))
-        series = reading.series_of(about.attributes) if about else []
+        ome = store.node(join(group.path, "OME"))
+        series = reading.series_of(ome.attributes) if ome else []
         numbers = map(str, itertools.count())
         yield from series or itertools.takewhile(
             lambda name: store.node(join(group.path, name)), numbers
@@ -244,56 +266,76 @@ def _base(store: Store, path: str) -> Node:
 
 
 def level_of(store: Store, group: Node, image: Document, level: int) -> Node:
-    """The array that a level of an image is.
+    """Find the array of a level of an image.
+
+    Parameters
+    ----------
+    store
+        The store.
+    group
+        Group of the image.
+    image
+        Its multiscale metadata.
+    level
+        The level, 0 for the finest.
+
+    Returns
+    -------
+    Node
+        The array.
 
     Raises
     ------
     SourceError
-        There is none.
+        There is no such array.
     """
     path = join(group.path, reading.path_of(image, level))
     node = store.node(path)
     if node is None or not node.is_array:
         raise SourceError(
-            f"{store.address(path)}: level {level} of the image is not there{store.denied}"
+            f"{store.address(path)}: level {level} of the image is missing{store.denied}"
         )
     return node
 
 
 def _multiscales(node: Node) -> list[Document]:
-    """The multiscale images of a group; none in N5, where others use the same key."""
+    """The multiscale metadata of a group; not in N5, where the same key has other uses."""
     return [] if node.version == "n5" else reading.images_of(node.attributes)
 
 
-def _placed(store: Store, node: Node) -> tuple[Store, Node, Place | None]:
-    """An array, and its image, in the store that this is in: what was opened may be in it."""
-    inner, place = (store, node), _place(store, node)
-    while place is None and (found := store.outer()):
+def _with_image(store: Store, node: Node) -> tuple[Store, Node, ImageLevel | None]:
+    """Find the image of an array, also in groups that contain the store.
+
+    Returns the store that contains the image, the array in that store, and the image; None if the
+    array is not a level of any image.
+    """
+    inner, image_level = (store, node), _image_level(store, node)
+    while image_level is None and (found := store.outer()):
         outer, name = found
         try:
             group, moved = outer.node(""), outer.node(join(name, node.path))
-        except (SourceError, KeyError):  # They are none of this array's.
+        except (SourceError, KeyError):  # Damaged metadata there do not concern this array.
             break
         if group is None or group.is_array or moved is None:
             break
         store, node = outer, moved
-        place = _place(store, node)
-    # The attributes of any group of N5 may hold for its arrays.
-    return (store, node, place) if place or node.version == "n5" else (*inner, None)
+        image_level = _image_level(store, node)
+    # In N5, the attributes of all outer groups may apply.
+    return (store, node, image_level) if image_level or node.version == "n5" else (*inner, None)
 
 
-def _place(store: Store, array: Node) -> Place | None:
-    """The image that an array is a level of."""
+def _image_level(store: Store, array: Node) -> ImageLevel | None:
+    """The image of its store that an array is a level of; None if there is none."""
     for group in _parents(store, array):
         for image in _multiscales(group):
             for level in reading.levels_of(image):
                 if join(group.path, reading.path_of(image, level)) == array.path:
-                    return Place(group=group, image=image, level=level)
+                    return ImageLevel(group=group, image=image, level=level)
     return None
 
 
 def _parents(store: Store, node: Node) -> Iterator[Node]:
-    """The groups in a store that a node is in, from the innermost on."""
+    """The groups in a store that contain a node, innermost first."""
     path = node.path
     while path:
         path = path.rpartition("/")[0]
@@ -302,22 +344,38 @@ def _parents(store: Store, node: Node) -> Iterator[Node]:
 
 
 def grid_of_image(address: str, image: Document, level: int, ndim: int) -> Grid:
-    """Axes, scale and coordinates of a level of an OME-Zarr image, for an array at an address.
+    """Read the axes and coordinate transformations of a level of an OME-Zarr image.
+
+    Parameters
+    ----------
+    address
+        Path or URL of its array.
+    image
+        Multiscale metadata.
+    level
+        The level, 0 for the finest.
+    ndim
+        Number of dimensions of the array.
+
+    Returns
+    -------
+    Grid
+        Axes, units, scale and coordinates.
 
     Raises
     ------
     SourceError
-        They are those of another number of dimensions.
+        The metadata have another number of axes.
     """
     count = len(reading.axes_of(image, level))
     if count != ndim:
         raise SourceError(
-            f"{address}: its image has {count} axes, but the array has {ndim} dimensions"
+            f"{address}: the image has {count} axes, but the array has {ndim} dimensions"
         )
     grid = reading.grid_of(image, level)
     if grid.unknown:
         logger.warning(
-            "%s: a transformation of type %s is not known: its voxel size is not taken",
+            "%s: transformations of type %s are not supported; the voxel size is ignored",
             address,
             grid.unknown,
         )
@@ -325,164 +383,166 @@ def grid_of_image(address: str, image: Document, level: int, ndim: int) -> Grid:
 
 
 def _grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
-    """Axes and scale of an N5 array, whose attributes list the fastest axis first.
+    """Axes, scale and units of an N5 array, slowest axis first.
 
-    By its own ``transform`` (which has the slowest first); or by ``axes``, ``pixelResolution`` or
-    ``resolution``, and ``units`` or ``unit``, of the array or the nearest group, times its
-    ``downsamplingFactors``.
+    They are read from its ``transform`` (slowest axis first). Otherwise they come from ``axes``,
+    ``pixelResolution`` or ``resolution``, and ``units`` or ``unit`` (fastest axis first) of the
+    array or the nearest group that has them; ``downsamplingFactors`` multiply the scale.
     """
-    if isinstance(said := array.attributes.get("transform"), dict) and "scale" in said:
+    if isinstance(transform := array.attributes.get("transform"), dict) and "scale" in transform:
         return Grid(
-            axes=reading.letters(said.get("axes")),
-            scale=_numbers(said["scale"], ndim),
-            units=tuple(said.get("units", ())),
-            shift=_numbers(said.get("translate"), ndim) or (),
+            axes=reading.letters(transform.get("axes")),
+            scale=_numbers(transform["scale"], ndim),
+            units=tuple(transform.get("units", ())),
+            shift=_numbers(transform.get("translate"), ndim) or (),
         )
-    around = [array.attributes, *(group.attributes for group in _parents(store, array))]
+    nearest = [array.attributes, *(group.attributes for group in _parents(store, array))]
     scale: tuple[float, ...] | None = None
-    units_said: Any = None
-    for said in around:
-        resolution = said.get("pixelResolution", said.get("resolution"))
-        written = said.get("units", said.get("unit"))
+    all_units: Any = None
+    for attributes in nearest:
+        resolution = attributes.get("pixelResolution", attributes.get("resolution"))
+        own_units = attributes.get("units", attributes.get("unit"))
         if isinstance(resolution, dict):
-            written = resolution.get("unit", written)
+            own_units = resolution.get("unit", own_units)
             resolution = resolution.get("dimensions")
         scale = scale or _numbers(resolution, ndim)
-        units_said = units_said or written
+        all_units = all_units or own_units
     factors = _numbers(array.attributes.get("downsamplingFactors"), ndim) or _numbers(
-        _factors(around[1:], array.path.rpartition("/")[2]), ndim
+        _factors(nearest[1:], array.path.rpartition("/")[2]), ndim
     )
     if scale and factors:
         scale = tuple(size * factor for size, factor in zip(scale, factors, strict=True))
-    if isinstance(units_said, str):
-        units_said = [units_said] * ndim
-    names = next((said["axes"] for said in around if "axes" in said), ())
+    if isinstance(all_units, str):
+        all_units = [all_units] * ndim
+    names = next((attributes["axes"] for attributes in nearest if "axes" in attributes), ())
     return Grid(
         axes=reading.letters(names[::-1]),
         scale=None if scale is None else scale[::-1],
-        units=tuple((units_said or ())[::-1]),
+        units=tuple((all_units or ())[::-1]),
     )
 
 
 def _factors(groups: Sequence[Document], name: str) -> Any:
-    """What the groups around a level, s0, s1 and so on, say that its voxels are larger by."""
+    """Downsampling factors of a level named s0, s1 and so on, in the attributes of its groups."""
     level = re.fullmatch(r"s(\d+)", name)
-    for said in groups:
-        steps = said.get("scales", said.get("downsamplingFactors"))
+    for attributes in groups:
+        steps = attributes.get("scales", attributes.get("downsamplingFactors"))
         if level and isinstance(steps, list) and int(level[1]) < len(steps):
             return steps[int(level[1])]
     return None
 
 
 def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
-    """Numbers, one for each axis; None where they are something else."""
+    """Convert a list of ``count`` numbers; None if it is anything else."""
     if not isinstance(values, list) or len(values) != count:
         return None
     return tuple(map(float, values))
 
 
 def _describe(address: str, axes: str, grid: Grid) -> dict[str, Any]:
-    """Voxel size, time step and their units; and where the voxels lie, if that is said."""
-    named = dict(zip(axes, grid.units, strict=False))
-    found: dict[str, Any] = {
-        "space_unit": _unit(next((named[axis] for axis in "xyz" if named.get(axis)), ""), "space"),
-        "time_unit": _unit(named.get("t", ""), "time"),
+    """Voxel size, time step, their units and the affine, as fields of a source."""
+    unit_of = dict(zip(axes, grid.units, strict=False))
+    space_unit = _unit(next((unit_of[axis] for axis in "xyz" if unit_of.get(axis)), ""), "space")
+    fields: dict[str, Any] = {
+        "space_unit": space_unit,
+        "time_unit": _unit(unit_of.get("t", ""), "time"),
     }
     if grid.scale is None:
-        return found
+        return fields
     scale = dict(zip(axes, grid.scale, strict=True))
     if is_plausible(scale.get("t", 1.0)):
-        found["time_step"] = scale.get("t", 1.0)
+        fields["time_step"] = scale.get("t", 1.0)
     ratio = {
-        axis: units.factor(_unit(named.get(axis, ""), "space"), found["space_unit"])
-        for axis in SPATIAL
+        axis: units.factor(_unit(unit_of.get(axis, ""), "space"), space_unit) for axis in SPATIAL
     }
     sizes = {axis: scale.get(axis, 1.0) * ratio[axis] for axis in SPATIAL}
     if not all(is_plausible(size) for size in sizes.values()):
-        logger.warning("%s: its voxel size is %s: it is not taken", address, list(sizes.values()))
-        return found
-    found["voxel_size"] = tuple(sizes[axis] for axis in SPATIAL)
+        logger.warning("%s: the voxel size is %s; it is ignored", address, list(sizes.values()))
+        return fields
+    fields["voxel_size"] = tuple(sizes[axis] for axis in SPATIAL)
     if set(SPATIAL) <= set(axes):
-        found["affine"] = _affine(axes, grid, ratio, found["space_unit"])
-    return found
+        fields["affine"] = _affine(axes, grid, ratio, space_unit)
+    return fields
 
 
 def _affine(
     axes: str, grid: Grid, ratio: dict[str, float], space_unit: str
 ) -> np.ndarray[Any, Any] | None:
-    """Where the voxels lie in the body; None where that is not said of all axes."""
+    """The affine from voxel indices to RAS+; None if the orientation of an axis is unknown.
+
+    ``ratio`` has the factor from the unit of each axis to ``space_unit``.
+    """
     scale, shift = grid.scale or (), grid.shift or (0.0,) * len(axes)
-    places = [axes.index(axis) for axis in "xyz"]
+    columns = [axes.index(axis) for axis in "xyz"]
     affine = np.eye(4)
     if grid.affines:
         matrix, unit = grid.affines[0]
-        rows = np.array(matrix, float)[places]
-        affine[:3, :3] = rows[:, places] * [scale[place] for place in places]
-        affine[:3, 3] = rows[:, places] @ [shift[place] for place in places] + rows[:, -1]
+        rows = np.array(matrix, float)[columns]
+        affine[:3, :3] = rows[:, columns] * [scale[i] for i in columns]
+        affine[:3, 3] = rows[:, columns] @ [shift[i] for i in columns] + rows[:, -1]
         affine[:3] *= units.factor(_unit(unit, "space"), space_unit)
     else:
         directions = grid.directions or ("",) * len(axes)
-        ways = [_WAYS.get(directions[place]) for place in places]
-        rows_of = [way[0] for way in ways if way]
-        if sorted(rows_of) != [0, 1, 2]:
+        known = [RFC4_TO_RAS[directions[i]] for i in columns if directions[i] in RFC4_TO_RAS]
+        if sorted(row for row, _ in known) != [0, 1, 2]:
             return None
         affine[:3, :3] = 0
-        for column, way in enumerate(ways):
-            row, sign = way or (0, 0)
-            place = places[column]
+        for column, (i, (row, sign)) in enumerate(zip(columns, known, strict=True)):
             factor = sign * ratio["xyz"[column]]
-            affine[row, column], affine[row, 3] = factor * scale[place], factor * shift[place]
-    return _sane(affine + 0.0)  # without -0
+            affine[row, column], affine[row, 3] = factor * scale[i], factor * shift[i]
+    return _valid(affine + 0.0)  # without -0
 
 
-def _sane(affine: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
-    """An affine, if it is finite and has an inverse."""
-    is_sane = (np.abs(affine) < MAX_LENGTH).all() and nifti.has_inverse(affine)
-    return affine if is_sane else None
+def _valid(affine: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """An affine if it is plausible and invertible, else None."""
+    is_valid = (np.abs(affine) < MAX_LENGTH).all() and nifti.has_inverse(affine)
+    return affine if is_valid else None
 
 
-def _unit(written: str, kind: str) -> str:
-    """The UDUNITS name of a unit; "" where it is unknown."""
+def _unit(name: str, kind: str) -> str:
+    """The UDUNITS name of a unit; "" if it is unknown."""
     try:
-        return units.ome_unit(written, kind)
+        return units.ome_unit(name, kind)
     except ValueError:
         return ""
 
 
 def _channels(group: Node, count: int) -> dict[str, tuple[str, ...]]:
-    """Names and colours of all channels, where all have them."""
+    """Names and colours of the channels, as fields of a source, if all channels have them."""
     channels = reading.channels_of(group.attributes)
     names = tuple(str(channel.get("label") or "") for channel in channels)
     colors = tuple(str(channel.get("color", "")).removeprefix("#") for channel in channels)
-    found = {}
+    fields = {}
     if len(channels) == count and all(names):
-        found["channel_names"] = names
+        fields["channel_names"] = names
     if len(channels) == count and all(re.fullmatch("[0-9A-Fa-f]{6}", color) for color in colors):
-        found["channel_colors"] = colors
-    return found
+        fields["channel_colors"] = colors
+    return fields
 
 
 def _from_header(
-    store: Store, node: Node, place: Place, axes: str, shape: Sequence[int]
+    store: Store, node: Node, image_level: ImageLevel, axes: str, shape: Sequence[int]
 ) -> dict[str, Any]:
-    """What the NIfTI header of an image (NIfTI-Zarr 1.0.rc1, section 2.4) says of a level."""
+    """Header, affine and scale factors of a level, as fields of a source.
+
+    They come from the NIfTI header of the image (NIfTI-Zarr 1.0.rc1, section 2.4), the array
+    ``node``, adapted to the level.
+    """
     address = store.address(node.path)
     array = store.open(node)
-    try:
+    with as_source_errors(address, "the NIfTI header cannot be read"):
         raw = array.read(tuple(slice(0, length) for length in array.shape)).tobytes()
         nifti.header_type(raw)
-    except Exception as error:  # Each codec has its own.
-        raise SourceError(f"{address}: the NIfTI header cannot be read ({error})") from None
-    placed = reading.placement(place.image, place.level, axes)
+    placed = reading.placement(image_level.image, image_level.level, axes)
     if placed is None:
         return {}
     scale, shift = placed
-    known = dict(zip(axes, shape, strict=True))
+    lengths = dict(zip(axes, shape, strict=True))
     stored = [axis for axis in STORED_ORDER if axis in axes or axis in SPATIAL]
     raw = level_header(
         raw,
         axes="".join(stored),
-        shape=[known.get(axis, 1) for axis in stored],
+        shape=[lengths.get(axis, 1) for axis in stored],
         scale=scale,
         shift=shift,
         colours=node.attributes.get(COLOURS),
@@ -491,20 +551,20 @@ def _from_header(
     header = kind(
         raw[: kind.template_dtype.itemsize], endianness=nifti.byte_order(raw), check=False
     )
-    found: dict[str, Any] = {"nifti_header": raw}
+    fields: dict[str, Any] = {"nifti_header": raw}
     try:
         with np.errstate(all="ignore"):
             slope, inter = header.get_slope_inter()
-            found["affine"] = _sane(np.asarray(header.get_best_affine(), float))
+            fields["affine"] = _valid(np.asarray(header.get_best_affine(), float))
     except ValueError as error:
         raise SourceError(f"{address}: the NIfTI header is damaged ({error})") from None
-    found["slope"] = 1.0 if slope is None else float(slope)
-    found["inter"] = 0.0 if inter is None else float(inter)
-    return found
+    fields["slope"] = 1.0 if slope is None else float(slope)
+    fields["inter"] = 0.0 if inter is None else float(inter)
+    return fields
 
 
 def _chunk_files(store: Store, node: Node) -> tuple[str, ...]:
-    """Names of all files of a small array, chunks included; none of an address."""
+    """Names of all files of a small array, chunks included; empty at a URL."""
     root = Path(store.address(node.path))
     if store.is_address:
         return ()
