@@ -27,6 +27,7 @@ ROOT = HERE.parents[1]
 PEERS = ROOT / ".venv-bench/bin/python"
 #: neurozarr with and without fsync: what surviving a power cut costs.
 UNSYNCED = "neurozarr without syncing"
+ONE_PROCESS = "neurozarr.convert, in a loop"
 TOOLS = ("nii2zarr", "ngff-zarr", "ome-zarr-py", "stack-to-chunk")
 THREADS = 2
 REPEAT = int(os.environ.get("REPEAT", "2"))
@@ -113,8 +114,8 @@ def make_cases(folder):
         cases[name] = [write_format(name, folder, cases["uint16-768"][0])]
     small = folder / "small"
     small.mkdir()
-    cases["50-small"] = [small / f"s{number}.nii" for number in range(50)]
-    for path in cases["50-small"]:
+    cases["200-small"] = [small / f"s{number}.nii" for number in range(200)]
+    for path in cases["200-small"]:
         write_nifti(path, (96, 96, 64), "i2", camera(96))
     if LARGE:
         add("uint16-1536", 1536, "u2", camera(1536))
@@ -187,6 +188,20 @@ def neurozarr(sources, codec, folder, *, synced=True):
     return run(command, folder, os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
 
 
+LOOP = """
+import json, sys, neurozarr
+for source in json.load(open("config.json"))["source"]:
+    neurozarr.convert(source, "results", threads=int(sys.argv[1]), zarr=json.loads(sys.argv[2]))
+"""
+
+
+def one_process(sources, codec, folder):
+    """A loop over the library, in one process: what the workflow adds is the difference."""
+    (folder / "config.json").write_text(json.dumps({"source": [str(path) for path in sources]}))
+    zarr = json.dumps({"compressor_options": CODECS[codec]})
+    return run([sys.executable, "-c", LOOP, str(THREADS), zarr], folder)
+
+
 def peer(tool, sources, codec, folder):
     """A loop over the files, with a process for each."""
     measured = []
@@ -256,11 +271,11 @@ def measure(folder):
             floors[case, codec] = read + min(floor(nifti, codec) for _ in range(REPEAT))
             if case in FORMATS:
                 print(f"{case}: decoded in {read:.1f} s")
-            tools = ["neurozarr", UNSYNCED] + [
+            tools = ["neurozarr", UNSYNCED, ONE_PROCESS] + [
                 tool
                 for tool in TOOLS
                 if case not in FORMATS
-                and not (case == "50-small" and tool != "nii2zarr")
+                and not (case == "200-small" and tool != "nii2zarr")
                 and not (case == "uint16-1536" and tool == "nii2zarr")
             ]
             best = {}
@@ -271,6 +286,8 @@ def measure(folder):
                     work.mkdir()
                     if tool in ("neurozarr", UNSYNCED):
                         measured = neurozarr(sources, codec, work, synced=tool != UNSYNCED)
+                    elif tool == ONE_PROCESS:
+                        measured = one_process(sources, codec, work)
                     else:
                         measured = peer(tool, sources, codec, work)
                     result = Measure(case, codec, tool, *measured, size_mb(work))
@@ -295,7 +312,8 @@ def table(found, floors):
         peers = [
             r.wall
             for r in found
-            if (r.case, r.codec) == (row.case, row.codec) and r.tool not in ("neurozarr", UNSYNCED)
+            if (r.case, r.codec) == (row.case, row.codec)
+            and r.tool not in ("neurozarr", UNSYNCED, ONE_PROCESS)
         ]
         fastest = min(peers or rivals)
         lines.append(

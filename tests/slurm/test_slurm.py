@@ -49,6 +49,22 @@ def test_store_equals_that_of_a_local_run(on_cluster, fresh):
     assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
 
 
+def test_small_samples_are_converted_many_to_a_job(on_cluster):
+    names = [f"s{number}" for number in range(6)]
+    for name in names:
+        shutil.copy(on_cluster.directory / "anatomical.nii", on_cluster.directory / f"{name}.nii")
+    on_cluster.config["source"] = "s?.nii"
+    on_cluster.bundle = True
+    run = on_cluster(*on_cluster.options)
+    assert run.jobs == {"convert_bundle"}
+    assert run.output.count("submitted with SLURM jobid") == 1
+    trees = [on_cluster.tree(name) for name in names]
+    assert all(tree.pop("zarr.json") for tree in trees)  # It has the name of the sample.
+    assert all(tree == trees[0] for tree in trees)
+    assert trees[0].keys() > {"nifti/zarr.json", "1/zarr.json"}
+    assert "Nothing to be done" in on_cluster(*on_cluster.options).output
+
+
 def jobs(cluster, columns, states="R"):
     """Run squeue on jobs with given states (running, by default) and return its output."""
     lines = cluster.command("squeue", "--noheader", f"--states={states}", "-o", columns)
