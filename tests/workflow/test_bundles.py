@@ -58,11 +58,10 @@ def times(workflow, name):
     return {path: path.stat().st_mtime_ns for path in store.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("cores", ["1", "3"])
-def test_stores_have_the_same_bytes_whatever_the_bundle(many, references, cores):
-    run = many("--cores", cores)
+def test_stores_have_the_same_bytes_as_by_jobs_of_their_own(many, references):
+    run = many("--cores", "1")
     assert run.jobs == {"convert_bundle"}
-    assert run.output.count("rule convert_bundle:") == {"1": 2, "3": 4}[cores]
+    assert run.output.count("rule convert_bundle:") == 2
     assert trees(many) == references
     assert "Nothing to be done" in many().output
     assert not list(many.state.glob("bundle-*"))
@@ -132,7 +131,7 @@ def test_stores_are_verified_and_repaired(many, references):
     many()
     run = many("verify")
     assert run.jobs == {"convert_bundle", "verify"}
-    assert run.output.count(": sound, by a quick check") == len(NAMES)
+    assert run.output.count(": no damage found by a quick check") == len(NAMES)
     chunk = many.store("c") / "1/c/0/0/0"
     chunk.unlink()
     run = many("verify", check=False)
@@ -143,7 +142,6 @@ def test_stores_are_verified_and_repaired(many, references):
     many(report["damage"][0]["repaired_by"], "--force")
     many()
     assert trees(many) == references
-    assert "sound" in many("verify").output
 
 
 def test_levels_of_bundled_samples_are_exported(many):
@@ -179,5 +177,5 @@ def test_another_run_on_a_bundled_sample_is_refused(many, references):
         os.killpg(process.pid, signal.SIGCONT)
         process.communicate()
     assert refused.code == 1
-    assert "is at work on it: wait until it has ended" in refused.output
+    assert "is converting it" in refused.output
     assert trees(many) == references
