@@ -232,14 +232,17 @@ def large_samples():
 def bundled():
     """The bundle of each small sample that is not converted yet."""
     names = list(SAMPLES)
-    verify_again = "verify" in workflow.dag_settings.targets
+    # Bundles are no jobs of the rules that --forceall or the target `verify` name.
+    redo = "all" if workflow.dag_settings.forceall else "nothing"
+    if redo == "nothing" and "verify" in workflow.dag_settings.targets:
+        redo = "verify"
     work = {
         name: bundles.seconds(planned(name))
         for name in names
-        if is_bundled(name) and (verify_again or not is_converted(name))
+        if is_bundled(name) and (redo != "nothing" or not is_converted(name))
     }
     cores = workflow.cores if workflow.local_exec else None
-    found = bundles.divide(names, work, cores=cores, verify_again=verify_again)
+    found = bundles.divide(names, work, cores=cores, redo=redo)
     # An earlier run that was killed may have left a file of that name.
     workflow.dag.forcefiles.update(
         expand(BUNDLE, bundle=[bundle.name for bundle in found])
@@ -361,7 +364,7 @@ def level_to_export(wildcards):
 def all_bundles(wildcards):
     """The bundles of this run.
 
-    Without any, a file that no rule makes: Snakemake then sees that there is nothing to be done.
+    If there are none, a file that no job writes, with which Snakemake finds nothing to be done.
     """
     found = dict.fromkeys(bundle.name for bundle in bundled().values())
     small = [name for name in SAMPLES if is_bundled(name)]

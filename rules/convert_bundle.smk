@@ -14,6 +14,6 @@ rule convert_bundle:
     params:
         samples=bundle_samples,
         run=vars(RUN),
-        verify_again=lambda wildcards: Bundle.from_name(wildcards.bundle).verify_again,
+        redo=lambda wildcards: Bundle.from_name(wildcards.bundle).redo,
     script:
         "../scripts/convert_bundle.py"

@@ -9,7 +9,7 @@ with logged(snakemake.log[0]):
         [Sample(**fields) for fields in snakemake.params.samples],
         RunSettings(**snakemake.params.run),
         log=lambda name: Path("logs", name, "convert.log"),
-        verify_again=snakemake.params.verify_again,
+        redo=snakemake.params.redo,
         threads=snakemake.threads,
     )
     Path(snakemake.output[0]).touch()

@@ -54,12 +54,19 @@ def sync_files(files: Iterable[Path], top: Path) -> None:
                 pass
 
 
+#: Directories whose own entries this process has synced.
+_synced: set[Path] = set()
+
+
 def make_folder(folder: Path) -> None:
     """Create a directory and its missing parents, and sync them to the disk.
 
     The directory's entry is synced even if it exists: another job may have just created it.
     """
+    if folder in _synced and folder.is_dir():
+        return
     missing = [place for place in folder.parents if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in (folder, *missing):
         sync(place.parent)
+    _synced.add(folder)

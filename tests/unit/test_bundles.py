@@ -11,11 +11,16 @@ from neurozarr.samples.bundles import BUNDLES_PER_CORE, MAX_SECONDS, Bundle, div
 names = st.lists(st.text("abc.-", min_size=1, max_size=4), max_size=60, unique=True)
 
 
-@given(names, st.data(), st.sampled_from([None, 1, 2, 7]), st.booleans())
-def test_each_sample_is_in_one_bundle(names, data, cores, verify):
+@given(
+    names,
+    st.data(),
+    st.sampled_from([None, 1, 2, 7]),
+    st.sampled_from(["nothing", "verify", "all"]),
+)
+def test_each_sample_is_in_one_bundle(names, data, cores, redo):
     chosen = data.draw(st.lists(st.sampled_from(names), unique=True)) if names else []
     work = {name: data.draw(st.floats(0.1, 300)) for name in chosen}
-    found = divide(names, work, cores=cores, verify_again=verify)
+    found = divide(names, work, cores=cores, redo=redo)
     members = [
         name for bundle in found for name in names[bundle.start : bundle.stop] if name in work
     ]
@@ -37,6 +42,6 @@ def test_there_are_enough_bundles_for_all_cores(count, cores, bundles):
 
 
 def test_other_samples_in_the_place_of_a_bundle_are_noticed():
-    bundle = Bundle.of(["a", "b", "c"], 1, 3, verify_again=False)
+    bundle = Bundle.of(["a", "b", "c"], 1, 3, redo="nothing")
     with pytest.raises(ValueError, match="not those that the run was planned with"):
         bundle.names(["new", "a", "b", "c"])

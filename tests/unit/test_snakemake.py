@@ -17,6 +17,7 @@ PRIVATE = {
     "dag.forcefiles": "workflow/test_records.py",
     "dag.forcerules": "workflow/test_verify.py",
     "dag_settings.targets": "workflow/test_verify.py",
+    "dag_settings.forceall": "workflow/test_bundles.py",
     "scheduler.job_rate_limiter": "unit/test_snakemake.py",
 }
 

@@ -6,9 +6,12 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from neurozarr.plan import MAX_THREADS, MIN_MINUTES
 from neurozarr.samples.sample import Sample
+
+Redo = Literal["nothing", "verify", "all"]
 
 #: Time that a bundle may take on a slow node, in seconds, unless one sample takes more.
 MAX_SECONDS = 120.0
@@ -28,31 +31,30 @@ class Bundle:
         Where it starts and ends among all samples of the run.
     digest
         Of the names of these, so that a job that plans anew notices other samples in their place.
-    verify_again
-        Whether stores that were verified are verified again.
+    redo
+        What is done again although it was done: "nothing", "verify" or "all".
     """
 
     start: int
     stop: int
     digest: str
-    verify_again: bool
+    redo: Redo
 
     @classmethod
-    def of(cls, names: Sequence[str], start: int, stop: int, *, verify_again: bool) -> Bundle:
-        """The bundle of some of the samples of a run."""
-        return cls(start, stop, _digest(names[start:stop]), verify_again)
+    def of(cls, names: Sequence[str], start: int, stop: int, *, redo: Redo) -> Bundle:
+        """Return the bundle of ``names[start:stop]``, of the names of all samples of a run."""
+        return cls(start, stop, _digest(names[start:stop]), redo)
 
     @classmethod
     def from_name(cls, name: str) -> Bundle:
-        """The bundle of a name that another process gave it."""
-        start, stop, digest, *rest = name.split("-")
-        return cls(int(start), int(stop), digest, rest == ["verify"])
+        """Return the bundle of a given name."""
+        start, stop, digest, redo = name.split("-")
+        return cls(int(start), int(stop), digest, cast("Redo", redo))
 
     @property
     def name(self) -> str:
-        """A name that says all of it."""
-        verify = "-verify" if self.verify_again else ""
-        return f"{self.start}-{self.stop}-{self.digest}{verify}"
+        """Name that contains all attributes."""
+        return f"{self.start}-{self.stop}-{self.digest}-{self.redo}"
 
     def names(self, names: Sequence[str]) -> list[str]:
         """The samples in its place.
@@ -83,7 +85,7 @@ def divide(
     work: Mapping[str, float],
     *,
     cores: int | None,
-    verify_again: bool = False,
+    redo: Redo = "nothing",
 ) -> list[Bundle]:
     """Divide samples into bundles of nearly the same work.
 
@@ -95,8 +97,8 @@ def divide(
         Seconds of work of those to be bundled, by their names.
     cores
         Number of processors that convert them, where they share one machine; None on a cluster.
-    verify_again
-        Whether stores that were verified are verified again.
+    redo
+        What is done again although it was done: "nothing", "verify" or "all".
 
     Returns
     -------
@@ -117,10 +119,10 @@ def divide(
         share = int(count * (before + work[name] / 2) / total)
         before += work[name]
         if members and share > len(found):
-            found.append(Bundle.of(names, members[0], place, verify_again=verify_again))
+            found.append(Bundle.of(names, members[0], place, redo=redo))
             members = []
         members.append(place)
-    found.append(Bundle.of(names, members[0], members[-1] + 1, verify_again=verify_again))
+    found.append(Bundle.of(names, members[0], members[-1] + 1, redo=redo))
     return found
 
 

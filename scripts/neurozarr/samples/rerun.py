@@ -149,20 +149,25 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
 
 
 class Todo:
-    """Which files of a sample are still to be made, or to be made again.
+    """Which files of a sample still have to be written, or written again.
 
     Parameters
     ----------
     sample
-        What it is to be.
+        The sample.
     paths
-        Where its store lies.
+        Paths of its store.
     verify
-        How the store is checked: "none", "quick" or "full".
+        How the store is verified: "none", "quick" or "full".
+    everything
+        Whether all files have to be written again.
     """
 
-    def __init__(self, sample: Sample, paths: StorePaths, *, verify: str) -> None:
-        self.stale = stale(sample, paths, verify=verify)
+    def __init__(
+        self, sample: Sample, paths: StorePaths, *, verify: str, everything: bool = False
+    ) -> None:
+        self._everything = everything
+        self._stale = stale(sample, paths, verify=verify)
         self._files = [*paths.group, *paths.header, paths.ome_receipt]
         if paths.nii:
             self._files.append(paths.header_receipt)
@@ -174,8 +179,10 @@ class Todo:
             self._files += place.block_receipts(level.blocks)
 
     def is_done(self, *files: Path) -> bool:
-        """Whether some files are there, and need not be made again; without any, all."""
-        return all(file not in self.stale and file.exists() for file in files or self._files)
+        """Whether given files, by default all, exist and do not have to be written again."""
+        return not self._everything and all(
+            file not in self._stale and file.exists() for file in files or self._files
+        )
 
 
 def _stale_array(sample: Sample, number: int, receipt: Document, paths: StorePaths) -> str | None:

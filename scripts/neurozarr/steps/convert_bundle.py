@@ -11,6 +11,7 @@ from neurozarr.run import claims
 from neurozarr.run.joblog import logged_also
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
+from neurozarr.samples.bundles import Redo
 from neurozarr.samples.sample import RunSettings, Sample
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.nifti_header import publish_header
@@ -22,7 +23,9 @@ from neurozarr.steps.write_base import write_base
 logger = logging.getLogger(__name__)
 
 
-def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads: int) -> None:
+def convert_sample(
+    sample: Sample, paths: StorePaths, *, verify: Verify, threads: int, redo: Redo = "nothing"
+) -> None:
     """Run the steps of a conversion that are not done yet.
 
     Parameters
@@ -35,8 +38,10 @@ def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads
         How the store is verified after it is published: "none", "quick" or "full".
     threads
         Number of sub-blocks that are written at once.
+    redo
+        What is done again although it was done: "nothing", "verify" or "all".
     """
-    todo = rerun.Todo(sample, paths, verify=verify)
+    todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
     written: set[tuple[int, int]] = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
@@ -66,6 +71,7 @@ def convert_sample(sample: Sample, paths: StorePaths, *, verify: Verify, threads
     if paths.nii and not (done and todo.is_done(*paths.group, *paths.header, paths.header_receipt)):
         publish_header(paths, **arguments.nifti_header(sample, paths))
         done = False
+    done = done and redo == "nothing"
     if verify != "none" and not (done and todo.is_done(paths.verify_receipt)):
         told = arguments.verify_store(sample, paths)
         verify_store(paths, verify=verify, **told, threads=threads)
@@ -76,7 +82,7 @@ def convert_bundle(
     run: RunSettings,
     *,
     log: Callable[[str], Path],
-    verify_again: bool,
+    redo: Redo,
     threads: int,
 ) -> None:
     """Convert samples one by one; one that fails stops no other.
@@ -89,8 +95,8 @@ def convert_bundle(
         Settings of the run.
     log
         Returns the path of a sample's log, by its name.
-    verify_again
-        Whether stores that were verified before are verified again.
+    redo
+        What is done again although it was done: "nothing", "verify" or "all".
     threads
         Number of sub-blocks that are written at once.
 
@@ -106,9 +112,7 @@ def convert_bundle(
         with logged_also(file):
             try:
                 claims.check(paths.state)
-                if verify_again:
-                    paths.verify_receipt.unlink(missing_ok=True)
-                convert_sample(sample, paths, verify=run.verify, threads=threads)
+                convert_sample(sample, paths, verify=run.verify, threads=threads, redo=redo)
             except Exception as error:
                 logger.error("%s", error, exc_info=not isinstance(error, NeurozarrError))
                 reason = f"{type(error).__name__}: {error} (more in {file})"
