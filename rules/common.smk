@@ -86,8 +86,9 @@ onerror:
 
 def forget_bundles():
     """Delete the files of this run's bundles: receipts tell which samples are converted."""
-    for file in expand(BUNDLE, bundle={bundle.name for bundle in bundled().values()}):
-        Path(file).unlink(missing_ok=True)
+    if bundled.cache_info().currsize:  # Not if the targets needed no bundles.
+        for bundle in set(bundled().values()):
+            Path(expand(BUNDLE, bundle=bundle.name)[0]).unlink(missing_ok=True)
 
 
 def claimed_samples():
@@ -219,6 +220,7 @@ def verify_minutes(wildcards, threads, attempt):
 
 
 def is_bundled(name):
+    """Whether a sample is converted together with others."""
     return RUN.bundle and bundles.is_small(planned(name))
 
 
@@ -232,7 +234,7 @@ def large_samples():
 def bundled():
     """The bundle of each small sample that is not converted yet."""
     names = list(SAMPLES)
-    # Bundles are no jobs of the rules that --forceall or the target `verify` name.
+    # Converted samples are in no bundle, which --forceall and the target `verify` do not know.
     redo = "all" if workflow.dag_settings.forceall else "nothing"
     if redo == "nothing" and "verify" in workflow.dag_settings.targets:
         redo = "verify"
@@ -256,6 +258,7 @@ def bundled():
 
 
 def is_converted(name):
+    """Whether there is nothing to be done for a sample."""
     return rerun.Todo(planned(name), RUN.paths(name), verify=RUN.verify).is_done()
 
 
@@ -273,7 +276,7 @@ def members(name):
 
 
 def bundle_samples(wildcards):
-    """What `Sample` is made of."""
+    """Arguments of `Sample` for each sample of a bundle."""
     return [
         {field: getattr(sample, field) for field in Sample.__dataclass_fields__}
         for sample in members(wildcards.bundle)
@@ -281,6 +284,7 @@ def bundle_samples(wildcards):
 
 
 def bundle_threads(wildcards):
+    """Number of threads of a bundle's job."""
     count = len(set(bundled().values())) if workflow.is_main_process else 1
     cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
     return bundles.threads(members(wildcards.bundle), bundles=count, cores=cores)

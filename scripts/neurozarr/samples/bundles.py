@@ -126,14 +126,26 @@ def divide(
     return found
 
 
-def threads(samples: Iterable[Sample], *, bundles: int, cores: int | None) -> int:
-    """Threads of the job of a bundle: a processor's, unless there are fewer bundles than those."""
-    most = max(level.threads(0) for sample in samples for level in sample.levels[:1])
-    return most if cores is None else max(1, min(most, MAX_THREADS, cores // max(bundles, 1)))
+def threads(samples: Sequence[Sample], *, bundles: int, cores: int | None) -> int:
+    """Return the number of threads of a bundle's job.
+
+    Parameters
+    ----------
+    samples
+        The samples of the bundle.
+    bundles
+        Number of bundles of the run.
+    cores
+        Number of processors that all bundles share; None on a cluster.
+    """
+    if cores is None:
+        cores = MAX_THREADS if len(samples) == 1 else 1
+    most = max(sample.levels[0].threads(0) for sample in samples)
+    return max(1, min(most, cores // max(bundles, 1)))
 
 
 def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
-    """Memory of the job of a bundle, in MB: that of the sample which needs most."""
+    """Return the memory of a bundle's job, in MB: that of the sample which needs most."""
     return max(
         max(sample.verify_memory_mb(verify, threads), sample.memory_mb(level, threads))
         for sample in samples
@@ -142,7 +154,7 @@ def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
 
 
 def minutes(samples: Iterable[Sample]) -> int:
-    """Minutes that the job of a bundle may take on a slow node."""
+    """Return the time limit of a bundle's job, in minutes: what it takes on a slow node."""
     return MIN_MINUTES + math.ceil(2 * sum(map(seconds, samples)) / 60)
 
 
