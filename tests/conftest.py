@@ -8,6 +8,8 @@ import nibabel
 import pytest
 import yaml
 
+import neurozarr
+
 from .runs import Workflow
 
 ROOT = Path(__file__).parents[1]
@@ -69,13 +71,28 @@ def converted(workflow, convert_once) -> Workflow:
     return workflow
 
 
-@pytest.fixture
-def fresh(convert_once):
-    """The store that the same configuration gives when nothing was there."""
+@pytest.fixture(scope="session")
+def fresh(root: Path, tmp_path_factory) -> Callable[[Workflow], dict[str, str]]:
+    """Returns the files of a store that nothing disturbed, made in one process, once for all tests.
+
+    workflow/test_convert.py shows that the workflow writes the same files.
+    """
+    done: dict[tuple[str, bytes], dict[str, str]] = {}
 
     def fresh(workflow: Workflow) -> dict[str, str]:
         source = workflow.directory / workflow.config["source"]
-        return convert_once(workflow.config, source).tree()
+        options = {
+            name: value
+            for name, value in workflow.config.items()
+            if name not in ("source", "samples", "output", "overwrite")
+        }
+        key = (yaml.safe_dump(options), source.read_bytes())
+        if key not in done:
+            output = tmp_path_factory.mktemp("fresh")
+            store = neurozarr.convert(source, output, **options)
+            made = Workflow(root, output.parent, options | {"output": output.name})
+            done[key] = made.tree(store.name.split(".")[0])
+        return done[key]
 
     return fresh
 
