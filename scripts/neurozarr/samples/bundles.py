@@ -48,13 +48,14 @@ class Bundle:
     @classmethod
     def from_name(cls, name: str) -> Bundle:
         """Return the bundle of a given name."""
-        start, stop, digest, redo = name.split("-")
-        return cls(int(start), int(stop), digest, cast("Redo", redo))
+        start, stop, digest, *redo = name.split("-")
+        return cls(int(start), int(stop), digest, cast("Redo", redo[0] if redo else "nothing"))
 
     @property
     def name(self) -> str:
         """Name that contains all attributes."""
-        return f"{self.start}-{self.stop}-{self.digest}-{self.redo}"
+        redo = "" if self.redo == "nothing" else f"-{self.redo}"
+        return f"{self.start}-{self.stop}-{self.digest}{redo}"
 
     def names(self, names: Sequence[str]) -> list[str]:
         """The samples in its place.
