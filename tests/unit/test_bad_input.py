@@ -669,5 +669,5 @@ def test_an_invalid_voxel_size_is_refused(read, size):
 def test_a_sheet_that_is_a_pipe_or_directory_is_refused(read, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in ("pipe", ".", "/dev/zero"):
-        with pytest.raises(ConfigError, match=f"samples {path} is a directory, a pipe or a device"):
+        with pytest.raises(ConfigError, match=f"samples {path}: a directory, a pipe or a device"):
             read({"samples": path})

@@ -1,5 +1,5 @@
 """Writing and reading OME-Zarr metadata."""
 
-from neurozarr.ome.writing import INTRINSIC, attributes, channels, with_version, with_windows
+from neurozarr.ome.writing import attributes, channels, with_version, with_windows
 
-__all__ = ["INTRINSIC", "attributes", "channels", "with_version", "with_windows"]
+__all__ = ["attributes", "channels", "with_version", "with_windows"]

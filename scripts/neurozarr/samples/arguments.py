@@ -1,8 +1,8 @@
 """Arguments of each step of a conversion, derived from the plan of its sample.
 
 Each function is named after a module of `neurozarr.steps`, and returns keyword arguments for the
-function in its docstring. The workflow and `neurozarr.convert` both use them, so that they write
-the same bytes.
+function in its docstring, for a sample, the paths of its store, and the numbers of a level and a
+block. The workflow and `neurozarr.convert` both use them, so that they write the same bytes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,7 @@ Arguments = dict[str, Any]
 
 
 def create_array(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
-    """Arguments of `neurozarr.steps.create_array.create_array`.
-
-    Parameters
-    ----------
-    sample
-        The sample, with its plan.
-    paths
-        Paths of its store.
-    level
-        Number of the level.
-    """
+    """Arguments of `neurozarr.steps.create_array.create_array`."""
     return {
         "document": sample.levels[level].document,
         "recipe": recipe_of(sample, level, paths),
@@ -36,17 +26,7 @@ def create_array(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
 
 
 def write_base(sample: Sample, paths: StorePaths, *, block: int) -> Arguments:
-    """Arguments of `neurozarr.steps.write_base.write_base`.
-
-    Parameters
-    ----------
-    sample
-        The sample, with its plan.
-    paths
-        Paths of its store.
-    block
-        Number of the block.
-    """
+    """Arguments of `neurozarr.steps.write_base.write_base`."""
     return {
         "source": sample.path,
         "layout": sample.layout,
@@ -57,19 +37,7 @@ def write_base(sample: Sample, paths: StorePaths, *, block: int) -> Arguments:
 
 
 def pyramid_level(sample: Sample, paths: StorePaths, *, level: int, block: int) -> Arguments:
-    """Arguments of `neurozarr.steps.pyramid_level.write_level`.
-
-    Parameters
-    ----------
-    sample
-        The sample, with its plan.
-    paths
-        Paths of its store.
-    level
-        Number of the level.
-    block
-        Number of the block.
-    """
+    """Arguments of `neurozarr.steps.pyramid_level.write_level`."""
     return {
         "region": sample.levels[level].region(block),
         "parent_blocks": sample.parents(level, block),
@@ -79,15 +47,7 @@ def pyramid_level(sample: Sample, paths: StorePaths, *, level: int, block: int) 
 
 
 def ome_metadata(sample: Sample, paths: StorePaths) -> Arguments:
-    """Arguments of `neurozarr.steps.ome_metadata.make_metadata`.
-
-    Parameters
-    ----------
-    sample
-        The sample, with its plan.
-    paths
-        Paths of its store.
-    """
+    """Arguments of `neurozarr.steps.ome_metadata.make_metadata`."""
     return {
         "blocks": [level.blocks for level in sample.levels],
         "attributes": sample.attributes,
@@ -97,15 +57,7 @@ def ome_metadata(sample: Sample, paths: StorePaths) -> Arguments:
 
 
 def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
-    """Arguments of `neurozarr.steps.nifti_header.publish_header`.
-
-    Parameters
-    ----------
-    sample
-        The sample, with its plan.
-    paths
-        Paths of its store.
-    """
+    """Arguments of `neurozarr.steps.nifti_header.publish_header`."""
     return {
         "source": sample.path,
         "overrides": sample.overrides,
@@ -115,15 +67,7 @@ def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
 
 
 def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
-    """Arguments of `neurozarr.steps.verify_store.verify_store`.
-
-    Parameters
-    ----------
-    sample
-        The sample, with its plan.
-    paths
-        Paths of its store.
-    """
+    """Arguments of `neurozarr.steps.verify_store.verify_store`."""
     return {
         "blocks": [level.blocks for level in sample.levels],
         "planned": sample.planned,
@@ -137,15 +81,5 @@ def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
 
 
 def export_nifti(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
-    """Arguments of `neurozarr.steps.export_nifti.export_nifti`.
-
-    Parameters
-    ----------
-    sample
-        The sample, with its plan.
-    paths
-        Paths of its store.
-    level
-        Number of the level.
-    """
+    """Arguments of `neurozarr.steps.export_nifti.export_nifti`."""
     return {"driver": sample.zarr.driver}

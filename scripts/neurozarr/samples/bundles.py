@@ -23,16 +23,17 @@ BUNDLES_PER_CORE = 2
 
 @dataclass(frozen=True)
 class Bundle:
-    """A run of samples, of which one job converts those that are small and not converted yet.
+    """Consecutive samples of a run. One job converts those that are small and not yet converted.
 
     Attributes
     ----------
     start, stop
-        Where it starts and ends among all samples of the run.
+        Index of the first sample, and one more than that of the last, among all samples of the run.
     digest
-        Of the names of these, so that a job that plans anew notices other samples in their place.
+        Checksum of their names. A job on a cluster reads the configuration again, and
+        notices by it that the list of samples has changed.
     redo
-        What is done again although it was done: "nothing", "verify" or "all".
+        Which finished steps are repeated: "nothing", "verify" or "all".
     """
 
     start: int
@@ -58,12 +59,12 @@ class Bundle:
         return f"{self.start}-{self.stop}-{self.digest}{redo}"
 
     def names(self, names: Sequence[str]) -> list[str]:
-        """The samples in its place.
+        """Return the names of its samples, from those of all samples of the run.
 
         Raises
         ------
         ValueError
-            They are not those that it was made of.
+            The list of samples has changed since the run was planned.
         """
         found = list(names[self.start : self.stop])
         if _digest(found) != self.digest:
@@ -72,12 +73,12 @@ class Bundle:
 
 
 def is_small(sample: Sample) -> bool:
-    """Whether no level is worth more than one job."""
+    """Whether every level of a sample is a single block."""
     return all(level.blocks == 1 for level in sample.levels)
 
 
 def seconds(sample: Sample) -> float:
-    """Time that the whole conversion of a small sample takes on a slow node, by one thread."""
+    """Estimate the time, in seconds, that one thread on a slow node takes to convert a sample."""
     return SAMPLE_SECONDS + sum(level.seconds(0, 1) for level in sample.levels)
 
 
@@ -99,7 +100,7 @@ def divide(
     cores
         Number of processors that convert them, where they share one machine; None on a cluster.
     redo
-        What is done again although it was done: "nothing", "verify" or "all".
+        Which finished steps are repeated: "nothing", "verify" or "all".
 
     Returns
     -------

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from neurozarr.errors import ConfigError
+from neurozarr.errors import ConfigError, SourceError
+from neurozarr.files import check_kind
 from neurozarr.samples.sample import RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
 from neurozarr.sources import stem
@@ -194,8 +195,10 @@ def _read_sheet(
     path: Path, options: Document, schema: Schema, rows: Schema
 ) -> Iterator[tuple[str, Sample]]:
     """Yield one sample for each row of a sheet."""
-    if os.path.exists(path) and not path.is_file():
-        raise ConfigError(f"config: samples {path} is a directory, a pipe or a device, not a file")
+    try:
+        check_kind(path)
+    except SourceError as error:
+        raise ConfigError(f"config: samples {error}") from None
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter="\t")

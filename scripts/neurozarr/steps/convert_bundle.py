@@ -39,7 +39,7 @@ def convert_sample(
     threads
         Number of sub-blocks that are written at once.
     redo
-        What is done again although it was done: "nothing", "verify" or "all".
+        Which finished steps are repeated: "nothing", "verify" or "all".
     """
     todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
     written: set[tuple[int, int]] = set()
@@ -96,7 +96,7 @@ def convert_bundle(
     log
         Returns the path of a sample's log, by its name.
     redo
-        What is done again although it was done: "nothing", "verify" or "all".
+        Which finished steps are repeated: "nothing", "verify" or "all".
     threads
         Number of sub-blocks that are written at once.
 

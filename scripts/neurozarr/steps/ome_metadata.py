@@ -25,7 +25,9 @@ def make_metadata(
 ) -> None:
     """Check all levels, delete levels and files that are not part of the image, make its metadata.
 
-    The image is published at once, unless its NIfTI header must be written first.
+    The image is published at once, unless its NIfTI header must be written first. The documents of
+    the group are staged in the receipt, so `ZarrGroup.write_ome_metadata`, which writes them into
+    the store, is not used.
 
     Parameters
     ----------
