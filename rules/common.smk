@@ -13,6 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.run import claims, ownership
+from neurozarr.run.paths import coarse_levels
 from neurozarr.samples import arguments, bundles, rerun
 from neurozarr.samples.bundles import Bundle
 from neurozarr.samples.sample import Sample
@@ -146,7 +147,7 @@ def check_outputs(sample, paths):
         logger.info(f"sample {sample.name}: {file} is made again: {reason}")
     # Snakemake's own records depend on the working directory and on modification times. There is no
     # public way to force files during planning.
-    workflow.dag.forcefiles.update(map(str, again))
+    workflow.dag.forcefiles.update(map(str, rerun.job_outputs(sample, paths, again)))
 
 
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
@@ -156,9 +157,16 @@ def sample(wildcards):
     return planned(wildcards.sample)
 
 
-def level(wildcards):
-    """The planned level of a job: level 0 if the rule has no wildcard `level`."""
-    return sample(wildcards).levels[int(wildcards.get("level", 0))]
+def numbers(wildcards):
+    """Numbers of the levels that a job writes: 0 if the rule has no wildcard `level`."""
+    number = int(wildcards.get("level", 0))
+    coarse = coarse_levels(sample(wildcards).blocks)
+    return coarse if number in coarse else [number]
+
+
+def levels(wildcards):
+    """The planned levels that a job writes."""
+    return [sample(wildcards).levels[number] for number in numbers(wildcards)]
 
 
 def paths(wildcards):
@@ -184,20 +192,23 @@ def step_arguments(step):
 def block_threads(wildcards):
     """Number of threads that write a block."""
     on_this_machine = workflow.local_exec and workflow.is_main_process
-    return level(wildcards).threads(
+    return levels(wildcards)[0].threads(
         int(wildcards.block), workflow.cores if on_this_machine else None
     )
 
 
 def block_memory(wildcards, threads, attempt):
     """Memory of a job that writes a block, in MB; increased with each attempt."""
-    number = int(wildcards.get("level", 0))
-    return attempt * sample(wildcards).memory_mb(number, threads)
+    return attempt * max(
+        sample(wildcards).memory_mb(number, threads) for number in numbers(wildcards)
+    )
 
 
 def block_minutes(wildcards, threads, attempt):
     """Time limit of a job that writes a block, in minutes; increased with each attempt."""
-    return attempt * level(wildcards).minutes(int(wildcards.block), threads)
+    return attempt * sum(
+        level.minutes(int(wildcards.block), threads) for level in levels(wildcards)
+    )
 
 
 def export_memory(wildcards, attempt):
@@ -205,7 +216,8 @@ def export_memory(wildcards, attempt):
 
 
 def export_minutes(wildcards, attempt):
-    return attempt * level(wildcards).export_minutes
+    level = sample(wildcards).levels[int(wildcards.level)]
+    return attempt * level.export_minutes
 
 
 def verify_memory(wildcards, threads, attempt):
@@ -310,8 +322,14 @@ def base_receipt(wildcards):
     return [] if wildcards.level == "0" else str(BASE.array_receipt)
 
 
+def own_array(wildcards):
+    """The array of a level and its receipt; none for coarse levels, whose job creates them."""
+    place = each_level(wildcards)[int(wildcards.level)]
+    return [] if place.made_with else files([place.document, place.array_receipt])
+
+
 def parent_level(wildcards):
-    return RUN.paths(wildcards.sample).level(int(wildcards.level) - 1)
+    return RUN.paths(wildcards.sample).level(numbers(wildcards)[0] - 1)
 
 
 def parent_array(wildcards):
@@ -321,31 +339,38 @@ def parent_array(wildcards):
 
 def parent_blocks(wildcards):
     """Receipts of the blocks of the parent level from which a block is made."""
-    blocks = sample(wildcards).parents(int(wildcards.level), int(wildcards.block))
+    blocks = sample(wildcards).parents(numbers(wildcards)[0], int(wildcards.block))
     return files(map(parent_level(wildcards).block_receipt, blocks))
 
 
 def each_level(wildcards):
     """Paths of all levels of a sample, finest first."""
-    return RUN.paths(wildcards.sample).levels(len(sample(wildcards).levels))
+    return RUN.paths(wildcards.sample).levels(sample(wildcards).blocks)
 
 
 def each_array(wildcards):
-    return files(level.document for level in each_level(wildcards))
+    """The arrays with jobs of their own."""
+    return files(
+        place.document for place in each_level(wildcards) if not place.made_with
+    )
 
 
 def each_array_receipt(wildcards):
-    return files(level.array_receipt for level in each_level(wildcards))
+    return files(
+        place.array_receipt for place in each_level(wildcards) if not place.made_with
+    )
 
 
 def each_block_receipt(wildcards):
-    """Receipts of all blocks of all levels."""
-    levels = zip(each_level(wildcards), sample(wildcards).levels)
-    return [
-        receipt
-        for place, level in levels
-        for receipt in files(place.block_receipts(level.blocks))
-    ]
+    """Receipts of all blocks of all levels; one for all coarse levels."""
+    places = zip(each_level(wildcards), sample(wildcards).blocks)
+    return list(
+        dict.fromkeys(
+            str(place.job_output(receipt))
+            for place, count in places
+            for receipt in place.block_receipts(count)
+        )
+    )
 
 
 def level_to_export(wildcards):
@@ -357,8 +382,10 @@ def level_to_export(wildcards):
         sys.exit(f"neurozarr: sample {wildcards.sample}: {error}")
     if wildcards.sample in bundled():
         return expand(BUNDLE, bundle=bundled()[wildcards.sample].name)
-    place = paths.level(number)
-    receipts = place.block_receipts(level(wildcards).blocks)
+    place = each_level(wildcards)[number]
+    if place.made_with:
+        return files([*paths.header, place.made_with])
+    receipts = place.block_receipts(sample(wildcards).blocks[number])
     return files([*paths.header, place.document, *receipts])
 
 
@@ -389,9 +416,10 @@ def all_verify_receipts(wildcards):
 
 def all_arrays(wildcards):
     return [
-        str(level.document)
+        str(place.document)
         for name in large_samples()
-        for level in RUN.paths(name).levels(len(planned(name).levels))
+        for place in RUN.paths(name).levels(planned(name).blocks)
+        if not place.made_with
     ]
 
 

@@ -2,8 +2,7 @@ rule pyramid_level:
     input:
         parent=parent_array,
         parent_blocks=parent_blocks,
-        array=ARRAY,
-        array_receipt=ARRAY_RECEIPT,
+        array=own_array,
     output:
         receipt=BLOCK_RECEIPT,
     log:
@@ -21,6 +20,6 @@ rule pyramid_level:
         runtime=block_minutes,
     params:
         paths=paths,
-        arguments=step_arguments("pyramid_level"),
+        arguments=step_arguments("pyramid_levels"),
     script:
         "../scripts/pyramid_level.py"

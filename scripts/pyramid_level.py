@@ -1,12 +1,10 @@
 from neurozarr.run.joblog import logged
 from neurozarr.run.paths import StorePaths
-from neurozarr.steps.pyramid_level import write_level
+from neurozarr.steps.pyramid_level import write_levels
 
 with logged(snakemake.log[0]):
-    write_level(
+    write_levels(
         StorePaths(**snakemake.params.paths),
-        int(snakemake.wildcards.level),
-        int(snakemake.wildcards.block),
         **snakemake.params.arguments,
         threads=snakemake.threads,
     )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from neurozarr import ZarrConfig, plan
 from neurozarr.plan import slabs
 from neurozarr.regions import factors, parent_region, regions, regions_in_order, whole
+from neurozarr.run.paths import StorePaths, coarse_levels
 from neurozarr.zarr.layout import array_layout, pyramid_shapes
 
 UINT16 = np.dtype("uint16")
@@ -269,3 +270,16 @@ def test_sequential_source_is_read_from_start_to_end(file_axes):
     ends = np.cumsum([voxels.size for voxels in read])
     assert [voxels.min() for voxels in read] == [0, *ends[:-1]]
     assert [voxels.max() + 1 for voxels in read] == list(ends)
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=6))
+def test_levels_of_one_block_at_the_end_are_made_together(blocks):
+    coarse = coarse_levels(blocks)
+    assert 0 not in coarse
+    assert all(blocks[level] == 1 for level in coarse)
+    assert coarse.stop == len(blocks)
+    assert coarse.start == 1 or blocks[coarse.start - 1] > 1
+    paths = StorePaths(output="out", sample="a", nii=True, zarr_version=3)
+    last = paths.level(len(blocks) - 1).block_receipt(0)
+    for level in paths.levels(blocks):
+        assert level.made_with == (last if level.number in coarse else None)

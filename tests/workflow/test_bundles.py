@@ -157,7 +157,8 @@ def test_large_and_small_samples_are_converted_in_one_run(many, references):
     save(many.directory / "in/d.nii", 3, (90, 40, 40))
     many.config["resources"] = {"block_mb": 0.1}
     run = many()
-    assert {"convert_bundle", "write_base", "pyramid_level/1", "verify_store"} <= run.jobs
+    assert {"convert_bundle", "write_base", "verify_store"} <= run.jobs
+    assert any(job.startswith("pyramid_level") for job in run.jobs)
     assert trees(many, NAMES[:3]) == {name: references[name] for name in NAMES[:3]}
     assert (many.store("d") / "nifti/zarr.json").exists()
     assert "Nothing to be done" in many().output

@@ -26,7 +26,7 @@ def test_ten_terabytes_are_planned_from_the_header(make_workflow):
 
 
 def test_block_depends_only_on_the_blocks_that_it_covers(workflow):
-    workflow.config["resources"] = {"block_mb": 0.03}
+    workflow.config["resources"] = {"block_mb": 0.005}
     workflow.config["zarr"]["chunk"] = 8
     run = workflow("--dry-run")
     jobs = run.output.split("rule pyramid_level:")[1:]

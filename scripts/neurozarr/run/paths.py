@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,9 +49,22 @@ class StorePaths:
             number, self.store / str(number), self.state / str(number), self.zarr_version
         )
 
-    def levels(self, count: int) -> list[LevelPaths]:
-        """Paths of the first `count` levels, finest first."""
-        return [self.level(number) for number in range(count)]
+    def levels(self, blocks: Sequence[int]) -> list[LevelPaths]:
+        """Paths of all levels of an image.
+
+        Parameters
+        ----------
+        blocks
+            Number of blocks of each level, finest first.
+        """
+        levels = [self.level(number) for number in range(len(blocks))]
+        coarse = coarse_levels(blocks)
+        return [
+            replace(level, made_with=levels[-1].block_receipt(0))
+            if level.number in coarse
+            else level
+            for level in levels
+        ]
 
     @property
     def group(self) -> list[Path]:
@@ -110,12 +124,16 @@ class LevelPaths:
         Directory of its receipts.
     zarr_version
         Version of the Zarr format.
+    made_with
+        Receipt of the last coarse level (see `coarse_levels`), whose job makes this level too; None
+        if the level has jobs of its own.
     """
 
     number: int | str
     folder: Path
     state: Path
     zarr_version: Literal[2, 3]
+    made_with: Path | None = None
 
     @property
     def document(self) -> Path:
@@ -134,3 +152,25 @@ class LevelPaths:
     def block_receipts(self, count: int) -> list[Path]:
         """Receipts of the first `count` blocks."""
         return [self.block_receipt(block) for block in range(count)]
+
+    def files(self, blocks: int) -> list[Path]:
+        """Metadata file and receipts of a level with `blocks` blocks."""
+        return [self.document, self.array_receipt, *self.block_receipts(blocks)]
+
+    def job_output(self, file: Path) -> Path:
+        """The file to request from Snakemake to make a file of this level again."""
+        return self.made_with or file
+
+
+def coarse_levels(blocks: Sequence[int]) -> range:
+    """Levels at the end of a pyramid that one job makes, because each is a single block.
+
+    Parameters
+    ----------
+    blocks
+        Number of blocks of each level, finest first. Level 0 is never among the coarse levels.
+    """
+    first = len(blocks)
+    while first > 1 and blocks[first - 1] == 1:
+        first -= 1
+    return range(first, len(blocks))

@@ -262,20 +262,20 @@ def check(level: LevelPaths, blocks: int) -> list[Damage]:
     list of Damage
         Empty if all files are there and belong to the current array.
     """
-
-    def damage(problem: str, redo: Path) -> Damage:
-        return Damage(path=level.folder, problem=problem, redo=redo, level=int(level.number))
-
     if not level.document.is_file():
-        return [damage("the array is missing", level.document)]
+        return [damage_of_level(level, "the array is missing", level.document)]
     document = read_json(level.document)
     nonce = read_json(level.array_receipt)["nonce"]
     written = {receipt: read_json(receipt) for receipt in level.block_receipts(blocks)}
     if sum(block["files"] for block in written.values()) != math.prod(write_chunk_grid(document)):
         problem = "the receipts of its blocks do not cover all its voxels"
-        return [damage(problem, level.document)]
+        return [damage_of_level(level, problem, level.document)]
     problem = "a block was written into an older array of the same name"
-    old = [damage(problem, file) for file, block in written.items() if block["nonce"] != nonce]
+    old = [
+        damage_of_level(level, problem, receipt)
+        for receipt, block in written.items()
+        if block["nonce"] != nonce
+    ]
     return old or check_blocks(level, range(blocks))
 
 
@@ -299,6 +299,23 @@ def check_blocks(level: LevelPaths, blocks: Iterable[int]) -> list[Damage]:
     return wrong
 
 
+def damage_of_level(level: LevelPaths, problem: str, redo: Path) -> Damage:
+    """Describe the damage of a level as a whole.
+
+    Parameters
+    ----------
+    level
+        Paths of the level.
+    problem
+        Description of the damage.
+    redo
+        The file of this level to make again to repair the damage.
+    """
+    return Damage(
+        path=level.folder, problem=problem, redo=level.job_output(redo), level=int(level.number)
+    )
+
+
 def damage_of_file(
     level: LevelPaths, document: Document, key: str, problem: str, redo: Path
 ) -> Damage:
@@ -315,12 +332,12 @@ def damage_of_file(
     problem
         Description of the damage.
     redo
-        The output file to request from Snakemake to repair the damage.
+        The file of this level to make again to repair the damage.
     """
     return Damage(
         path=level.folder / key,
         problem=problem,
-        redo=redo,
+        redo=level.job_output(redo),
         level=int(level.number),
         chunk=chunk_index(document, key),
     )

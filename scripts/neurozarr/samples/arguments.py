@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurozarr.run.paths import StorePaths
+from neurozarr.run.paths import StorePaths, coarse_levels
 from neurozarr.samples.rerun import recipe_of
 from neurozarr.samples.sample import Sample
 
@@ -46,10 +46,27 @@ def pyramid_level(sample: Sample, paths: StorePaths, *, level: int, block: int) 
     }
 
 
+def pyramid_levels(sample: Sample, paths: StorePaths, *, level: int, block: int) -> Arguments:
+    """Arguments of `neurozarr.steps.pyramid_level.write_levels`, for the job of a block."""
+    coarse = coarse_levels(sample.blocks)
+    together = coarse if level in coarse else [level]
+    return {
+        "levels": [
+            {
+                "number": number,
+                "block": block,
+                "array": create_array(sample, paths, level=number) if number in coarse else None,
+                "voxels": pyramid_level(sample, paths, level=number, block=block),
+            }
+            for number in together
+        ]
+    }
+
+
 def ome_metadata(sample: Sample, paths: StorePaths) -> Arguments:
     """Arguments of `neurozarr.steps.ome_metadata.make_metadata`."""
     return {
-        "blocks": [level.blocks for level in sample.levels],
+        "blocks": sample.blocks,
         "attributes": sample.attributes,
         "channels": sample.channels,
         "driver": sample.zarr.driver,
@@ -69,7 +86,7 @@ def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
 def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
     """Arguments of `neurozarr.steps.verify_store.verify_store`."""
     return {
-        "blocks": [level.blocks for level in sample.levels],
+        "blocks": sample.blocks,
         "planned": sample.planned,
         "source": {
             "path": sample.path,

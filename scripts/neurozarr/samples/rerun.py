@@ -112,11 +112,11 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     Returns
     -------
     dict
-        Receipts and metadata files; missing files are left out.
+        Receipts and metadata files. Missing files are left out if Snakemake notices them itself.
     """
     found: dict[Path, str] = {}
-    for number, level in enumerate(sample.levels):
-        place = paths.level(number)
+    for number, place in enumerate(paths.levels(sample.blocks)):
+        level = sample.levels[number]
         receipt = _read(place.array_receipt, found)
         if receipt is not None and (reason := _stale_array(sample, number, receipt, paths)):
             found[place.array_receipt] = reason
@@ -133,6 +133,9 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
                 found[block_file] = "its array was created again"
             elif written.get("region") != region or written.get("driver") != sample.zarr.driver:
                 found[block_file] = "the blocks or the driver changed"
+        if place.made_with is not None and place.made_with.exists():
+            # Snakemake does not know the files of a coarse level except this one.
+            found |= {file: "missing" for file in place.files(level.blocks) if not file.exists()}
     metadata = _read(paths.ome_receipt, found)
     planned = {"attributes": sample.attributes, "channels": sample.channels}
     if metadata is not None and {k: metadata.get(k) for k in planned} != _plain(planned):
@@ -146,6 +149,25 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
         if verified is not None and verified.get("verify") != verify:
             found[paths.verify_receipt] = f"verify was {verified.get('verify')} and is now {verify}"
     return found
+
+
+def job_outputs(sample: Sample, paths: StorePaths, files: Iterable[Path]) -> set[Path]:
+    """The files to request from Snakemake to make other files of a sample again.
+
+    Parameters
+    ----------
+    sample
+        The sample, with its plan.
+    paths
+        Paths of its store.
+    files
+        Receipts and metadata files, from `stale`.
+    """
+    levels = zip(paths.levels(sample.blocks), sample.blocks, strict=True)
+    outputs = {
+        file: place.job_output(file) for place, count in levels for file in place.files(count)
+    }
+    return {outputs.get(file, file) for file in files}
 
 
 class Todo:
@@ -173,10 +195,8 @@ class Todo:
             self._files.append(paths.header_receipt)
         if verify != "none":
             self._files.append(paths.verify_receipt)
-        for number, level in enumerate(sample.levels):
-            place = paths.level(number)
-            self._files += [place.document, place.array_receipt]
-            self._files += place.block_receipts(level.blocks)
+        for number, count in enumerate(sample.blocks):
+            self._files += paths.level(number).files(count)
 
     def is_done(self, *files: Path) -> bool:
         """Whether given files, by default all, exist and do not have to be written again."""

@@ -197,6 +197,11 @@ class Sample:
         return levels
 
     @property
+    def blocks(self) -> list[int]:
+        """Number of blocks of each level, finest first."""
+        return [level.blocks for level in self.levels]
+
+    @property
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
         found = list(self.source.files)

@@ -49,7 +49,7 @@ def make_metadata(
     OwnershipError
         The workflow did not write a file that would be deleted.
     """
-    levels = paths.levels(len(blocks))
+    levels = paths.levels(blocks)
     ownership.unpublish(paths)
     wrong = [
         damage

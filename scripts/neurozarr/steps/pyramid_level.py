@@ -1,9 +1,10 @@
-"""Write a block of a level from its parent level."""
+"""Write blocks of levels from their parent levels."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from neurozarr import voxels
 from neurozarr.drivers import open_array
@@ -11,8 +12,33 @@ from neurozarr.durable import sync
 from neurozarr.regions import Region
 from neurozarr.run import ownership, receipts
 from neurozarr.run.paths import StorePaths
+from neurozarr.steps.create_array import create_array
 from neurozarr.voxels.kernels import Mode
 from neurozarr.zarr.documents import read_json
+
+
+def write_levels(paths: StorePaths, levels: Sequence[dict[str, Any]], *, threads: int) -> None:
+    """Write a block of each of some levels, one after the other.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store.
+    levels
+        For each level: its ``number``, the number of the ``block``, arguments of `create_array`
+        (``array``), None if the array exists, and of `write_level` (``voxels``).
+    threads
+        Number of sub-blocks that are written at once.
+
+    Raises
+    ------
+    ReceiptError, StoreError, OwnershipError
+        As `write_level`.
+    """
+    for level in levels:
+        if level["array"] is not None:
+            create_array(paths, level["number"], **level["array"])
+        write_level(paths, level["number"], level["block"], **level["voxels"], threads=threads)
 
 
 def write_level(

@@ -58,7 +58,7 @@ def verify_store(
         The store is damaged.
     """
     paths.verify_receipt.unlink(missing_ok=True)
-    levels, image = paths.levels(len(blocks)), Planned(**planned)
+    levels, image = paths.levels(blocks), Planned(**planned)
     damages = [
         damage
         for level, count, document in zip(levels, blocks, image.documents, strict=True)
@@ -139,11 +139,10 @@ def _check_contents(
     damaged = {damage.path for damage in known}
     found: list[Damage] = []
     parent = None
-    for number, count in enumerate(blocks):
+    for number, (place, count) in enumerate(zip(paths.levels(blocks), blocks, strict=True)):
         if number in lost:
             parent = None
             continue
-        place = paths.level(number)
         array = open_array(place.folder, "r", driver=driver, threads=threads)
         level = StoredLevel(place, array, read_json(place.document), count)
         bad = check_bytes(level, missing=damaged, threads=threads)

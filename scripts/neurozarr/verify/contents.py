@@ -127,22 +127,9 @@ class StoredLevel:
         problem
             Description of the damage.
         redo
-            The output file to request from Snakemake to repair the damage.
+            The file of this level to make again to repair the damage.
         """
         return receipts.damage_of_file(self.paths, self.document, key, problem, redo)
-
-    def problem(self, problem: str, redo: Path) -> Damage:
-        """Describe the damage of the level as a whole.
-
-        Parameters
-        ----------
-        problem
-            Description of the damage.
-        redo
-            The output file to request from Snakemake to repair the damage.
-        """
-        number = int(self.paths.number)
-        return Damage(path=self.paths.folder, problem=problem, redo=redo, level=number)
 
 
 def check_bytes(
@@ -249,7 +236,7 @@ def check_voxels(
         checksums = [found for found, _ in results if found is not None]
         if len(checksums) == len(parts) and sum(checksums) % 2**64 != block["checksum"]:
             problem = f"the voxels in the region {block['region']} differ from those written"
-            wrong.append(level.problem(problem, receipt))
+            wrong.append(receipts.damage_of_level(level.paths, problem, receipt))
     return sorted(wrong, key=str)
 
 
@@ -287,7 +274,7 @@ def check_source(
                 f"the voxels in the region {block['region']} differ from the source, which was "
                 "changed without a change of its size and modification time"
             )
-            return [level.problem(problem, level.paths.document)]
+            return [receipts.damage_of_level(level.paths, problem, level.paths.document)]
     return []
 
 

@@ -82,7 +82,8 @@ def check_document(level: LevelPaths, document: Document) -> list[Damage]:
         problem = "missing"
     except ValueError as error:
         problem = f"the array's metadata cannot be read ({error})"
-    return [Damage(path=file, problem=problem, redo=file, level=int(level.number))]
+    redo = level.job_output(file)
+    return [Damage(path=file, problem=problem, redo=redo, level=int(level.number))]
 
 
 def check_image(paths: StorePaths, planned: Planned) -> list[Damage]:
