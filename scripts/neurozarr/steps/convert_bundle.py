@@ -45,8 +45,7 @@ def convert_sample(
     written: set[tuple[int, int]] = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
-        # As in the workflow, all arrays are created again if that of level 0 was.
-        created = not todo.is_done(place.document, place.array_receipt) or (0, -1) in written
+        created = not todo.is_done(place.document, place.array_receipt)
         if created:
             create_array(paths, number, **arguments.create_array(sample, paths, level=number))
             written.add((number, -1))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neurozarr.durable import sync
 from neurozarr.run import ownership, receipts
 from neurozarr.run.fingerprints import fingerprints
 from neurozarr.run.paths import StorePaths
@@ -51,9 +50,8 @@ def create_array(
     """
     level, node = paths.level(number), str(number)
     known = fingerprints([Path(file) for file in source])
-    if level.state.exists():
-        sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
     ownership.unpublish(paths)
+    receipts.delete_dependent(paths, number)
     ownership.remove(paths, node)
     ownership.record(paths, node, [document], only=True)
     write_json(level.document, document)
