@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurozarr.errors import BundleError, NeurozarrError
-from neurozarr.run import claims
+from neurozarr.run import claims, receipts
 from neurozarr.run.joblog import logged_also
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
@@ -53,7 +53,8 @@ def convert_sample(
             above = sample.parents(number, block) if number else []
             parents = [(number - 1, parent) for parent in above]
             receipt = place.block_receipt(block)
-            if not created and todo.is_done(receipt) and written.isdisjoint(parents):
+            done = not created and todo.is_done(receipt) and written.isdisjoint(parents)
+            if done and not receipts.check_blocks(place, [block]):
                 continue
             receipt.unlink(missing_ok=True)
             if number:
