@@ -21,7 +21,7 @@ from neurozarr.samples.sheet import read_run
 from snakemake.logging import logger
 
 try:
-    RUN, SAMPLES = read_run(config)
+    RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 
