@@ -22,7 +22,7 @@ from neurozarr.samples.sheet import read_run
 from snakemake.logging import logger
 
 try:
-    RUN, SAMPLES = read_run(config)
+    RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 
@@ -231,9 +231,29 @@ def verify_minutes(wildcards, threads, attempt):
 # Bundles: small samples, which are converted many to a job.
 
 
+# The rules of the steps of a conversion, of which a bundle's job does the work.
+STEPS = {"create_array", "write_base", "pyramid_level"}
+STEPS |= {"ome_metadata", "nifti_header", "verify_store"}
+
+
+@cache
+def asks_for_steps():
+    """Whether the command line names a step, or a file that one writes: then none is bundled."""
+    settings = workflow.dag_settings
+    named = {
+        *settings.targets,
+        *settings.forcerun,
+        *settings.until,
+        *settings.omit_from,
+    }
+    return any(
+        name in STEPS or ".zarr/" in os.path.relpath(name, RUN.output) for name in named
+    )
+
+
 def is_bundled(name):
     """Whether a sample is converted together with others."""
-    return RUN.bundle and bundles.is_small(planned(name))
+    return RUN.bundle and not asks_for_steps() and bundles.is_small(planned(name))
 
 
 @cache
@@ -246,9 +266,16 @@ def large_samples():
 def bundled():
     """The bundle of each small sample that is not converted yet."""
     names = list(SAMPLES)
-    # Converted samples are in no bundle, which --forceall and the target `verify` do not know.
-    redo = "all" if workflow.dag_settings.forceall else "nothing"
-    if redo == "nothing" and "verify" in workflow.dag_settings.targets:
+    settings = workflow.dag_settings
+    if settings.batch:
+        sys.exit(
+            "neurozarr: --batch does not work with bundles, which are few: leave it out, or set "
+            "resources: {bundle: false}"
+        )
+    # Converted samples are in no bundle, which the options and the target `verify` do not know.
+    forced = settings.forceall or "convert_bundle" in settings.forcerun
+    redo = "all" if forced else "nothing"
+    if redo == "nothing" and "verify" in settings.targets:
         redo = "verify"
     work = {
         name: bundles.seconds(planned(name))
@@ -279,12 +306,35 @@ def members(name):
     """The samples of a bundle; those that are converted already need no work."""
     bundle = Bundle.from_name(name)
     if workflow.is_main_process:
-        return [planned(name) for name in bundled() if bundled()[name] == bundle]
+        found = [planned(name) for name in bundled() if bundled()[name] == bundle]
+        if not found:
+            sys.exit(f"neurozarr: there is no bundle {name} now: run without it")
+        return found
     try:
         names = bundle.names(list(SAMPLES))
     except ValueError as error:
         sys.exit(f"neurozarr: {error}: run again")
-    return [planned(name) for name in names if is_bundled(name)]
+    # If a source cannot be read any more, the job says so, and converts the others.
+    return [
+        SAMPLES[name]
+        for name in names
+        if not is_readable(name) or bundles.is_small(SAMPLES[name])
+    ]
+
+
+@cache
+def is_readable(name):
+    """Whether the source of a sample can still be read."""
+    try:
+        SAMPLES[name].check()
+    except NeurozarrError:
+        return False
+    return True
+
+
+def readable_members(wildcards):
+    """The samples of a bundle by which its job is measured."""
+    return [sample for sample in members(wildcards.bundle) if is_readable(sample.name)]
 
 
 def bundle_samples(wildcards):
@@ -299,15 +349,15 @@ def bundle_threads(wildcards):
     """Number of threads of a bundle's job."""
     count = len(set(bundled().values())) if workflow.is_main_process else 1
     cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
-    return bundles.threads(members(wildcards.bundle), bundles=count, cores=cores)
+    return bundles.threads(readable_members(wildcards), bundles=count, cores=cores)
 
 
 def bundle_memory(wildcards, threads, attempt):
-    return attempt * bundles.memory_mb(members(wildcards.bundle), RUN.verify, threads)
+    return attempt * bundles.memory_mb(readable_members(wildcards), RUN.verify, threads)
 
 
 def bundle_minutes(wildcards, attempt):
-    return attempt * bundles.minutes(members(wildcards.bundle))
+    return attempt * bundles.minutes(readable_members(wildcards))
 
 
 # Input functions of the rules.

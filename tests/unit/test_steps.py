@@ -77,7 +77,7 @@ def test_missing_chunk_is_named_and_nothing_is_published(steps):
     (steps.array(1) / "c/0/0/0").unlink()
     with pytest.raises(
         ReceiptError,
-        match=r"zarr/1/c/0/0/0: missing\. Run again with --forcerun .*/2/block-0.json$",
+        match=r"zarr/1/c/0/0/0: missing\. Run again with --forcerun .*/1/block-0.json$",
     ):
         steps.publish()
     assert not steps.is_published()
@@ -98,12 +98,13 @@ def test_every_damaged_level_is_named(steps):
 
 
 def test_block_of_an_older_array_is_found(steps):
-    receipt = steps.receipts(1)[1]
-    old = receipt.read_text()
-    steps.create(1)
-    assert not receipt.exists()
-    steps.write(1)
-    receipt.write_text(old)
+    old = steps.array(2).rename(steps.store.parent / "old")
+    receipt = steps.receipts(2)[1]
+    known = receipt.read_bytes()
+    steps.create(2)
+    shutil.rmtree(steps.array(2))
+    old.rename(steps.array(2))
+    receipt.write_bytes(known)
     with pytest.raises(ReceiptError, match="a block was written into an older array"):
         steps.publish()
 

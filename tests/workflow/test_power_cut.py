@@ -113,7 +113,9 @@ def test_run_interrupted_by_a_power_cut_is_completed(workflow, fresh, image):
         converted_after(copy, workflow, fresh, whole=False)
 
 
-def test_power_cut_never_mixes_old_and_new_store(workflow, fresh, image):
+@pytest.mark.parametrize("bundle", [False, True], ids=["jobs", "bundle"])
+def test_power_cut_never_mixes_old_and_new_store(workflow, fresh, image, bundle):
+    workflow.bundle = bundle
     workflow.config["output"] = "disk/results"
     with mounted(image, workflow.directory / "disk"):
         workflow()

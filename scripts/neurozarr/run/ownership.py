@@ -113,6 +113,8 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
 def unpublish(paths: StorePaths) -> None:
     """Delete the metadata of the group, then the NIfTI header, so that readers find no image.
 
+    It is also no longer verified.
+
     Raises
     ------
     OwnershipError
@@ -120,6 +122,7 @@ def unpublish(paths: StorePaths) -> None:
     """
     store = paths.store
     _refuse(store, next(_foreign_documents(store, paths.state), None))
+    paths.verify_receipt.unlink(missing_ok=True)
     for name in sorted({name for names in GROUP_FILES.values() for name in names}, reverse=True):
         (store / name).unlink(missing_ok=True)
     remove(paths, HEADER)

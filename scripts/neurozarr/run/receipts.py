@@ -21,7 +21,7 @@ import xxhash
 from neurozarr.durable import sync, sync_files
 from neurozarr.errors import ReceiptError
 from neurozarr.regions import Region
-from neurozarr.run.paths import LevelPaths
+from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.zarr.chunks import chunk_index, chunk_keys, write_chunk_grid
 from neurozarr.zarr.documents import Document, read_json, write_json
 
@@ -354,10 +354,37 @@ def _problem(file: Path, size: int) -> str | None:
 
 def delete(level: LevelPaths) -> None:
     """Delete the receipts of a level; a power cut after this call does not bring them back."""
-    for receipt in (level.array_receipt, *level.state.glob(level.block_receipt("*").name)):
-        receipt.unlink(missing_ok=True)
-    if level.state.exists():
-        sync(level.state)
+    _delete(level.state, level.array_receipt.name, level.block_receipt("*").name)
+
+
+def delete_dependent(paths: StorePaths, number: int) -> None:
+    """Delete the receipts of a level, and of all that is made from it.
+
+    Otherwise, if a run is killed later, those of old levels and metadata would be taken for those
+    of the new level. A power cut after this call does not bring them back.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store.
+    number
+        Number of the level. All arrays are created again after that of level 0.
+    """
+    for level in map(paths.level, (state.name for state in paths.state.glob("[0-9]*"))):
+        if number in (0, int(level.number)):
+            delete(level)
+        elif number < int(level.number):
+            _delete(level.state, level.block_receipt("*").name)
+    _delete(paths.state, paths.ome_receipt.name)
+
+
+def _delete(folder: Path, *patterns: str) -> None:
+    """Delete files from a directory, which need not exist, and sync it even if there are none."""
+    for pattern in patterns:
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
+    if folder.exists():
+        sync(folder)
 
 
 def delete_block(level: LevelPaths, region: Region) -> None:

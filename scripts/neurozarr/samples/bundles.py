@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from neurozarr.plan import MAX_THREADS, MIN_MINUTES
+from neurozarr.plan import BASE_MEMORY_MB, MAX_THREADS, MIN_MINUTES
 from neurozarr.samples.sample import Sample
 
 Redo = Literal["nothing", "verify", "all"]
@@ -142,17 +142,18 @@ def threads(samples: Sequence[Sample], *, bundles: int, cores: int | None) -> in
     """
     if cores is None:
         cores = MAX_THREADS if len(samples) == 1 else 1
-    most = max(sample.levels[0].threads(0) for sample in samples)
+    most = max((sample.levels[0].threads(0) for sample in samples), default=1)
     return max(1, min(most, cores // max(bundles, 1)))
 
 
 def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
     """Return the memory of a bundle's job, in MB: that of the sample which needs most."""
-    return max(
+    needed = [
         max(sample.verify_memory_mb(verify, threads), sample.memory_mb(level, threads))
         for sample in samples
         for level in range(len(sample.levels))
-    )
+    ]
+    return max(needed, default=BASE_MEMORY_MB)
 
 
 def minutes(samples: Iterable[Sample]) -> int:

@@ -53,13 +53,17 @@ _LONGEST_PATH = 128
 RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii", "resources.bundle")
 
 
-def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
+def read_run(
+    config: Document, *, find_sources: bool = True
+) -> tuple[RunSettings, dict[str, Sample]]:
     """Read and check a configuration and its sample sheet, if it has one.
 
     Parameters
     ----------
     config
         The user's options; the others get their defaults.
+    find_sources
+        Whether all sources must exist. A job on a cluster needs only its own.
 
     Returns
     -------
@@ -98,11 +102,8 @@ def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
             _ = sample.zarr
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
-        found = find(sample.path)
-        if not found:
-            raise ConfigError(f"{where}: source {sample.path} does not exist")
-        if not (is_address(sample.path) or os.access(found[0], os.R_OK)):
-            raise ConfigError(f"{where}: source {found[0]} cannot be read: permission denied")
+        if find_sources:
+            _check_source(where, sample.path)
         samples[sample.name] = sample
     _check_lengths(options["output"], samples)
     run = RunSettings(
@@ -114,6 +115,15 @@ def read_run(config: Document) -> tuple[RunSettings, dict[str, Sample]]:
         bundle=options["resources"]["bundle"],
     )
     return run, samples
+
+
+def _check_source(where: str, path: str) -> None:
+    """Raise a ConfigError if there is no such source, or its first file cannot be read."""
+    found = find(path)
+    if not found:
+        raise ConfigError(f"{where}: source {path} does not exist")
+    if not (is_address(path) or os.access(found[0], os.R_OK)):
+        raise ConfigError(f"{where}: source {found[0]} cannot be read: permission denied")
 
 
 def _expanded(options: Document) -> Document:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurozarr.errors import BundleError, NeurozarrError
-from neurozarr.run import claims
+from neurozarr.run import claims, receipts
 from neurozarr.run.joblog import logged_also
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
@@ -45,8 +45,7 @@ def convert_sample(
     written: set[tuple[int, int]] = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
-        # As in the workflow, all arrays are created again if that of level 0 was.
-        created = not todo.is_done(place.document, place.array_receipt) or (0, -1) in written
+        created = not todo.is_done(place.document, place.array_receipt)
         if created:
             create_array(paths, number, **arguments.create_array(sample, paths, level=number))
             written.add((number, -1))
@@ -54,7 +53,10 @@ def convert_sample(
             above = sample.parents(number, block) if number else []
             parents = [(number - 1, parent) for parent in above]
             receipt = place.block_receipt(block)
-            if not created and todo.is_done(receipt) and written.isdisjoint(parents):
+            done = not created and todo.is_done(receipt) and written.isdisjoint(parents)
+            # Damage of a published image is for the verification to report.
+            published = todo.is_done(*paths.group)
+            if done and (published or not receipts.check_blocks(place, [block])):
                 continue
             receipt.unlink(missing_ok=True)
             if number:

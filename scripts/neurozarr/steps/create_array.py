@@ -51,7 +51,7 @@ def create_array(
     level, node = paths.level(number), str(number)
     known = fingerprints([Path(file) for file in source])
     ownership.unpublish(paths)
-    receipts.delete(level)
+    receipts.delete_dependent(paths, number)
     ownership.remove(paths, node)
     ownership.record(paths, node, [document], only=True)
     write_json(level.document, document)
