@@ -77,7 +77,7 @@ def test_missing_chunk_is_named_and_nothing_is_published(steps):
     (steps.array(1) / "c/0/0/0").unlink()
     with pytest.raises(
         ReceiptError,
-        match=r"zarr/1/c/0/0/0: missing\. Run again with --forcerun .*/1/block-0.json$",
+        match=r"zarr/1/c/0/0/0: missing\. Run again with --forcerun .*/2/block-0.json$",
     ):
         steps.publish()
     assert not steps.is_published()
