@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -18,6 +20,9 @@ _MAX_EXCESS = 16
 #: Maximum number of spans of a view that are populated. More would take longer than reading and
 #: encoding them, as for wide rows of a huge volume: there, a disk error crashes the process.
 _MAX_SPANS = 2**10
+#: Function of each map that populates a span, given by its start and length, unless it is one of
+#: the last that it has populated.
+_POPULATES: WeakKeyDictionary[mmap.mmap, Callable[[int, int], None]] = WeakKeyDictionary()
 #: Bytes per read of `_read`.
 _READ_BYTES = 2**20
 _MADVISE = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
@@ -27,6 +32,10 @@ if _MADVISE is not None:
 
 def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
     """Read the pages of a view of a memory map from the disk.
+
+    Neighbours along the rows of the file have most of their pages in common. So whole rows are
+    read, and not again for the next view: if the system lacks memory and drops a page until then,
+    an error of the disk crashes the process.
 
     Parameters
     ----------
@@ -49,17 +58,28 @@ def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarr
     """
     first = np.frombuffer(mapped, np.uint8).ctypes.data
     axes = sorted(zip(view.strides, view.shape, strict=True), reverse=True)
-    for low, length in _spans(view.ctypes.data, axes, view.nbytes, view.itemsize):
-        start = (low - first) // mmap.PAGESIZE * mmap.PAGESIZE
-        length += low - first - start
-        if not _is_populated(first + start, length):
-            _read(file, start, length)
+    populate = _POPULATES.get(mapped)
+    if populate is None:
+        populate = lru_cache(_MAX_SPANS)(partial(_populate, first, file))
+        _POPULATES[mapped] = populate
+    for low, length, row in _spans(view.ctypes.data, axes, view.nbytes, view.itemsize):
+        start, stop = low - first, low - first + length
+        if row < length:
+            start, stop = start - start % row, min(stop + -stop % row, len(mapped))
+        start -= start % mmap.PAGESIZE
+        populate(start, stop - start)
     return view
+
+
+def _populate(first: int, file: str | Path, start: int, length: int) -> None:
+    """Populate a span of the map that starts at the address ``first``."""
+    if not _is_populated(first + start, length):
+        _read(file, start, length)
 
 
 def _spans(
     low: int, axes: Sequence[tuple[int, int]], size: int, itemsize: int
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[tuple[int, int, int]]:
     """Split an array in memory into spans without large gaps.
 
     Parameters
@@ -73,19 +93,19 @@ def _spans(
 
     Returns
     -------
-    Iterator[tuple[int, int]]
-        Address and length of each span, in bytes.
+    Iterator[tuple[int, int, int]]
+        Address and length of each span, and the largest stride in it, in bytes.
     """
     starts = [low]
     for number, (stride, count) in enumerate(axes):
         length = itemsize + sum(step * (many - 1) for step, many in axes[number:])
         if length <= _MAX_EXCESS * size // len(starts):
-            yield from ((start, length) for start in starts)
+            yield from ((start, length, stride) for start in starts)
             return
         if len(starts) * count > _MAX_SPANS:
             return
         starts = [start + index * stride for start in starts for index in range(count)]
-    yield from ((start, itemsize) for start in starts)
+    yield from ((start, itemsize, itemsize) for start in starts)
 
 
 def _is_populated(address: int, length: int) -> bool:
