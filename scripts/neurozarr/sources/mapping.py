@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from neurozarr.regions import Region
+
 #: MADV_POPULATE_READ: read the pages, and fail where accessing them would crash (Linux 5.14).
 _POPULATE_READ = 22
 #: How many times more than the view may be read to bridge the gaps between its rows, which are
@@ -30,17 +32,19 @@ if _MADVISE is not None:
     _MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
-def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
-    """Read the pages of a view of a memory map from the disk.
+def populated(array: np.ndarray, region: Region, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
+    """Read the pages of a region of an array in a memory map from the disk.
 
     Neighbours along the rows of the file have most of their pages in common. So whole rows are
-    read, and not again for the next view: if the system lacks memory and drops a page until then,
+    read, and not again for the next region: if the system lacks memory and drops a page until then,
     an error of the disk crashes the process.
 
     Parameters
     ----------
-    view
-        A view of an array in the map.
+    array
+        The array.
+    region
+        The region: a slice with a step of 1 for each axis.
     mapped
         The map, of the whole file.
     file
@@ -49,14 +53,16 @@ def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarr
     Returns
     -------
     np.ndarray
-        The view.
+        The region: a view of the array.
 
     Raises
     ------
     OSError
         The file cannot be read there.
     """
+    view = array[region]
     first = np.frombuffer(mapped, np.uint8).ctypes.data
+    origin = array.ctypes.data - first
     axes = sorted(zip(view.strides, view.shape, strict=True), reverse=True)
     populate = _POPULATES.get(mapped)
     if populate is None:
@@ -65,7 +71,8 @@ def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarr
     for low, length, row in _spans(view.ctypes.data, axes, view.nbytes, view.itemsize):
         start, stop = low - first, low - first + length
         if row < length:
-            start, stop = start - start % row, min(stop + -stop % row, len(mapped))
+            start -= (start - origin) % row
+            stop = min(stop + (origin - stop) % row, len(mapped))
         start -= start % mmap.PAGESIZE
         populate(start, stop - start)
     return view
