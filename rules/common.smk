@@ -12,7 +12,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
-from neurozarr.run import claims, ownership
+from neurozarr.run import claims, memory, ownership
 from neurozarr.run.paths import coarse_levels
 from neurozarr.samples import arguments, bundles, rerun
 from neurozarr.samples.bundles import Bundle
@@ -20,6 +20,9 @@ from neurozarr.samples.sample import Sample
 from neurozarr.samples.sheet import read_run
 
 from snakemake.logging import logger
+
+for name, value in memory.ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
 
 try:
     RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)

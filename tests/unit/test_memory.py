@@ -1,7 +1,9 @@
 """Memory of jobs, compared with the plan."""
 
 import json
+import mmap
 import os
+import platform
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ import tifffile
 
 from neurozarr import ZarrConfig, from_config, plan
 from neurozarr.regions import whole
-from neurozarr.run import ownership, receipts
+from neurozarr.run import memory, ownership, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.sources import open_source
 from neurozarr.voxels import export
@@ -110,6 +112,7 @@ def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
         command = [sys.executable, "-c", JOB, path, tmp_path / f"{length}.zarr"]
         done = subprocess.run(
             [*command, json.dumps(config), json.dumps(levels[0].slab)],
+            env=os.environ | memory.ENVIRONMENT,
             check=True,
             capture_output=True,
             text=True,
@@ -125,6 +128,28 @@ def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
     short, long = np.array(peaks)
     # The voxels of the longer volume alone take 101 MB more.
     assert (long - short < 60).all(), peaks
+
+
+# Takes and frees 24 MB several times; prints how many pages the system provided.
+REUSE = """
+import resource
+import numpy as np
+
+def pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+before = pages()
+for _ in range(10):
+    [np.ones(1_000_000, "u1") for _ in range(24)]
+print(pages() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another memory allocator")
+def test_jobs_reuse_their_memory():
+    environment = os.environ | memory.ENVIRONMENT
+    pages = subprocess.check_output([sys.executable, "-c", REUSE], env=environment, text=True)
+    assert int(pages) < 2 * 24_000_000 / mmap.PAGESIZE
 
 
 # Publishes an image of one level, with the display window of its channel, and prints the peak

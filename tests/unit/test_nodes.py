@@ -6,6 +6,8 @@ import zarr
 
 import neurozarr
 from neurozarr import ZarrArray, ZarrConfig, ZarrGroup, ZarrNode
+from neurozarr.drivers import local
+from neurozarr.durable import start_sync
 from neurozarr.zarr.config import DRIVERS
 
 from .stores import SHAPE, read_tensorstore
@@ -62,6 +64,18 @@ def test_assigned_region_is_written_at_once(image, voxels):
     image["0"][region] = 7
     voxels[region] = 7
     np.testing.assert_array_equal(read_tensorstore(image["0"]).read().result(), voxels)
+
+
+def test_files_of_a_stored_region_are_written_to_the_disk_at_once(image, voxels, monkeypatch):
+    started = []
+    monkeypatch.setattr(local, "start_sync", lambda file: started.append(start_sync(file) or file))
+    array = image["0"]
+    region = (slice(8, 24), slice(0, 8), slice(0, 16))
+    array.store(region, np.ascontiguousarray(voxels[region]) + 1)
+    expected = voxels.copy()
+    expected[region] += 1
+    np.testing.assert_array_equal(array[...], expected)
+    assert len(set(started)) == 4
 
 
 def test_chunks_equal_to_the_fill_value_are_written(group):

@@ -286,7 +286,8 @@ def test_errors_name_the_file_of_an_unreadable_map(tmp_path, monkeypatch, name, 
         monkeypatch.setattr(module, "check_size", lambda *args: None)
     if not populates:  # Before Linux 5.14, and elsewhere.
         monkeypatch.setattr(mapping, "_MADVISE", None)
-        assert whole(source).all()
+        assert whole(open_source(tmp_path / name)).all()
+    source = open_source(tmp_path / name)  # Its map has no pages yet.
     size = last.stat().st_size - 200_000
     map_whole = mmap.mmap
 
@@ -305,6 +306,19 @@ def test_errors_name_the_file_of_an_unreadable_map(tmp_path, monkeypatch, name, 
     part = (*(slice(0, length) for length in source.shape[:-1]), slice(1, source.shape[-1]))
     with last.open("rb") as opened, pytest.raises(SourceError, match=wrong):
         source.read(part)
+
+
+def test_neighbours_along_a_row_are_populated_once(tmp_path, monkeypatch):
+    voxels = np.random.default_rng(0).integers(0, 9999, (4, 200, 300)).astype("u2")
+    calls, is_populated = [], mapping._is_populated
+    monkeypatch.setattr(
+        mapping, "_is_populated", lambda *span: calls.append(span) or is_populated(*span)
+    )
+    source = open_source(save_npy(tmp_path / "a.npy", voxels))
+    for start in range(0, 300, 30):
+        part = (slice(0, 4), slice(50, 100), slice(start, start + 30))
+        np.testing.assert_array_equal(source.read(part), voxels[part])
+    assert len(calls) == 4  # One for each plane.
 
 
 READ = """

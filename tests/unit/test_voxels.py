@@ -86,7 +86,7 @@ def test_results_are_returned():
 
 @given(
     hnp.arrays(
-        st.sampled_from(["u1", "i2", "i8", "u8", "f4", "f8", "bool"]),
+        st.sampled_from(["u1", "i2", "u4", "i8", "u8", "f4", "f8", "bool"]),
         hnp.array_shapes(min_dims=1, max_dims=3, max_side=5),
     )
 )
@@ -100,6 +100,13 @@ def test_summary_describes_the_finite_voxels(voxels):
         assert found.total == pytest.approx(float(np.sum(finite)), rel=1e-9, abs=1e-30)
     else:
         assert found.total == (sum(finite) if finite else None)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4"])
+def test_the_total_of_integers_is_exact(dtype):
+    for value in (np.iinfo(dtype).min, np.iinfo(dtype).max):
+        voxels = np.full((3, 2**15 + 1), value, dtype)
+        assert summarize(voxels, 0).total == voxels.size * int(value)
 
 
 def test_checksum_depends_on_voxels_and_their_position():

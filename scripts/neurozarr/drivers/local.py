@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from neurozarr.drivers.image import ImageGroup
+from neurozarr.durable import start_sync
+from neurozarr.regions import Region
 from neurozarr.zarr import chunks, documents, metadata
 from neurozarr.zarr.abc import ZarrArray, ZarrArrayConfig, ZarrNode
 from neurozarr.zarr.config import ZarrConfig
@@ -189,6 +191,15 @@ class LocalArray(LocalNode, ZarrArray):
         if self.dimension_names != tuple(names):
             document = self.document | {"dimension_names": list(names)}
             write_json(self._path / "zarr.json", document)
+
+    def store(self, region: Region, voxels: np.ndarray) -> None:
+        self._encode(region, voxels)
+        for key in chunks.chunk_keys(self._layout, region):
+            start_sync(self._path / key)
+
+    def _encode(self, region: Region, voxels: np.ndarray) -> None:
+        """Write voxels that nobody changes afterwards, so that a driver need not copy them."""
+        self[region] = voxels
 
 
 class LocalGroup(LocalNode, ImageGroup):

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from neurozarr.drivers.local import LocalArray, LocalGroup
 from neurozarr.files import tensorstore_file
+from neurozarr.regions import Region
 
 _DRIVERS = {2: "zarr", 3: "zarr3"}
 
@@ -41,6 +42,10 @@ class TensorStoreArray(LocalArray):
     def __setitem__(self, key: Any, value: ArrayLike) -> None:
         self.check_writable()
         self._array[_region(key, self.shape)].write(np.asarray(value, self.dtype)).result()
+
+    def _encode(self, region: Region, voxels: np.ndarray) -> None:
+        self.check_writable()
+        self._array[region].write(voxels, can_reference_source_data_indefinitely=True).result()
 
 
 class TensorStoreGroup(LocalGroup):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
+
+from neurozarr.regions import Region
 
 #: MADV_POPULATE_READ: read the pages, and fail where accessing them would crash (Linux 5.14).
 _POPULATE_READ = 22
@@ -18,6 +22,9 @@ _MAX_EXCESS = 16
 #: Maximum number of spans of a view that are populated. More would take longer than reading and
 #: encoding them, as for wide rows of a huge volume: there, a disk error crashes the process.
 _MAX_SPANS = 2**10
+#: Function of each map that populates a span, given by its start and length, unless it is one of
+#: the last that it has populated.
+_POPULATES: WeakKeyDictionary[mmap.mmap, Callable[[int, int], None]] = WeakKeyDictionary()
 #: Bytes per read of `_read`.
 _READ_BYTES = 2**20
 _MADVISE = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
@@ -25,13 +32,19 @@ if _MADVISE is not None:
     _MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
-def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
-    """Read the pages of a view of a memory map from the disk.
+def populated(array: np.ndarray, region: Region, mapped: mmap.mmap, file: str | Path) -> np.ndarray:
+    """Read the pages of a region of an array in a memory map from the disk.
+
+    Neighbours along the rows of the file have most of their pages in common. So whole rows are
+    read, and not again for the next region: if the system lacks memory and drops a page until then,
+    an error of the disk crashes the process.
 
     Parameters
     ----------
-    view
-        A view of an array in the map.
+    array
+        The array.
+    region
+        The region: a slice with a step of 1 for each axis.
     mapped
         The map, of the whole file.
     file
@@ -40,26 +53,40 @@ def populated(view: np.ndarray, mapped: mmap.mmap, file: str | Path) -> np.ndarr
     Returns
     -------
     np.ndarray
-        The view.
+        The region: a view of the array.
 
     Raises
     ------
     OSError
         The file cannot be read there.
     """
+    view = array[region]
     first = np.frombuffer(mapped, np.uint8).ctypes.data
+    origin = array.ctypes.data - first
     axes = sorted(zip(view.strides, view.shape, strict=True), reverse=True)
-    for low, length in _spans(view.ctypes.data, axes, view.nbytes, view.itemsize):
-        start = (low - first) // mmap.PAGESIZE * mmap.PAGESIZE
-        length += low - first - start
-        if not _is_populated(first + start, length):
-            _read(file, start, length)
+    populate = _POPULATES.get(mapped)
+    if populate is None:
+        populate = lru_cache(_MAX_SPANS)(partial(_populate, first, file))
+        _POPULATES[mapped] = populate
+    for low, length, row in _spans(view.ctypes.data, axes, view.nbytes, view.itemsize):
+        start, stop = low - first, low - first + length
+        if row < length:
+            start -= (start - origin) % row
+            stop = min(stop + (origin - stop) % row, len(mapped))
+        start -= start % mmap.PAGESIZE
+        populate(start, stop - start)
     return view
+
+
+def _populate(first: int, file: str | Path, start: int, length: int) -> None:
+    """Populate a span of the map that starts at the address ``first``."""
+    if not _is_populated(first + start, length):
+        _read(file, start, length)
 
 
 def _spans(
     low: int, axes: Sequence[tuple[int, int]], size: int, itemsize: int
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[tuple[int, int, int]]:
     """Split an array in memory into spans without large gaps.
 
     Parameters
@@ -73,19 +100,19 @@ def _spans(
 
     Returns
     -------
-    Iterator[tuple[int, int]]
-        Address and length of each span, in bytes.
+    Iterator[tuple[int, int, int]]
+        Address and length of each span, and the largest stride in it, in bytes.
     """
     starts = [low]
     for number, (stride, count) in enumerate(axes):
         length = itemsize + sum(step * (many - 1) for step, many in axes[number:])
         if length <= _MAX_EXCESS * size // len(starts):
-            yield from ((start, length) for start in starts)
+            yield from ((start, length, stride) for start in starts)
             return
         if len(starts) * count > _MAX_SPANS:
             return
         starts = [start + index * stride for start in starts for index in range(count)]
-    yield from ((start, itemsize) for start in starts)
+    yield from ((start, itemsize, itemsize) for start in starts)
 
 
 def _is_populated(address: int, length: int) -> bool:

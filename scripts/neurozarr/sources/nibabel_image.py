@@ -148,12 +148,11 @@ class NibabelSource(Source):
         )
 
     def read_file(self, region: Region) -> np.ndarray:
-        if isinstance(self.stream, mmap.mmap):
+        if isinstance(self.stream, mmap.mmap) and isinstance(self.stored, np.ndarray):
             # Reading a map beyond the end of its file would crash.
             check_size(self.voxels, self.stream.size(), self.end)
+            return populated(self.stored, region[::-1], self.stream, self.voxels).T
         voxels = np.asarray(self.stored[region[::-1]])
-        if isinstance(self.stream, mmap.mmap):
-            voxels = populated(voxels, self.stream, self.voxels)
         if all(side.stop == length for side, length in zip(region, self.file_shape, strict=True)):
             self._verify_checksum()
         return voxels.T  # In C order, with x last.
@@ -164,8 +163,6 @@ class NibabelSource(Source):
 
     def _verify_checksum(self) -> None:
         """Read a compressed file to its end, where gzip verifies the checksum."""
-        if isinstance(self.stream, mmap.mmap):
-            return
         while self.stream.read(_READ_BYTES):
             if self.stream.tell() > self.end + _MAX_AFTER:
                 logger.warning(

@@ -99,7 +99,7 @@ class MappedSource(Source):
     def read_file(self, region: Region) -> np.ndarray:
         # Reading a map beyond the end of its file would crash.
         check_size(self._name, self.stream.size(), self.end)
-        return populated(self.stored[region], self.stream, self._name)
+        return populated(self.stored, region, self.stream, self._name)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

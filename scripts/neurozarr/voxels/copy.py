@@ -177,7 +177,7 @@ def downsample_level(
 def _store(array: ZarrArray, region: Region, voxels: np.ndarray) -> None:
     """Write voxels; StoreError if this fails, for example because the disk is full."""
     try:
-        array[region] = voxels
+        array.store(region, voxels)
     except (OSError, ValueError) as error:  # TensorStore raises ValueError for every failure.
         raise StoreError(
             f"{array.store_path}: voxels cannot be written ({reason(error)}). {REMEDY}"

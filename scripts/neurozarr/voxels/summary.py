@@ -11,6 +11,9 @@ import xxhash
 
 from neurozarr.regions import Region, grid, regions, whole
 
+#: Number of integers of up to 16 bits whose sum fits in a signed integer of 32 bits.
+_VOXELS_OF_A_SUM = 2**15
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -79,6 +82,11 @@ def _total(voxels: np.ndarray) -> float:
     if kind == "f":
         with np.errstate(over="ignore"):
             return float(voxels.sum(dtype=np.float64))
+    if itemsize <= 2:
+        # Sums of this many voxels fit in 32 bits, in which adding takes half the time.
+        starts = np.arange(0, voxels.size, _VOXELS_OF_A_SUM)
+        sums = np.add.reduceat(voxels.reshape(-1), starts, dtype=np.int32)
+        return int(sums.sum(dtype=np.int64))
     if itemsize < 8:
         return int(voxels.sum(dtype=np.int64))
     low = int((voxels & 0xFFFFFFFF).sum(dtype=np.uint64))

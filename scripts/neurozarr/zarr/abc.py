@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
 
+    from neurozarr.regions import Region
     from neurozarr.zarr.config import ZarrConfig
 
 
@@ -98,6 +99,18 @@ class ZarrArray(ZarrNode):
     @abstractmethod
     def __setitem__(self, key: Any, value: ArrayLike) -> None:
         """Write a region; all of it is written when this returns."""
+
+    def store(self, region: Region, voxels: np.ndarray) -> None:
+        """Write whole write chunks at the least cost.
+
+        Parameters
+        ----------
+        region
+            Region of the array: whole write chunks.
+        voxels
+            The voxels, in the dtype of the array; nobody may change them afterwards.
+        """
+        self[region] = voxels
 
 
 class ZarrGroup(ZarrNode):

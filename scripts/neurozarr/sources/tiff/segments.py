@@ -171,7 +171,7 @@ class Pages:
         for position, number in numbers:
             start = int(self.offsets[number, 0])
             page = np.ndarray(self.shape, self.stored, mapped, start)
-            voxels[position] = populated(page[region], mapped, file)
+            voxels[position] = populated(page, region, mapped, file)
 
     def _is_contiguous(self, region: Region) -> bool:
         """Whether the voxels of a region are contiguous in an uncompressed page."""
