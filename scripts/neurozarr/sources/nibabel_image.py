@@ -185,7 +185,7 @@ def _load(path: Path) -> tuple[Any, bytes | None]:
     raw = None
     with as_source_errors(path, "not an image that nibabel can open"):
         files = _files(path)
-        for file in (path, *files.values()):
+        for file in {path, *files.values()}:
             check_kind(file)
         if "header" in files:
             # This limits the size of extensions, which nibabel does not.
