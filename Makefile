@@ -62,6 +62,7 @@ test: lint
 
 bench: $(READY) .venv-bench/ready
 	$(BIN)/python tests/benchmarks/bench.py
+	$(BIN)/python tests/benchmarks/curve.py
 
 .venv-bench/ready: tests/benchmarks/requirements.txt
 	$(PYTHON) -m venv --clear .venv-bench

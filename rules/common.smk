@@ -3,6 +3,8 @@
 import os
 import shlex
 import sys
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 # NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
@@ -29,6 +31,9 @@ try:
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 
+
+# Samples that are planned at once.
+PLANNED_AT_ONCE = 8
 
 # Patterns of a sample's output files.
 PATHS = RUN.paths("{sample}")
@@ -91,7 +96,7 @@ onerror:
 def forget_bundles():
     """Delete the files of this run's bundles: receipts tell which samples are converted."""
     if bundled.cache_info().currsize:  # Not if the targets needed no bundles.
-        for bundle in set(bundled().values()):
+        for bundle in by_bundle():
             Path(expand(BUNDLE, bundle=bundle.name)[0]).unlink(missing_ok=True)
 
 
@@ -143,14 +148,29 @@ def written():
 def check_outputs(sample, paths):
     """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
     written().check_apart(sample.read_paths)
-    rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
+    again = todo(sample.name).stale
+    if paths.level(0).array_receipt in again:  # Otherwise the source is the same.
+        rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
     ownership.check(paths)
-    again = rerun.stale(sample, paths, verify=RUN.verify)
     for file, reason in again.items():
         logger.info(f"sample {sample.name}: {file} is made again: {reason}")
     # Snakemake's own records depend on the working directory and on modification times. There is no
     # public way to force files during planning.
     workflow.dag.forcefiles.update(map(str, rerun.job_outputs(sample, paths, again)))
+
+
+@cache
+def todo(name):
+    """What is to be done for a sample."""
+    return rerun.Todo(SAMPLES[name], RUN.paths(name), verify=RUN.verify)
+
+
+@cache
+def all_planned():
+    """Plan all samples, many at once: most of the time is spent waiting for a network."""
+    written()  # Made once, before the threads ask for it.
+    with ThreadPoolExecutor(PLANNED_AT_ONCE) as pool:
+        return list(pool.map(planned, SAMPLES))
 
 
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
@@ -262,12 +282,14 @@ def is_bundled(name):
 @cache
 def large_samples():
     """The samples that have jobs of their own, for each block of each level."""
+    all_planned()
     return [name for name in SAMPLES if not is_bundled(name)]
 
 
 @cache
 def bundled():
     """The bundle of each small sample that is not converted yet."""
+    all_planned()
     names = list(SAMPLES)
     settings = workflow.dag_settings
     if settings.batch:
@@ -283,7 +305,7 @@ def bundled():
     work = {
         name: bundles.seconds(planned(name))
         for name in names
-        if is_bundled(name) and (redo != "nothing" or not is_converted(name))
+        if is_bundled(name) and (redo != "nothing" or not todo(name).is_done())
     }
     cores = workflow.cores if workflow.local_exec else None
     found = bundles.divide(names, work, cores=cores, redo=redo)
@@ -299,9 +321,13 @@ def bundled():
     }
 
 
-def is_converted(name):
-    """Whether there is nothing to be done for a sample."""
-    return rerun.Todo(planned(name), RUN.paths(name), verify=RUN.verify).is_done()
+@cache
+def by_bundle():
+    """The names of the samples of each bundle."""
+    found = defaultdict(list)
+    for name, bundle in bundled().items():
+        found[bundle].append(name)
+    return dict(found)
 
 
 @cache
@@ -309,10 +335,10 @@ def members(name):
     """The samples of a bundle; those that are converted already need no work."""
     bundle = Bundle.from_name(name)
     if workflow.is_main_process:
-        found = [planned(name) for name in bundled() if bundled()[name] == bundle]
+        found = by_bundle().get(bundle, [])
         if not found:
             sys.exit(f"neurozarr: there is no bundle {name} now: run without it")
-        return found
+        return [planned(name) for name in found]
     try:
         names = bundle.names(list(SAMPLES))
     except ValueError as error:
@@ -350,7 +376,7 @@ def bundle_samples(wildcards):
 
 def bundle_threads(wildcards):
     """Number of threads of a bundle's job."""
-    count = len(set(bundled().values())) if workflow.is_main_process else 1
+    count = len(by_bundle()) if workflow.is_main_process else 1
     cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
     return bundles.threads(readable_members(wildcards), bundles=count, cores=cores)
 
@@ -450,7 +476,7 @@ def all_bundles(wildcards):
 
     If there are none, a file that no job writes, with which Snakemake finds nothing to be done.
     """
-    found = dict.fromkeys(bundle.name for bundle in bundled().values())
+    found = [bundle.name for bundle in by_bundle()]
     small = [name for name in SAMPLES if is_bundled(name)]
     if found or not small:
         return expand(BUNDLE, bundle=found)

@@ -1,4 +1,4 @@
-"""Convert one NIfTI file with one other tool: ``peers.py TOOL SOURCE OUT CODEC``.
+"""Convert NIfTI files with one other tool, in one process: ``peers.py TOOL OUT CODEC SOURCE ...``.
 
 CODEC is "own", for what the tool does by itself, or "zstd5": Blosc with zstd 5 and byte shuffle, in
 chunks of 128 voxels.
@@ -6,6 +6,7 @@ chunks of 128 voxels.
 
 import sys
 import warnings
+from pathlib import Path
 
 import dask.array
 import nibabel
@@ -96,5 +97,6 @@ TOOLS = {
 }
 
 if __name__ == "__main__":
-    tool, source, out, codec = sys.argv[1:]
-    TOOLS[tool](source, out, codec)
+    tool, out, codec, *sources = sys.argv[1:]
+    for source in sources:
+        TOOLS[tool](source, str(Path(out, f"{Path(source).name}.zarr")), codec)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
@@ -400,3 +401,23 @@ def test_unknown_directories_and_unused_columns_are_refused(tmp_path):
     path = save(tmp_path / "a.nii", np.zeros((3, 4, 5), "u1"))
     with pytest.raises(SourceError, match=r"a\.nii: dataset is 'q', but does not apply to this"):
         open_source(path, dataset="q")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lists the open files of the process")
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.npy", "a.tif", "a.h5"])
+def test_a_source_keeps_no_file_open_before_it_is_read(tmp_path, voxels, name):
+    path, data = tmp_path / name, voxels[..., 0, 0]
+    match path.suffix:
+        case ".npy":
+            np.save(path, data)
+        case ".tif":
+            tifffile.imwrite(path, data)
+        case ".h5":
+            with h5py.File(path, "w") as file:
+                file["volume"] = data
+        case _:
+            save(path, data)
+    source = open_source(path)
+    files = [os.path.realpath(entry.path) for entry in os.scandir("/proc/self/fd")]
+    assert str(path.resolve()) not in files
+    assert whole(source).size == data.size

@@ -131,8 +131,9 @@ def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
     """
     record, found = fields(raw), []
     for form in ("sform", "qform"):
-        code, matrix = int(record[f"{form}_code"]), affine(raw, form)
-        if code > 0 and matrix is not None and has_inverse(matrix):
+        code = int(record[f"{form}_code"])
+        matrix = affine(raw, form) if code > 0 else None
+        if matrix is not None and has_inverse(matrix):
             found.append((code, matrix))
     return found
 

@@ -17,6 +17,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ VARIABLE = "NEUROZARR_RUN"
 #: Seconds to wait for another process to finish writing its claim, and between two looks at it.
 TIMEOUT = 2.0
 _PAUSE = 0.02
+#: Claims that are synced at once.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +74,14 @@ def start(states: Iterable[Path], run: Run, *, is_running: Callable[[Path], bool
     ClaimError
         A run that was started in another directory is still converting one of the samples.
     """
-    for state in states:
+
+    def claim(state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True)
         while not _take_over(state, run, is_running):
+            pass
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(claim, states):
             pass
     os.environ[VARIABLE] = run.name
 

@@ -104,7 +104,7 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
     """
     folder = paths.store / node
     _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
-    arrays = _arrays(paths.state, node)[-1:]
+    arrays = _arrays(_recorded(paths.state, node))[-1:]
     for key, _ in _files(folder):
         if key not in _DOCUMENTS and not _is_chunk(arrays, key):
             (folder / key).unlink()
@@ -121,7 +121,7 @@ def unpublish(paths: StorePaths) -> None:
         The workflow did not write one of these files; nothing is deleted.
     """
     store = paths.store
-    _refuse(store, next(_foreign_documents(store, paths.state), None))
+    _refuse(store, next(_foreign_documents(_entries(store), paths.state), None))
     paths.verify_receipt.unlink(missing_ok=True)
     for name in sorted({name for names in GROUP_FILES.values() for name in names}, reverse=True):
         (store / name).unlink(missing_ok=True)
@@ -194,24 +194,26 @@ def _refuse(store: Path, foreign: Path | None) -> None:
 
 def _foreign(store: Path, state: Path) -> Iterator[Path]:
     """Find the files of a store that the workflow did not write."""
-    yield from _foreign_documents(store, state)
-    for entry in sorted(store.iterdir()):
-        if entry.is_symlink() or not entry.is_dir():
-            if entry.name not in _DOCUMENTS and not _UNFINISHED.search(entry.name):
-                yield entry
-        else:
-            yield from _foreign_in_array(entry, state, entry.name)
+    entries = _entries(store)
+    yield from _foreign_documents(entries, state)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _foreign_in_array(Path(entry.path), state, entry.name)
+        elif entry.name not in _DOCUMENTS and not _UNFINISHED.search(entry.name):
+            yield Path(entry.path)
 
 
-def _foreign_documents(store: Path, state: Path) -> Iterator[Path]:
-    """Find the metadata documents of a group that the workflow did not write.
+def _foreign_documents(entries: Iterable[os.DirEntry[str]], state: Path) -> Iterator[Path]:
+    """Find the metadata documents of a group, by its entries, that the workflow did not write.
 
     Edited metadata of an image are accepted, because they can be written again from its arrays.
     """
     known = _recorded(state, "")
-    for name in sorted(_DOCUMENTS):
-        path = store / name
-        if path.is_symlink() or (path.is_file() and not _is_owned(path, known, image=bool(known))):
+    for entry in (entry for entry in entries if entry.name in _DOCUMENTS):
+        path = Path(entry.path)
+        if entry.is_symlink() or (
+            entry.is_file() and not _is_owned(path, known, image=bool(known))
+        ):
             yield path
 
 
@@ -220,7 +222,8 @@ def _foreign_in_array(folder: Path, state: Path, node: str) -> Iterator[Path]:
     if folder.is_symlink() or folder.is_file():
         yield folder
         return
-    known, arrays = _recorded(state, node), _arrays(state, node)
+    known = _recorded(state, node)
+    arrays = _arrays(known)
     for key, is_link in _files(folder):
         if key in _DOCUMENTS and not is_link:
             if not _is_owned(folder / key, known):
@@ -234,17 +237,21 @@ def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, bool]]:
 
     It only lists directories and does not look at the files: there may be millions of chunks.
     """
-    try:
-        with os.scandir(folder / prefix) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except FileNotFoundError:  # Another job is deleting it.
-        return
-    for entry in entries:
+    for entry in _entries(folder / prefix):
         key = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
             yield from _files(folder, f"{key}/")
         else:
             yield key, entry.is_symlink()
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Entries of a directory by name; none if there is no directory, or a job is deleting it."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool:
@@ -267,5 +274,5 @@ def _recorded(state: Path, node: str) -> list[Document]:
     return [] if found is None else list(found.get("documents", []))
 
 
-def _arrays(state: Path, node: str) -> list[Document]:
-    return [document for document in _recorded(state, node) if "shape" in document]
+def _arrays(documents: list[Document]) -> list[Document]:
+    return [document for document in documents if "shape" in document]

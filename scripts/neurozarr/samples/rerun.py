@@ -84,9 +84,11 @@ def check_same_image(sample: Sample, paths: StorePaths, *, overwrite: bool) -> N
     OwnershipError
         The store holds the image of another source.
     """
+    if overwrite or not paths.store.exists():
+        return
     receipt = read_record(paths.level(0).array_receipt) or {}
     then, now = receipt.get("recipe", {}), recipe_of(sample, 0, paths)
-    if overwrite or "path" not in then or not paths.store.exists():
+    if "path" not in then:
         return
     moved = all(then.get(name) != now[name] for name in _PATH_KEYS)
     if moved and not _is_same_source(receipt, sample, paths):
@@ -120,8 +122,7 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
         receipt = _read(place.array_receipt, found)
         if receipt is not None and (reason := _stale_array(sample, number, receipt, paths)):
             found[place.array_receipt] = reason
-        if place.document.exists() and read_record(place.document) is None:
-            found[place.document] = "damaged"
+        _read(place.document, found)
         nonce = receipt and receipt.get("nonce")
         for block in range(level.blocks):
             block_file = place.block_receipt(block)
@@ -183,13 +184,18 @@ class Todo:
         How the store is verified: "none", "quick" or "full".
     everything
         Whether all files have to be written again.
+
+    Attributes
+    ----------
+    stale
+        What `stale` returns.
     """
 
     def __init__(
         self, sample: Sample, paths: StorePaths, *, verify: str, everything: bool = False
     ) -> None:
         self._everything = everything
-        self._stale = stale(sample, paths, verify=verify)
+        self.stale = stale(sample, paths, verify=verify)
         self._files = [*paths.group, *paths.header, paths.ome_receipt]
         if paths.nii:
             self._files.append(paths.header_receipt)
@@ -201,7 +207,7 @@ class Todo:
     def is_done(self, *files: Path) -> bool:
         """Whether given files, by default all, exist and do not have to be written again."""
         return not self._everything and all(
-            file not in self._stale and file.exists() for file in files or self._files
+            file not in self.stale and file.exists() for file in files or self._files
         )
 
 

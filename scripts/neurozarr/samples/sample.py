@@ -129,10 +129,14 @@ class Sample:
         """Arguments of `neurozarr.sources.open_source` other than the path."""
         return {**self.layout, "voxel_size": self.voxel_size, "unit": self.unit}
 
-    @cached_property
+    @property
     def source(self) -> Source:
         """The opened source; only its header is read."""
-        return open_source(self.path, **self.overrides)
+        # Before Python 3.12, cached_property would open the sources of threads one after the other.
+        known = vars(self)
+        if "_source" not in known:
+            known["_source"] = open_source(self.path, **self.overrides)
+        return known["_source"]
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:

@@ -223,24 +223,34 @@ def _read_sheet(
     _check_columns(path, columns, schema)
     if not lines:
         raise ConfigError(f"{path}: the sheet has no samples")
-    for number, cells in lines:
+    # Most rows of a large sheet have the same options, which are then parsed and checked once.
+    known: dict[tuple[tuple[str, str], ...], Document] = {}
+    for number, line in lines:
         where = f"{path}, line {number}"
-        if None in cells:
+        if None in line:
             raise ConfigError(f"{where}: more cells than columns ({len(columns)})")
-        row = {name: cell.strip() for name, cell in cells.items() if cell and cell.strip()}
+        row = {name: cell.strip() for name, cell in line.items() if cell and cell.strip()}
         try:
             rows.check({name: row[name] for name in row if name in COLUMNS})
             row |= {
                 name: _expand(name, row[name]) for name in ("source", "nifti.header") if name in row
             }
-            changed = copy.deepcopy(options)
-            for name in (name for name in row if name not in COLUMNS):
-                group, option = name.split(".")
-                changed[group][option] = schema.parse(name, row[name])
-            schema.check(changed)
+            cells = tuple((name, row[name]) for name in row if name not in COLUMNS)
+            if cells not in known:
+                known[cells] = _with_cells(options, cells, schema)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        yield where, _sample(row, changed)
+        yield where, _sample(row, known[cells])
+
+
+def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Schema) -> Document:
+    """Return options in which those that a row names are replaced."""
+    changed = copy.deepcopy(options)
+    for name, cell in cells:
+        group, option = name.split(".")
+        changed[group][option] = schema.parse(name, cell)
+    schema.check(changed)
+    return changed
 
 
 def _check_columns(path: Path, columns: Any, schema: Schema) -> None:

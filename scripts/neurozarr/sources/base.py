@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ import numpy as np
 from neurozarr.axes import SPATIAL, STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
+
+#: Held while filters of warnings are changed: they are those of all threads.
+WARNING_FILTERS = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, library
+from neurozarr.sources.base import WARNING_FILTERS, Layout, Source, library
 from neurozarr.sources.paths import natural
 
 logger = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class DicomSource(Source):
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
         pydicom = library("pydicom", "dicom", path)
-        with warnings.catch_warnings():
+        with WARNING_FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             files = _pick(path, _read_headers(path, pydicom), layout.dataset)
             try:

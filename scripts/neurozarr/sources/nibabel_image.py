@@ -7,6 +7,7 @@ import math
 import mmap
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,21 +46,19 @@ class NibabelSource(Source):
 
     Attributes
     ----------
-    stored
-        The stored voxels, the fastest axis first.
-    stream
-        The open file of the voxels.
     voxels
-        Name of that file.
+        The file of the voxels. It is opened when they are first read: of thousands of sources that
+        are planned, none is kept open.
+    proxy
+        nibabel's array of the stored voxels, the fastest axis first.
     end
         Where the voxels end in the file, in bytes, after decompression.
     """
 
     suffixes = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz", ".mgh.gz")
 
-    stored: ArrayProxy | np.ndarray[Any, Any]
-    stream: igzip.IGzipFile | mmap.mmap
     voxels: Path
+    proxy: ArrayProxy
     end: int
 
     @classmethod
@@ -87,7 +86,6 @@ class NibabelSource(Source):
         if dtype.names is not None:
             file_axes, shape, dtype = _colours_as_channels(path, file_axes, shape, dtype)
         files = {Path(holder.filename) for holder in image.file_map.values() if holder.filename}
-        stored, stream = _open_voxels(voxels, image.dataobj, shape)
         return cls(
             files=tuple(sorted(file for file in files if file.exists())),
             file_axes=file_axes,
@@ -95,9 +93,8 @@ class NibabelSource(Source):
             dtype=dtype,
             nifti_header=header,
             in_order=_is_compressed(voxels),
-            stored=stored,
-            stream=stream,
             voxels=voxels,
+            proxy=image.dataobj,
             end=end,
             **_describe(image, file_axes),
         )
@@ -134,37 +131,42 @@ class NibabelSource(Source):
         proxy = ArrayProxy(str(voxels), (shape[::-1], dtype, offset))
         end = offset + math.prod(shape) * dtype.itemsize
         check_size(voxels, voxels.stat().st_size, end, _ratio(voxels))
-        stored, stream = _open_voxels(voxels, proxy, shape[::-1])
         return cls(
             files=(voxels,),
             file_axes=axes,
             file_shape=shape,
             dtype=dtype.newbyteorder("="),
             in_order=_is_compressed(voxels),
-            stored=stored,
-            stream=stream,
             voxels=voxels,
+            proxy=proxy,
             end=end,
         )
 
+    @cached_property
+    def _opened(self) -> tuple[ArrayProxy | np.ndarray[Any, Any], igzip.IGzipFile | mmap.mmap]:
+        """The stored voxels, the fastest axis first, and their open file."""
+        return _open_voxels(self.voxels, self.proxy, self.file_shape[::-1], self.end)
+
     def read_file(self, region: Region) -> np.ndarray:
-        if isinstance(self.stream, mmap.mmap) and isinstance(self.stored, np.ndarray):
+        stored, stream = self._opened
+        if isinstance(stream, mmap.mmap):
+            assert isinstance(stored, np.ndarray)
             # Reading a map beyond the end of its file would crash.
-            check_size(self.voxels, self.stream.size(), self.end)
-            return populated(self.stored, region[::-1], self.stream, self.voxels).T
-        voxels = np.asarray(self.stored[region[::-1]])
+            check_size(self.voxels, stream.size(), self.end)
+            return populated(stored, region[::-1], stream, self.voxels).T
+        voxels = np.asarray(stored[region[::-1]])
         if all(side.stop == length for side, length in zip(region, self.file_shape, strict=True)):
-            self._verify_checksum()
+            self._verify_checksum(stream)
         return voxels.T  # In C order, with x last.
 
     @property
     def _name(self) -> str:
         return str(self.voxels)
 
-    def _verify_checksum(self) -> None:
+    def _verify_checksum(self, stream: igzip.IGzipFile) -> None:
         """Read a compressed file to its end, where gzip verifies the checksum."""
-        while self.stream.read(_READ_BYTES):
-            if self.stream.tell() > self.end + _MAX_AFTER:
+        while stream.read(_READ_BYTES):
+            if stream.tell() > self.end + _MAX_AFTER:
                 logger.warning(
                     "%s: more than %d bytes follow the voxels; the checksum is not verified",
                     self.voxels,
@@ -183,7 +185,7 @@ def _load(path: Path) -> tuple[Any, bytes | None]:
     raw = None
     with as_source_errors(path, "not an image that nibabel can open"):
         files = _files(path)
-        for file in (path, *files.values()):
+        for file in {path, *files.values()}:
             check_kind(file)
         if "header" in files:
             # This limits the size of extensions, which nibabel does not.
@@ -242,7 +244,7 @@ def _is_compressed(voxels: Path) -> bool:
 
 
 def _open_voxels(
-    voxels: Path, proxy: ArrayProxy, shape: tuple[int, ...]
+    voxels: Path, proxy: ArrayProxy, shape: tuple[int, ...], end: int
 ) -> tuple[ArrayProxy | np.ndarray[Any, Any], igzip.IGzipFile | mmap.mmap]:
     """Open the stored voxels, the fastest axis first, and their file.
 
@@ -256,6 +258,7 @@ def _open_voxels(
             return ArrayProxy(stream, (shape, dtype, proxy.offset, 1.0, 0.0)), stream
         with voxels.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        check_size(voxels, mapped.size(), end)
     except OSError as error:
         raise SourceError(f"{voxels}: the voxels cannot be read ({error.strerror})") from None
     return np.ndarray(shape, dtype, mapped, proxy.offset, order="F"), mapped

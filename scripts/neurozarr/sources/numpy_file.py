@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,16 +34,16 @@ class MappedSource(Source):
 
     Attributes
     ----------
-    stored
-        The array, the fastest axis last.
-    stream
-        The map of its file.
+    stored_dtype
+        Data type of the array, in the byte order of the file.
+    offset
+        Where the array starts in the file, in bytes.
     end
         Where the array ends in the file, in bytes.
     """
 
-    stored: np.ndarray[Any, Any]
-    stream: mmap.mmap
+    stored_dtype: np.dtype[Any]
+    offset: int
     end: int
 
     @classmethod
@@ -81,7 +82,6 @@ class MappedSource(Source):
                         "shape, dtype and offset"
                     )
                 check_size(path, size, end)
-                stream = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise SourceError(f"{path}: the file cannot be read ({error.strerror})") from None
         if fortran:
@@ -91,15 +91,24 @@ class MappedSource(Source):
             file_axes=axes,
             file_shape=shape,
             dtype=dtype.newbyteorder("="),
-            stored=np.ndarray(shape, dtype, stream, offset),
-            stream=stream,
+            stored_dtype=dtype,
+            offset=offset,
             end=end,
         )
 
+    @cached_property
+    def _mapped(self) -> tuple[np.ndarray[Any, Any], mmap.mmap]:
+        """The array and its map; of thousands of sources that are planned, none is kept open."""
+        with open(self.files[0], "rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        check_size(self._name, mapped.size(), self.end)
+        return np.ndarray(self.file_shape, self.stored_dtype, mapped, self.offset), mapped
+
     def read_file(self, region: Region) -> np.ndarray:
+        stored, mapped = self._mapped
         # Reading a map beyond the end of its file would crash.
-        check_size(self._name, self.stream.size(), self.end)
-        return populated(self.stored, region, self.stream, self._name)
+        check_size(self._name, mapped.size(), self.end)
+        return populated(stored, region, mapped, self._name)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -25,7 +25,13 @@ from nibabel.parrec import PARRECError, PARRECHeader, parse_PAR_header
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, as_source_errors, library
+from neurozarr.sources.base import (
+    WARNING_FILTERS,
+    Layout,
+    Source,
+    as_source_errors,
+    library,
+)
 from neurozarr.sources.hdf5 import check_dataset, check_links
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
 from neurozarr.units import MAX_LENGTH, is_plausible, ome_unit
@@ -105,7 +111,7 @@ def _opener(name: str) -> Callable[[Path], dict[str, Any]]:
 @contextmanager
 def _warnings_logged(path: str) -> Iterator[None]:
     """Log the warnings of nibabel."""
-    with warnings.catch_warnings(record=True) as caught:
+    with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:

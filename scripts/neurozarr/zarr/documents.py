@@ -34,7 +34,8 @@ REMEDY = "Free space or fix the permissions, then run again"
 
 def read_json(path: str | os.PathLike[str]) -> Document:
     """Read a JSON document."""
-    return json.loads(Path(path).read_text())
+    with open(path, "rb", buffering=0) as file:  # Of text files, Python asks the system more.
+        return json.loads(file.read().decode())
 
 
 def read_record(path: str | os.PathLike[str]) -> Document | None:

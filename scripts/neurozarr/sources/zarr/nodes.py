@@ -19,7 +19,7 @@ import numpy as np
 from neurozarr.errors import SourceError, reason
 from neurozarr.files import check_kind, tensorstore_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import library
+from neurozarr.sources.base import WARNING_FILTERS, library
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr import addresses
 from neurozarr.sources.zarr.addresses import (
@@ -233,7 +233,7 @@ class Store:
                 store, storage_options=options, read_only=True
             )
         try:
-            with warnings.catch_warnings():
+            with WARNING_FILTERS, warnings.catch_warnings():
                 # It warns about codecs and data types that are not in the Zarr v3 specification.
                 warnings.simplefilter("ignore")
                 array = zarr.open_array(store, mode="r", zarr_format=node.version)

@@ -78,12 +78,10 @@ class ZarrSource(Source):
     @classmethod
     def matches(cls, path: str) -> bool:
         path = path.rstrip("/")
-        documents = [os.path.join(path, name) for name in DOCUMENTS]
-        return (
-            is_address(path)
-            or path.lower().endswith(cls.suffixes)
-            or any(os.path.exists(file) and not os.path.isdir(file) for file in documents)
-        )
+        if is_address(path) or path.lower().endswith(cls.suffixes):
+            return True
+        documents = [os.path.join(path, name) for name in DOCUMENTS] if os.path.isdir(path) else []
+        return any(os.path.exists(file) and not os.path.isdir(file) for file in documents)
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
