@@ -9,6 +9,7 @@ if Path("config/config.yaml").exists():
 
 
 include: "rules/common.smk"
+include: "rules/bundles.smk"
 
 
 rule all:

@@ -16,9 +16,7 @@ from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.run import claims, memory, ownership
 from neurozarr.run.paths import coarse_levels
-from neurozarr.samples import arguments, bundles, rerun
-from neurozarr.samples.bundles import Bundle
-from neurozarr.samples.sample import Sample
+from neurozarr.samples import arguments, rerun
 from neurozarr.samples.sheet import read_run
 
 from snakemake.logging import logger
@@ -85,21 +83,6 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
 
 
-onsuccess:
-    forget_bundles()
-
-
-onerror:
-    forget_bundles()
-
-
-def forget_bundles():
-    """Delete the files of this run's bundles: receipts tell which samples are converted."""
-    if bundled.cache_info().currsize:  # Not if the targets needed no bundles.
-        for bundle in by_bundle():
-            Path(expand(BUNDLE, bundle=bundle.name)[0]).unlink(missing_ok=True)
-
-
 def claimed_samples():
     """Names of the samples for which this run has jobs, from Snakemake's internal DAG."""
     found = set()
@@ -124,7 +107,6 @@ def planned(name):
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:
-            SAMPLES[name].source.check()
             check_outputs(SAMPLES[name], RUN.paths(name))
     except NeurozarrError as error:
         sys.exit(f"neurozarr: sample {name}: {error}")
@@ -148,10 +130,19 @@ def written():
 def check_outputs(sample, paths):
     """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
     written().check_apart(sample.read_paths)
+    ownership.check(paths)
+    if not sample.is_planned:
+        rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
+        if asks_for_steps():
+            sys.exit(
+                f"neurozarr: sample {sample.name}: dcm2niix has not converted {sample.path} yet: "
+                "run first without naming steps or their files"
+            )
+        return
+    sample.source.check()
     again = todo(sample.name).stale
     if paths.level(0).array_receipt in again:  # Otherwise the source is the same.
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
-    ownership.check(paths)
     for file, reason in again.items():
         logger.info(f"sample {sample.name}: {file} is made again: {reason}")
     # Snakemake's own records depend on the working directory and on modification times. There is no
@@ -239,8 +230,7 @@ def export_memory(wildcards, attempt):
 
 
 def export_minutes(wildcards, attempt):
-    level = sample(wildcards).levels[int(wildcards.level)]
-    return attempt * level.export_minutes
+    return attempt * sample(wildcards).export_minutes(int(wildcards.level))
 
 
 def verify_memory(wildcards, threads, attempt):
@@ -249,144 +239,6 @@ def verify_memory(wildcards, threads, attempt):
 
 def verify_minutes(wildcards, threads, attempt):
     return attempt * sample(wildcards).verify_minutes(RUN.verify, threads)
-
-
-# Bundles: small samples, which are converted many to a job.
-
-
-# The rules of the steps of a conversion, of which a bundle's job does the work.
-STEPS = {"create_array", "write_base", "pyramid_level"}
-STEPS |= {"ome_metadata", "nifti_header", "verify_store"}
-
-
-@cache
-def asks_for_steps():
-    """Whether the command line names a step, or a file that one writes: then none is bundled."""
-    settings = workflow.dag_settings
-    named = {
-        *settings.targets,
-        *settings.forcerun,
-        *settings.until,
-        *settings.omit_from,
-    }
-    return any(
-        name in STEPS or ".zarr/" in os.path.relpath(name, RUN.output) for name in named
-    )
-
-
-def is_bundled(name):
-    """Whether a sample is converted together with others."""
-    return RUN.bundle and not asks_for_steps() and bundles.is_small(planned(name))
-
-
-@cache
-def large_samples():
-    """The samples that have jobs of their own, for each block of each level."""
-    all_planned()
-    return [name for name in SAMPLES if not is_bundled(name)]
-
-
-@cache
-def bundled():
-    """The bundle of each small sample that is not converted yet."""
-    all_planned()
-    names = list(SAMPLES)
-    settings = workflow.dag_settings
-    if settings.batch:
-        sys.exit(
-            "neurozarr: --batch does not work with bundles, which are few: leave it out, or set "
-            "resources: {bundle: false}"
-        )
-    # Converted samples are in no bundle, which the options and the target `verify` do not know.
-    forced = settings.forceall or "convert_bundle" in settings.forcerun
-    redo = "all" if forced else "nothing"
-    if redo == "nothing" and "verify" in settings.targets:
-        redo = "verify"
-    work = {
-        name: bundles.seconds(planned(name))
-        for name in names
-        if is_bundled(name) and (redo != "nothing" or not todo(name).is_done())
-    }
-    cores = workflow.cores if workflow.local_exec else None
-    found = bundles.divide(names, work, cores=cores, redo=redo)
-    # An earlier run that was killed may have left a file of that name.
-    workflow.dag.forcefiles.update(
-        expand(BUNDLE, bundle=[bundle.name for bundle in found])
-    )
-    return {
-        name: bundle
-        for bundle in found
-        for name in names[bundle.start : bundle.stop]
-        if name in work
-    }
-
-
-@cache
-def by_bundle():
-    """The names of the samples of each bundle."""
-    found = defaultdict(list)
-    for name, bundle in bundled().items():
-        found[bundle].append(name)
-    return dict(found)
-
-
-@cache
-def members(name):
-    """The samples of a bundle; those that are converted already need no work."""
-    bundle = Bundle.from_name(name)
-    if workflow.is_main_process:
-        found = by_bundle().get(bundle, [])
-        if not found:
-            sys.exit(f"neurozarr: there is no bundle {name} now: run without it")
-        return [planned(name) for name in found]
-    try:
-        names = bundle.names(list(SAMPLES))
-    except ValueError as error:
-        sys.exit(f"neurozarr: {error}: run again")
-    # If a source cannot be read any more, the job says so, and converts the others.
-    return [
-        SAMPLES[name]
-        for name in names
-        if not is_readable(name) or bundles.is_small(SAMPLES[name])
-    ]
-
-
-@cache
-def is_readable(name):
-    """Whether the source of a sample can still be read."""
-    try:
-        SAMPLES[name].check()
-    except NeurozarrError:
-        return False
-    return True
-
-
-def readable_members(wildcards):
-    """The samples of a bundle by which its job is measured."""
-    return [sample for sample in members(wildcards.bundle) if is_readable(sample.name)]
-
-
-def bundle_samples(wildcards):
-    """Arguments of `Sample` for each sample of a bundle."""
-    return [
-        {field: getattr(sample, field) for field in Sample.__dataclass_fields__}
-        for sample in members(wildcards.bundle)
-    ]
-
-
-def bundle_threads(wildcards):
-    """Number of threads of a bundle's job."""
-    count = len(by_bundle()) if workflow.is_main_process else 1
-    cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
-    return bundles.threads(readable_members(wildcards), bundles=count, cores=cores)
-
-
-def bundle_memory(wildcards, threads, attempt):
-    return attempt * bundles.memory_mb(readable_members(wildcards), RUN.verify, threads)
-
-
-def bundle_minutes(wildcards, attempt):
-    return attempt * bundles.minutes(readable_members(wildcards))
 
 
 # Input functions of the rules.
@@ -469,18 +321,6 @@ def level_to_export(wildcards):
 
 
 # Input functions of the targets.
-
-
-def all_bundles(wildcards):
-    """The bundles of this run.
-
-    If there are none, a file that no job writes, with which Snakemake finds nothing to be done.
-    """
-    found = [bundle.name for bundle in by_bundle()]
-    small = [name for name in SAMPLES if is_bundled(name)]
-    if found or not small:
-        return expand(BUNDLE, bundle=found)
-    return [str(RUN.paths(small[0]).state / "owned.json")]
 
 
 def all_images(wildcards):

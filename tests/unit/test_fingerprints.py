@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from neurozarr import fingerprints
 from neurozarr.errors import SourceError
-from neurozarr.run import fingerprints
 
 
 @pytest.fixture(params=[100, fingerprints.MAX_HASHED_BYTES + 1], ids=["small", "large"])

@@ -8,7 +8,7 @@ import pytest
 #: Packages and top-level modules of the library, from the lowest layer to the highest.
 LAYERS = [
     {"errors", "units", "version", "durable", "regions", "axes"},
-    {"files"},
+    {"files", "fingerprints"},
     {"zarr"},
     {"ome", "nifti"},
     {"plan", "sources"},

@@ -97,6 +97,15 @@ class StorePaths:
         """Report of the last verification."""
         return Path(self.output, "verify", f"{self.sample}.json")
 
+    def sidecar(self, ending: str) -> Path:
+        """File beside the store with metadata of its source, such as ".json"."""
+        return Path(self.output, f"{self.sample}{ending}")
+
+    @property
+    def sidecar_receipt(self) -> Path:
+        """Record of the files beside the store that were written."""
+        return self.state / "sidecars.json"
+
     def export(self, level: int | str) -> Path:
         """NIfTI file to which a level is exported."""
         return Path(self.output, "nifti", f"{self.sample}_level-{level}.nii.gz")

@@ -26,7 +26,7 @@ from neurozarr.zarr.chunks import chunk_index, chunk_keys, write_chunk_grid
 from neurozarr.zarr.documents import Document, read_json, write_json
 
 if TYPE_CHECKING:
-    from neurozarr.run.fingerprints import Fingerprint
+    from neurozarr.fingerprints import Fingerprint
     from neurozarr.voxels.summary import Summary
 
 logger = logging.getLogger(__name__)

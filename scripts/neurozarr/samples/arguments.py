@@ -21,7 +21,7 @@ def create_array(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
     return {
         "document": sample.levels[level].document,
         "recipe": recipe_of(sample, level, paths),
-        "source": [] if level else [str(file) for file in sample.source.files],
+        "source": [] if level else [str(file) for file in sample.files],
     }
 
 

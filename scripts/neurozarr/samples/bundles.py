@@ -17,6 +17,10 @@ Redo = Literal["nothing", "verify", "all"]
 MAX_SECONDS = 120.0
 #: Time that a sample takes beside its voxels, in seconds: documents, receipts and syncs.
 SAMPLE_SECONDS = 0.1
+#: Time that dcm2niix takes for an MB of DICOM files, in seconds.
+DICOM_SECONDS_PER_MB = 0.1
+#: Memory of dcm2niix, which holds a whole image, for each byte of DICOM files.
+DICOM_MEMORY = 3
 #: Bundles for each processor, so that none waits long for the last one.
 BUNDLES_PER_CORE = 2
 
@@ -72,14 +76,28 @@ class Bundle:
         return found
 
 
-def is_small(sample: Sample) -> bool:
-    """Whether every level of a sample is a single block."""
-    return all(level.blocks == 1 for level in sample.levels)
+def is_bundled(sample: Sample, *, small: bool) -> bool:
+    """Whether a sample is converted in a bundle.
+
+    Parameters
+    ----------
+    sample
+        The sample. One of DICOM files is, whatever its size: dcm2niix converts only whole images.
+    small
+        Whether others are, if each of their levels is a single block.
+    """
+    return sample.conversion is not None or (small and max(sample.blocks) == 1)
 
 
 def seconds(sample: Sample) -> float:
     """Estimate the time, in seconds, that one thread on a slow node takes to convert a sample."""
-    return SAMPLE_SECONDS + sum(level.seconds(0, 1) for level in sample.levels)
+    total = SAMPLE_SECONDS
+    if sample.conversion is not None:
+        total += DICOM_SECONDS_PER_MB * sample.megabytes
+    if sample.is_planned:
+        levels = sample.levels
+        total += sum(level.seconds(b, 1) for level in levels for b in range(level.blocks))
+    return total
 
 
 def divide(
@@ -142,17 +160,23 @@ def threads(samples: Sequence[Sample], *, bundles: int, cores: int | None) -> in
     """
     if cores is None:
         cores = MAX_THREADS if len(samples) == 1 else 1
-    most = max((sample.levels[0].threads(0) for sample in samples), default=1)
+    planned = [sample.levels[0].threads(0) for sample in samples if sample.is_planned]
+    most = max(planned, default=MAX_THREADS)
     return max(1, min(most, cores // max(bundles, 1)))
 
 
 def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
     """Return the memory of a bundle's job, in MB: that of the sample which needs most."""
-    needed = [
-        max(sample.verify_memory_mb(verify, threads), sample.memory_mb(level, threads))
-        for sample in samples
-        for level in range(len(sample.levels))
-    ]
+    needed = []
+    for sample in samples:
+        memory = BASE_MEMORY_MB
+        if sample.is_planned:
+            levels = range(len(sample.levels))
+            memory = max(sample.memory_mb(level, threads) for level in levels)
+            memory = max(memory, sample.verify_memory_mb(verify, threads))
+        if sample.conversion is not None:
+            memory += DICOM_MEMORY * sample.megabytes
+        needed.append(memory)
     return max(needed, default=BASE_MEMORY_MB)
 
 

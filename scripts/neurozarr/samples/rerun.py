@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozarr import voxels
+from neurozarr import fingerprints, voxels
 from neurozarr.errors import OwnershipError
-from neurozarr.run import fingerprints
 from neurozarr.sources.paths import is_address
 from neurozarr.voxels import kernels
 from neurozarr.zarr.documents import Document, read_record
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Keys of a recipe with the path of the source. A change of the path alone makes nothing stale.
 _PATH_KEYS = ("path", "relative_path")
+#: Fields of `neurozarr.sources.Layout` that decide nothing of the voxels.
+_PLACES = ("output", "state")
 
 
 class Written:
@@ -152,7 +153,7 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     return found
 
 
-def job_outputs(sample: Sample, paths: StorePaths, files: Iterable[Path]) -> set[Path]:
+def job_outputs(sample: Sample, paths: StorePaths, files: Collection[Path]) -> set[Path]:
     """The files to request from Snakemake to make other files of a sample again.
 
     Parameters
@@ -164,6 +165,8 @@ def job_outputs(sample: Sample, paths: StorePaths, files: Iterable[Path]) -> set
     files
         Receipts and metadata files, from `stale`.
     """
+    if not files:
+        return set()
     levels = zip(paths.levels(sample.blocks), sample.blocks, strict=True)
     outputs = {
         file: place.job_output(file) for place, count in levels for file in place.files(count)
@@ -199,6 +202,7 @@ class Todo:
         self._files = [*paths.group, *paths.header, paths.ome_receipt]
         if paths.nii:
             self._files.append(paths.header_receipt)
+        self._files += map(paths.sidecar, sample.source.sidecars)
         if verify != "none":
             self._files.append(paths.verify_receipt)
         for number, count in enumerate(sample.blocks):
@@ -244,14 +248,14 @@ def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
         {
             "path": path,
             "relative_path": relative,
-            "layout": {name: said for name, said in sample.layout.items() if name != "output"},
+            "layout": {name: said for name, said in sample.layout.items() if name not in _PLACES},
             "kernel": voxels.COPY_VERSION,
         }
     )
 
 
 def _is_same_source(receipt: Document, sample: Sample, paths: StorePaths) -> bool:
-    files: Sequence[Path] = sample.source.files
+    files = sample.files
     if not files:  # A URL: changes of its content cannot be detected.
         then = receipt.get("recipe", {}).get("path")
         return bool(then == recipe_of(sample, 0, paths)["path"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,9 @@ from neurozarr.nifti.fit import stored_dtype
 from neurozarr.regions import factors, parent_region
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
-from neurozarr.sources import Source, open_source
+from neurozarr.sources import Source, family_of, open_source
+from neurozarr.sources.base import Layout
+from neurozarr.sources.dicom import Conversion, DicomSource
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
@@ -138,6 +141,37 @@ class Sample:
             known["_source"] = open_source(self.path, **self.overrides)
         return known["_source"]
 
+    @property
+    def conversion(self) -> Conversion | None:
+        """The conversion of a DICOM source to NIfTI; None for other sources.
+
+        Raises
+        ------
+        SourceError
+            There is no image in it, or there are several, or dcm2niix is not installed.
+        """
+        known = vars(self)  # As for the source.
+        if "_conversion" not in known:
+            is_dicom = not is_address(self.path) and family_of(self.path) is DicomSource
+            layout = Layout(**self.layout)
+            known["_conversion"] = Conversion(self.path, layout) if is_dicom else None
+        return known["_conversion"]
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether there is a plan: DICOM files must first be converted by dcm2niix."""
+        return self.conversion is None or self.conversion.is_known()
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Files of the source, whether there is a plan or not."""
+        return self.source.files if self.conversion is None else self.conversion.files
+
+    @property
+    def megabytes(self) -> int:
+        """Size of the files of the source, in MB."""
+        return math.ceil(sum(file.stat().st_size for file in self.files) / 1e6)
+
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the stored voxels."""
@@ -208,16 +242,20 @@ class Sample:
     @property
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
-        found = list(self.source.files)
-        if isinstance(self.source, ZarrSource) and not is_address(self.path):
+        found = list(self.files)
+        if not is_address(self.path) and family_of(self.path) is ZarrSource:
             found.append(Path(self.path))
         if self.options["nifti"]["header"]:
             found.append(Path(self.options["nifti"]["header"]))
         return found
 
     def check(self) -> None:
-        """Raise a SourceError or a ConfigError if the source or the options are not valid."""
-        _ = self.levels, self.attributes, self.channels
+        """Raise a SourceError or a ConfigError if the source or the options are not valid.
+
+        Without a plan, only the files of the source are looked at.
+        """
+        if self.is_planned:
+            _ = self.levels, self.attributes, self.channels
 
     def memory_mb(self, level: int, threads: int) -> int:
         """Estimate the memory of a job that writes a block, in MB.
@@ -247,6 +285,8 @@ class Sample:
         ConfigError
             The image has fewer levels.
         """
+        if not self.is_planned:
+            return [0]
         wanted, coarsest = self.options["export"]["levels"], len(self.levels) - 1
         if max(wanted) > coarsest:
             raise ConfigError(
@@ -257,8 +297,16 @@ class Sample:
     @property
     def export_memory_mb(self) -> int:
         """Estimated memory of a job that exports a level, in MB."""
+        if not self.is_planned:
+            return plan.BASE_MEMORY_MB + 2 * self.megabytes
         base = self.levels[0]
         return export.memory_mb(base.shape, base.chunks, self.source.axes, base.dtype)
+
+    def export_minutes(self, level: int) -> int:
+        """Estimate the time limit of a job that exports a level, in minutes."""
+        if not self.is_planned:
+            return plan.MIN_MINUTES + self.megabytes // 60
+        return self.levels[level].export_minutes
 
     def verify_memory_mb(self, verify: str, threads: int) -> int:
         """Estimate the memory of a job that verifies the store, in MB.
@@ -319,6 +367,7 @@ class Sample:
             metadata={
                 "method": "neurozarr.voxels.kernels.downsample",
                 "kwargs": {"mode": self.mode, "no_pyramid_axis": self.zarr.no_pyramid_axis},
+                **({"source_converter": source.converter} if source.converter else {}),
             },
             orientation=anatomy.directions(self.header),
             spaces=anatomy.spaces(self.header),

@@ -13,7 +13,9 @@ from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
 from neurozarr.samples.sample import RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
-from neurozarr.sources import stem
+from neurozarr.sources import dcm2niix, family_of, stem
+from neurozarr.sources.base import Layout
+from neurozarr.sources.dicom import DicomSource, images
 from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
 from neurozarr.zarr.documents import Document
 
@@ -106,7 +108,11 @@ def read_run(
             _check_source(where, sample.path)
         samples[sample.name] = sample
     _check_lengths(options["output"], samples)
-    run = RunSettings(
+    return _settings(options), samples
+
+
+def _settings(options: Document) -> RunSettings:
+    return RunSettings(
         output=options["output"],
         zarr_version=options["zarr"]["zarr_version"],
         nii=options["nifti"]["nii"],
@@ -114,7 +120,6 @@ def read_run(
         overwrite=options["overwrite"],
         bundle=options["resources"]["bundle"],
     )
-    return run, samples
 
 
 def _check_source(where: str, path: str) -> None:
@@ -240,7 +245,21 @@ def _read_sheet(
                 known[cells] = _with_cells(options, cells, schema)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        yield where, _sample(row, known[cells])
+        for image in _each_image(where, row, known[cells]):
+            yield where, _sample(image, known[cells])
+
+
+def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[dict[str, str]]:
+    """Replace a row whose dataset is "*" by one for each image of its DICOM source."""
+    if row.get("dataset") != "*":
+        yield row
+        return
+    try:
+        found = images(row["source"], Layout(**_layout(row, options)))
+    except SourceError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    for image in found:
+        yield row | {"sample": f"{row['sample']}_{image.name(found)}", "dataset": image.dataset}
 
 
 def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Schema) -> Document:
@@ -272,15 +291,23 @@ def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
         raise ConfigError(f"{path}: there are two columns {twice!r}")
 
 
-def _sample(row: dict[str, str], options: Document) -> Sample:
-    sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
+def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
+    """Fields of `neurozarr.sources.Layout` for a sample."""
     layout = {name: read(row[name]) for name, read in LAYOUT.items() if name in row}
     if is_glob(row["source"]):
         layout["output"] = options["output"]
+    elif not is_address(row["source"]) and family_of(row["source"]) is DicomSource:
+        layout["dicom"] = options["dicom"] | {"version": dcm2niix.version()}
+        layout["state"] = str(_settings(options).paths(row["sample"]).state)
+    return layout
+
+
+def _sample(row: dict[str, str], options: Document) -> Sample:
+    sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
     return Sample(
         name=row["sample"],
         path=row["source"],
-        layout=layout,
+        layout=_layout(row, options),
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
         unit=row.get("unit"),
         options={

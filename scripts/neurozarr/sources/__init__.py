@@ -87,7 +87,7 @@ def open_source(
         The format is not supported, the file is damaged, or the arguments do not fit it.
     """
     path = str(path)
-    family = next((family for family in FAMILIES if family.matches(path)), None)
+    family = family_of(path)
     if family is None and os.path.isdir(path):
         raise SourceError(
             f"{path}: no TIFF, PNG or JPEG 2000 slices, DICOM series or Zarr/N5 store found in it"
@@ -110,6 +110,11 @@ def open_source(
     if 0 in source.shape:
         raise SourceError(f"{path}: the array is empty: its shape is {source.file_shape}")
     return _with_size(path, source, voxel_size, unit)
+
+
+def family_of(path: str) -> type[Source] | None:
+    """Return the type of a source, by its path and first bytes; None if it is not supported."""
+    return next((family for family in FAMILIES if family.matches(path)), None)
 
 
 def _with_size(

@@ -8,7 +8,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -42,6 +42,10 @@ class Layout:
         Overlap of neighbouring tiles along z, y and x, in voxels.
     output
         Output directory of the run, in which globs match no slices.
+    dicom
+        Options of the group ``dicom``, by name.
+    state
+        Directory for the converted image of a DICOM source, and for its record.
     """
 
     axes: str | None = None
@@ -52,11 +56,14 @@ class Layout:
     offset: int | None = None
     overlap: tuple[int, ...] | None = None
     output: str | None = None
+    dicom: dict[str, Any] | None = None
+    state: str | None = None
 
     @property
     def given(self) -> dict[str, Any]:
         """The columns that are not empty, by name."""
-        names = (field.name for field in fields(self) if field.name != "output")
+        others = ("output", "dicom", "state")
+        names = (field.name for field in fields(self) if field.name not in others)
         known = {name: getattr(self, name) for name in names}
         return {name: value for name, value in known.items() if value is not None}
 
@@ -97,6 +104,10 @@ class Source(ABC):
         Bytes of the source's NIfTI-1 or NIfTI-2 header, with extensions; None if it has none.
     channel_names, channel_colors
         Names and colours (hexadecimal RGB) of the channels; empty if unknown.
+    sidecars
+        Text of files to write beside the store, by their endings, such as ".json".
+    converter
+        Name and version of the program that converted the source; "" if it is read as it is.
     """
 
     #: File name endings of the family, in lower case.
@@ -121,6 +132,8 @@ class Source(ABC):
     nifti_header: bytes | None = None
     channel_names: tuple[str, ...] = ()
     channel_colors: tuple[str, ...] = ()
+    sidecars: dict[str, str] = field(default_factory=dict)
+    converter: str = ""
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -168,6 +181,9 @@ class Source(ABC):
         for file in self.files:
             if not os.access(file, os.R_OK):
                 raise SourceError(f"{file}: the file cannot be read: permission denied")
+
+    def close(self) -> None:  # noqa: B027 (most sources have nothing to delete)
+        """Delete the files that were made only to read the source."""
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
         """The files that a region is read from; the region has a slice for each of ``axes``."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurozarr.errors import BundleError, NeurozarrError
-from neurozarr.run import claims, receipts
+from neurozarr.run import claims, receipts, sidecars
 from neurozarr.run.joblog import logged_also
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
@@ -73,10 +73,12 @@ def convert_sample(
     if paths.nii and not (done and todo.is_done(*paths.group, *paths.header, paths.header_receipt)):
         publish_header(paths, **arguments.nifti_header(sample, paths))
         done = False
+    sidecars.write(paths, sample.source.sidecars)
     done = done and redo == "nothing"
     if verify != "none" and not (done and todo.is_done(paths.verify_receipt)):
         told = arguments.verify_store(sample, paths)
         verify_store(paths, verify=verify, **told, threads=threads)
+    sample.source.close()
 
 
 def convert_bundle(

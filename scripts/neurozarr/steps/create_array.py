@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from neurozarr.fingerprints import fingerprints
 from neurozarr.run import ownership, receipts
-from neurozarr.run.fingerprints import fingerprints
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.documents import Document, write_json
 

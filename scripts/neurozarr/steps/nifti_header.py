@@ -8,11 +8,12 @@ from typing import Any
 
 import xxhash
 
+from neurozarr import fingerprints
 from neurozarr.drivers import open_group
 from neurozarr.durable import sync_files
 from neurozarr.errors import StoreError
 from neurozarr.nifti.fit import COLOURS, rgb_header_fields, stored_dtype
-from neurozarr.run import fingerprints, ownership, receipts
+from neurozarr.run import ownership, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import open_source

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from neurozarr import voxels
+from neurozarr import fingerprints, voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
 from neurozarr.regions import Region
-from neurozarr.run import fingerprints, ownership, receipts
+from neurozarr.run import ownership, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.sources import open_source
 from neurozarr.zarr.documents import read_json

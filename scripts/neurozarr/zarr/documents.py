@@ -67,8 +67,18 @@ def write_json(path: str | os.PathLike[str], document: Document) -> None:
     StoreError
         The file cannot be written, for example because the disk is full.
     """
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file atomically, and sync it to the disk.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written, for example because the disk is full.
+    """
     path = Path(path)
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     temporary = path.with_name(path.name + ".tmp")
     try:
         make_folder(path.parent)

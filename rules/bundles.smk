@@ -1,0 +1,173 @@
+# Bundles: small samples, and all DICOM samples, which are converted many to a job.
+
+from collections import defaultdict
+
+from neurozarr.samples import bundles
+from neurozarr.samples.bundles import Bundle
+from neurozarr.samples.sample import Sample
+
+# The rules of the steps of a conversion, of which a bundle's job does the work.
+STEPS = {"create_array", "write_base", "pyramid_level"}
+STEPS |= {"ome_metadata", "nifti_header", "verify_store"}
+
+
+@cache
+def asks_for_steps():
+    """Whether the command line names a step, or a file that one writes: then none is bundled."""
+    settings = workflow.dag_settings
+    named = {
+        *settings.targets,
+        *settings.forcerun,
+        *settings.until,
+        *settings.omit_from,
+    }
+    return any(
+        name in STEPS or ".zarr/" in os.path.relpath(name, RUN.output) for name in named
+    )
+
+
+def is_bundled(name):
+    """Whether a sample is converted together with others."""
+    return not asks_for_steps() and bundles.is_bundled(planned(name), small=RUN.bundle)
+
+
+@cache
+def large_samples():
+    """The samples that have jobs of their own, for each block of each level."""
+    all_planned()
+    return [name for name in SAMPLES if not is_bundled(name)]
+
+
+@cache
+def bundled():
+    """The bundle of each small sample that is not converted yet."""
+    all_planned()
+    names = list(SAMPLES)
+    settings = workflow.dag_settings
+    if settings.batch:
+        sys.exit(
+            "neurozarr: --batch does not work with bundles, which are few: leave it out, or set "
+            "resources: {bundle: false}"
+        )
+    # Converted samples are in no bundle, which the options and the target `verify` do not know.
+    forced = settings.forceall or "convert_bundle" in settings.forcerun
+    redo = "all" if forced else "nothing"
+    if redo == "nothing" and "verify" in settings.targets:
+        redo = "verify"
+    work = {
+        name: bundles.seconds(planned(name))
+        for name in names
+        if is_bundled(name) and (redo != "nothing" or not is_converted(name))
+    }
+    cores = workflow.cores if workflow.local_exec else None
+    found = bundles.divide(names, work, cores=cores, redo=redo)
+    # An earlier run that was killed may have left a file of that name.
+    workflow.dag.forcefiles.update(
+        expand(BUNDLE, bundle=[bundle.name for bundle in found])
+    )
+    return {
+        name: bundle
+        for bundle in found
+        for name in names[bundle.start : bundle.stop]
+        if name in work
+    }
+
+
+def is_converted(name):
+    """Whether there is nothing to be done for a sample."""
+    return planned(name).is_planned and todo(name).is_done()
+
+
+@cache
+def by_bundle():
+    """The names of the samples of each bundle."""
+    found = defaultdict(list)
+    for name, bundle in bundled().items():
+        found[bundle].append(name)
+    return dict(found)
+
+
+@cache
+def members(name):
+    """The samples of a bundle; those that are converted already need no work."""
+    bundle = Bundle.from_name(name)
+    if workflow.is_main_process:
+        found = by_bundle().get(bundle, [])
+        if not found:
+            sys.exit(f"neurozarr: there is no bundle {name} now: run without it")
+        return [planned(name) for name in found]
+    try:
+        names = bundle.names(list(SAMPLES))
+    except ValueError as error:
+        sys.exit(f"neurozarr: {error}: run again")
+    # If a source cannot be read any more, the job says so, and converts the others.
+    return [
+        SAMPLES[name]
+        for name in names
+        if not is_readable(name) or bundles.is_bundled(SAMPLES[name], small=RUN.bundle)
+    ]
+
+
+@cache
+def is_readable(name):
+    """Whether the source of a sample can still be read."""
+    try:
+        SAMPLES[name].check()
+    except NeurozarrError:
+        return False
+    return True
+
+
+def readable_members(wildcards):
+    """The samples of a bundle by which its job is measured."""
+    return [sample for sample in members(wildcards.bundle) if is_readable(sample.name)]
+
+
+def bundle_samples(wildcards):
+    """Arguments of `Sample` for each sample of a bundle."""
+    return [
+        {field: getattr(sample, field) for field in Sample.__dataclass_fields__}
+        for sample in members(wildcards.bundle)
+    ]
+
+
+def bundle_threads(wildcards):
+    """Number of threads of a bundle's job."""
+    count = len(by_bundle()) if workflow.is_main_process else 1
+    cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
+    return bundles.threads(readable_members(wildcards), bundles=count, cores=cores)
+
+
+def bundle_memory(wildcards, threads, attempt):
+    return attempt * bundles.memory_mb(readable_members(wildcards), RUN.verify, threads)
+
+
+def bundle_minutes(wildcards, attempt):
+    return attempt * bundles.minutes(readable_members(wildcards))
+
+
+def all_bundles(wildcards):
+    """The bundles of this run.
+
+    If there are none, a file that no job writes, with which Snakemake finds nothing to be done.
+    """
+    found = [bundle.name for bundle in by_bundle()]
+    small = [name for name in SAMPLES if is_bundled(name)]
+    if found or not small:
+        return expand(BUNDLE, bundle=found)
+    return [str(RUN.paths(small[0]).state / "owned.json")]
+
+
+onsuccess:
+    forget_bundles()
+
+
+onerror:
+    forget_bundles()
+
+
+def forget_bundles():
+    """Delete the files of this run's bundles: receipts tell which samples are converted."""
+    if bundled.cache_info().currsize:  # Not if the targets needed no bundles.
+        for bundle in by_bundle():
+            Path(expand(BUNDLE, bundle=bundle.name)[0]).unlink(missing_ok=True)
