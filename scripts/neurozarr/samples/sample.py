@@ -26,6 +26,8 @@ from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document
 from neurozarr.zarr.versions import version_for
 
+#: Fields of a sample for sizes that the user gives.
+SIZES = ("voxel_size", "unit", "time_step", "time_unit")
 #: Options that NIfTI-Zarr 1.0.rc1 allows on Zarr v2 (sections 2.1 and 2.2).
 _NIFTI_ZARR_2 = {
     "order": ("F",),
@@ -84,8 +86,8 @@ class Sample:
         The source: a file, a directory, a pattern or a URL.
     layout
         Properties of the array given by the user: see `neurozarr.sources.Layout`.
-    voxel_size, unit
-        Voxel size and unit given by the user; None to take them from the source.
+    voxel_size, unit, time_step, time_unit
+        Voxel size, time step and their units given by the user; None to take them from the source.
     options
         All options, by group and name.
     """
@@ -95,6 +97,8 @@ class Sample:
     layout: dict[str, Any]
     voxel_size: tuple[float, ...] | None
     unit: str | None
+    time_step: float | None
+    time_unit: str | None
     options: dict[str, Any]
 
     @cached_property
@@ -126,13 +130,18 @@ class Sample:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Arguments of `neurozarr.sources.open_source` other than the path."""
-        return {**self.layout, "voxel_size": self.voxel_size, "unit": self.unit}
+        """Arguments of `neurozarr.sources.open_source` other than the path and the template."""
+        return {**self.layout, **{name: getattr(self, name) for name in SIZES}}
 
     @cached_property
     def source(self) -> Source:
         """The opened source; only its header is read."""
-        return open_source(self.path, **self.overrides)
+        template = self.options["nifti"]["header"]
+        return open_source(
+            self.path,
+            **self.overrides,
+            template=None if template is None else headers.read_template(template),
+        )
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -162,8 +171,7 @@ class Sample:
         return headers.header_of(
             self.source,
             dtype=stored_dtype(self.source.dtype),
-            voxel_size=self.voxel_size,
-            unit=self.unit,
+            given=self.overrides,
             **self.header_options,
         )
 

@@ -124,7 +124,7 @@ def _with_axes(path: str, fields: dict[str, Any], axes: str | None) -> dict[str,
             f"{path}: axes is {axes!r}; allowed for a file of shape {fields['file_shape']}: "
             f"{allowed}"
         )
-    return fields | {"file_axes": axes, "time_step": 1.0, "time_unit": ""}
+    return fields | {"file_axes": axes, "time_step": 0.0, "time_unit": ""}
 
 
 def _scaling(

@@ -56,14 +56,18 @@ def publish_header(
         The workflow did not write a file that would be replaced.
     """
     base = paths.level(0)
-    volume = open_source(source, **overrides)
+    template = options["template"]
+    volume = open_source(
+        source,
+        **overrides,
+        template=None if template is None else headers.read_template(template),
+    )
     known = read_json(base.array_receipt)["source"]
     fingerprints.check(known, volume.files, volume.header_files)
     header = headers.header_of(
         volume,
         dtype=stored_dtype(volume.dtype),
-        voxel_size=overrides.get("voxel_size"),
-        unit=overrides.get("unit"),
+        given=overrides,
         **options,
     )
     # The header is written and checked outside the store, then moved into it.

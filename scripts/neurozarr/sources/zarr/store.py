@@ -450,8 +450,8 @@ def _describe(address: str, axes: str, grid: Grid) -> dict[str, Any]:
     if grid.scale is None:
         return fields
     scale = dict(zip(axes, grid.scale, strict=True))
-    if is_plausible(scale.get("t", 1.0)):
-        fields["time_step"] = scale.get("t", 1.0)
+    if is_plausible(scale.get("t", 0.0)):
+        fields["time_step"] = scale["t"]
     ratio = {
         axis: units.factor(_unit(unit_of.get(axis, ""), "space"), space_unit) for axis in SPATIAL
     }
