@@ -39,7 +39,9 @@ def whole(source):
     ("ndim", "axes", "order"),
     [(3, "zyx", (2, 1, 0)), (4, "tzyx", (3, 2, 1, 0)), (5, "tczyx", (3, 4, 2, 1, 0))],
 )
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.img", "a.hdr", "a.img.gz"])
+@pytest.mark.parametrize(
+    "name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.nii.zst", "a.img", "a.hdr", "a.img.gz"]
+)
 def test_dimensions_become_axes_in_zarr_order(tmp_path, voxels, name, ndim, axes, order):
     voxels = voxels[(..., *(0,) * (5 - ndim))]
     kind = nibabel.Nifti1Pair if "nii" not in name else nibabel.Nifti1Image
@@ -158,7 +160,7 @@ def test_colours_become_channels(tmp_path, name, colours, times):
     np.testing.assert_array_equal(source.read(part), expected[part])
 
 
-@pytest.fixture(scope="module", params=["a.nii", "a.nii.gz"])
+@pytest.fixture(scope="module", params=["a.nii", "a.nii.gz", "a.nii.bz2", "a.nii.zst"])
 def five_dimensional(request, tmp_path_factory, voxels):
     return open_source(save(tmp_path_factory.mktemp("source") / request.param, voxels))
 
@@ -198,7 +200,8 @@ def test_columns_must_fit_the_file(tmp_path, voxels, told, message):
 
 
 def test_a_compressed_file_is_read_in_order(tmp_path, voxels):
-    assert open_source(save(tmp_path / "a.nii.gz", voxels)).in_order
+    for ending in ("gz", "bz2", "zst"):
+        assert open_source(save(tmp_path / f"a.nii.{ending}", voxels)).in_order
     assert not open_source(save(tmp_path / "b.nii", voxels)).in_order
 
 
@@ -232,11 +235,18 @@ def test_missing_and_truncated_files_are_refused_at_once(mri, tmp_path):
         open_source(cut)
 
 
-def test_errors_name_a_truncated_compressed_file(mri, tmp_path):
-    cut = tmp_path / "cut.nii.gz"
-    cut.write_bytes((mri / "example4d.nii.gz").read_bytes()[:100_000])
-    with pytest.raises(SourceError, match=r"cut\.nii\.gz: the voxels cannot be read"):
+@pytest.mark.parametrize("ending", ["gz", "bz2", "zst"])
+def test_errors_name_a_truncated_compressed_file(mri, tmp_path, ending):
+    cut = tmp_path / f"cut.nii.{ending}"
+    nibabel.load(mri / "example4d.nii.gz").to_filename(cut)
+    expected = nibabel.load(mri / "example4d.nii.gz").dataobj.get_unscaled()
+    np.testing.assert_array_equal(whole(open_source(cut)).T, expected)
+    cut.write_bytes(cut.read_bytes()[:100_000])
+    with pytest.raises(SourceError, match=rf"cut\.nii\.{ending}: the voxels cannot be read"):
         whole(open_source(cut))
+    cut.write_bytes(b"hello")
+    with pytest.raises(SourceError, match=rf"cut\.nii\.{ending}: not an image that nibabel can"):
+        open_source(cut)
 
 
 def test_errors_name_a_damaged_compressed_file(mri, tmp_path):

@@ -25,6 +25,7 @@ _PAIRS = {
     ".img": ".hdr",
     ".img.gz": ".hdr.gz",
     ".rec": ".par",
+    ".dat": ".mih",
     ".brik": ".head",
     ".brik.gz": ".head",
 }

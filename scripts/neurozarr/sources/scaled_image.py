@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from isal import igzip
@@ -66,7 +66,9 @@ class ScaledSource(Source):
         Slopes and intercepts, which broadcast to ``file_shape``; None if one pair holds for all.
     """
 
-    suffixes = (".mnc", ".mnc.gz", ".par", ".rec", ".head", ".brik", ".brik.gz")
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".mnc", ".mnc.gz", ".par", ".rec", ".head", ".brik", ".brik.gz",
+    )  # fmt: skip
 
     stored: Callable[[Region], np.ndarray[Any, Any]]
     limits: tuple[float, float] | None = None
@@ -80,8 +82,16 @@ class ScaledSource(Source):
             _warnings_logged(path),
             np.errstate(all="ignore"),
         ):
-            fields = _opener(path.lower())(Path(path))
+            fields = cls._fields(Path(path))
         return cls(**_with_axes(path, fields, layout.axes))
+
+    @classmethod
+    def _fields(cls, path: Path) -> dict[str, Any]:
+        """Open a file; fields of the source."""
+        name = path.name.lower()
+        if name.endswith((".mnc", ".mnc.gz")):
+            return _open_minc(path)
+        return _open_par(path) if name.endswith((".par", ".rec")) else _open_afni(path)
 
     def read_file(self, region: Region) -> np.ndarray:
         voxels = self.stored(region)
@@ -93,13 +103,6 @@ class ScaledSource(Source):
         voxels = voxels * slopes
         voxels += inters
         return voxels
-
-
-def _opener(name: str) -> Callable[[Path], dict[str, Any]]:
-    """The function that opens a file, by its name; it returns fields of a `ScaledSource`."""
-    if name.endswith((".mnc", ".mnc.gz")):
-        return _open_minc
-    return _open_par if name.endswith((".par", ".rec")) else _open_afni
 
 
 @contextmanager
@@ -127,7 +130,7 @@ def _with_axes(path: str, fields: dict[str, Any], axes: str | None) -> dict[str,
     return fields | {"file_axes": axes, "time_step": 0.0, "time_unit": ""}
 
 
-def _scaling(
+def scaling(
     dtype: np.dtype[Any],
     slopes: np.ndarray[Any, Any],
     inters: np.ndarray[Any, Any],
@@ -148,13 +151,13 @@ def _scaling(
     return {"dtype": real, "scales": (slopes, inters), "limits": limits}
 
 
-def _sizes(zooms: Sequence[float]) -> tuple[float, ...]:
+def sizes_of(zooms: Sequence[float]) -> tuple[float, ...]:
     """Convert voxel sizes along x, y and z to z, y and x; empty if one is not plausible."""
     sizes = tuple(abs(float(zoom)) for zoom in reversed(zooms))
     return sizes if all(is_plausible(size) for size in sizes) else ()
 
 
-def _time(step: Any, unit: str) -> dict[str, Any]:
+def time_of(step: Any, unit: str) -> dict[str, Any]:
     """A time step and its unit, as fields of a source; empty if the step is not plausible."""
     is_known = step is not None and is_plausible(abs(float(step)))
     return {"time_step": abs(float(step)), "time_unit": unit} if is_known else {}
@@ -216,11 +219,11 @@ def _open_par(path: Path) -> dict[str, Any]:
         "file_axes": "tzyx"[-len(shape) :],
         "file_shape": shape,
         "stored": stored,
-        "voxel_size": _sizes(header.get_zooms()[:3]),
+        "voxel_size": sizes_of(header.get_zooms()[:3]),
         "space_unit": "millimeter",
         "affine": known_affine(header.get_affine()),
-        **(_time(times[0] / 1000, "second") if is_series else {}),
-        **_scaling(dtype, slopes, inters),
+        **(time_of(times[0] / 1000, "second") if is_series else {}),
+        **scaling(dtype, slopes, inters),
     }
 
 
@@ -244,11 +247,11 @@ def _open_afni(path: Path) -> dict[str, Any]:
         "file_shape": shape,
         "stored": voxels.read_file,
         "in_order": voxels.in_order,
-        "voxel_size": _sizes(header.get_zooms()[:3]),
+        "voxel_size": sizes_of(header.get_zooms()[:3]),
         "space_unit": "millimeter",
         "affine": known_affine(header.get_affine()),
-        **(_time(header.get_zooms()[3], unit) if unit else {}),
-        **_scaling(dtype, slopes, np.zeros_like(slopes)),
+        **(time_of(header.get_zooms()[3], unit) if unit else {}),
+        **scaling(dtype, slopes, np.zeros_like(slopes)),
     }
 
 
@@ -378,10 +381,10 @@ def _describe(
     units = {_unit(known[axis], "space", "mm") for axis in "xyz"}
     time = known.get("t", {})
     return {
-        "voxel_size": _sizes([known[axis].get("step", 0) for axis in "xyz"]),
+        "voxel_size": sizes_of([known[axis].get("step", 0) for axis in "xyz"]),
         "space_unit": units.pop() if len(units) == 1 else "",
         "affine": known_affine(affine),
-        **_time(time.get("step"), _unit(time, "time", "")),
+        **time_of(time.get("step"), _unit(time, "time", "")),
     }
 
 
@@ -423,4 +426,4 @@ def _minc_scaling(
     limits: tuple[float, float] | None = (least, most)
     if least.is_integer() and most.is_integer():
         limits = None if limits == (whole.min, whole.max) else (int(least), int(most))
-    return _scaling(dtype, slopes, low - least * slopes, limits)
+    return scaling(dtype, slopes, low - least * slopes, limits)
