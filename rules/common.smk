@@ -158,7 +158,19 @@ def sample(wildcards):
 
 def level(wildcards):
     """The planned level of a job: level 0 if the rule has no wildcard `level`."""
-    return sample(wildcards).levels[int(wildcards.get("level", 0))]
+    number, levels = int(wildcards.get("level", 0)), sample(wildcards).levels
+    if number >= len(levels):
+        sys.exit(
+            f"neurozarr: sample {wildcards.sample}: there is no level {number}; the coarsest is "
+            f"{len(levels) - 1}"
+        )
+    block = int(wildcards.get("block", 0))
+    if block >= levels[number].blocks:
+        sys.exit(
+            f"neurozarr: sample {wildcards.sample}: there is no block {block} of level {number}; "
+            f"the last is {levels[number].blocks - 1}"
+        )
+    return levels[number]
 
 
 def paths(wildcards):
@@ -175,6 +187,7 @@ def step_arguments(step):
             for name in ("level", "block")
             if name in wildcards.keys()
         }
+        level(wildcards)  # Exits if there is no such level or block.
         make = getattr(arguments, step)
         return make(sample(wildcards), RUN.paths(wildcards.sample), **numbers)
 
@@ -321,6 +334,7 @@ def parent_array(wildcards):
 
 def parent_blocks(wildcards):
     """Receipts of the blocks of the parent level from which a block is made."""
+    level(wildcards)
     blocks = sample(wildcards).parents(int(wildcards.level), int(wildcards.block))
     return files(map(parent_level(wildcards).block_receipt, blocks))
 
@@ -351,6 +365,7 @@ def each_block_receipt(wildcards):
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
     paths, number = RUN.paths(wildcards.sample), int(wildcards.level)
+    blocks = level(wildcards).blocks
     try:
         ownership.check_file(paths.export_receipt(number), paths.export(number))
     except NeurozarrError as error:
@@ -358,8 +373,7 @@ def level_to_export(wildcards):
     if wildcards.sample in bundled():
         return expand(BUNDLE, bundle=bundled()[wildcards.sample].name)
     place = paths.level(number)
-    receipts = place.block_receipts(level(wildcards).blocks)
-    return files([*paths.header, place.document, *receipts])
+    return files([*paths.header, place.document, *place.block_receipts(blocks)])
 
 
 # Input functions of the targets.

@@ -56,7 +56,7 @@ def any_headers(draw):
     return header, record.tobytes() + bytes([bool(rest), 0, 0, 0]) + rest
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(any_headers(), st.sampled_from([{}, {"zarr_version": 2, "order": "F"}, {"shard": 4}]))
 def test_every_field_of_every_header_and_every_voxel_return(made, zarr):
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,8 @@ from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document
 from neurozarr.zarr.versions import version_for
+
+logger = logging.getLogger(__name__)
 
 #: Fields of a sample for sizes that the user gives.
 SIZES = ("voxel_size", "unit", "time_step", "time_unit")
@@ -239,19 +242,17 @@ class Sample:
 
     @property
     def export_levels(self) -> list[int]:
-        """Levels to export as NIfTI files.
-
-        Raises
-        ------
-        ConfigError
-            The image has fewer levels.
-        """
+        """Levels to export as NIfTI files; a warning names those that the image does not have."""
         wanted, coarsest = self.options["export"]["levels"], len(self.levels) - 1
-        if max(wanted) > coarsest:
-            raise ConfigError(
-                f"export.levels is {wanted}, but the coarsest level of {self.path} is {coarsest}"
+        if missing := [level for level in wanted if level > coarsest]:
+            logger.warning(
+                "sample %s: export.levels is %s, but its coarsest level is %d; not exported: %s",
+                self.name,
+                wanted,
+                coarsest,
+                ", ".join(map(str, missing)),
             )
-        return wanted
+        return [level for level in wanted if level <= coarsest]
 
     @property
     def export_memory_mb(self) -> int:

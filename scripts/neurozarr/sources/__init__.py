@@ -27,6 +27,7 @@ from neurozarr.sources.mif import MifSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
 from neurozarr.sources.numpy_file import NpySource, RawSource
 from neurozarr.sources.scaled_image import ScaledSource
+from neurozarr.sources.series import SeriesSource
 from neurozarr.sources.stacks import StackSource
 from neurozarr.sources.tiff.source import TiffSource
 from neurozarr.sources.zarr.store import ZarrSource
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 #: Types of source, in the order in which they are tried.
 FAMILIES: tuple[type[Source], ...] = (
     ZarrSource,
+    SeriesSource,
     NibabelSource,
     ScaledSource,
     MifSource,
