@@ -60,20 +60,22 @@ class MifSource(ScaledSource):
             found = _read_bits(voxels, shape, there) if is_bits else voxels.read_file(there)
             return found[tuple(slice(None, None, -1 if turn else 1) for turn in turned)]
 
+        def real(region: Region) -> np.ndarray[Any, Any]:
+            return stored(region) * scale + offset
+
         vox = [*map(float, header["vox"][0].split(",")), *[1.0] * 3]
         offset, scale = map(float, header.get("scaling", ["0,1"])[0].split(","))
         return {
             "files": tuple(dict.fromkeys((voxels.voxels, path))),
             "file_axes": axes,
             "file_shape": shape,
-            "stored": stored,
             "in_order": voxels.in_order,
             "voxel_size": sizes_of(vox[:3]),
             "space_unit": "millimeter",
             "affine": _affine(path, header.get("transform"), vox, dim, reversed_),
             # mrconvert gives it in seconds to NIfTI, which is where it comes from.
             **(time_of(vox[3], "second") if len(dim) > 3 else {}),
-            **scaling(dtype, np.array([scale]), np.array([offset])),
+            **scaling(dtype, np.array([scale]), np.array([offset]), stored, real),
         }
 
 
