@@ -10,10 +10,10 @@ import neurozarr
 from neurozarr import nifti
 from neurozarr.errors import ConfigError
 from neurozarr.nifti.fit import (
+    changed_fields,
     file_header,
     fit_header,
     level_header,
-    rgb_header_fields,
     stored_dtype,
 )
 from neurozarr.samples import headers
@@ -112,10 +112,10 @@ def test_rgb_becomes_channels_and_can_be_restored(code, intent, count):
         shape=(count, 6, 5, 4),
         scale=[1, 1, 1],
         shift=[0, 0, 0],
-        colours=rgb_header_fields(made, found),
+        changed=changed_fields(made, found),
     )
     assert restored == made
-    assert rgb_header_fields(header(), header()) is None
+    assert changed_fields(header(), header()) is None
 
 
 # Headers of a template

@@ -64,7 +64,7 @@ def test_every_field_of_every_header_and_every_voxel_return(made, zarr):
         store, _ = convert(source, Path(folder), {"zarr": {"chunk": 2} | zarr})
         assert exported(store) == source.read_bytes()
         stored = neurozarr.open_array(store / "nifti", "r")[...].tobytes()
-        if made[0].get_data_dtype().names is None:
+        if made[0].get_data_dtype().names is None and len(made[0].get_data_shape()) < 6:
             assert made[1] in (stored, stored + bytes(4))
         found, expected = nifti.fields(stored), nifti.fields(made[1])
         for name in {*found.dtype.names} - {"dim", "datatype", "bitpix", "intent_code"}:

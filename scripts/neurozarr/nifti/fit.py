@@ -15,7 +15,7 @@ from neurozarr.zarr.documents import Document
 #: Datatype codes of RGB and RGBA voxels, with the intent codes of RGB and RGBA vectors.
 _COLOURS = {128: 2003, 2304: 2004}
 
-#: Attribute of the header's array that holds the original fields of an RGB or RGBA image.
+#: Attribute of the header's array that holds the original fields that NIfTI-Zarr does not allow.
 COLOURS = "neurozarr:colours"
 
 #: Fields that change when the colours of RGB or RGBA voxels become channels.
@@ -28,6 +28,9 @@ _WIDER: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(bool): np.dtype(np.uint8),
     np.dtype(np.float16): np.dtype(np.float32),
 }
+
+#: Largest number of dimensions of NIfTI-Zarr (1.0.rc1, table 4.1, "Dim").
+_MAX_DIMENSIONS = 5
 
 #: Longest dimension of a NIfTI-1 image, in voxels.
 MAX_NIFTI_1_LENGTH = np.iinfo(np.int16).max
@@ -97,9 +100,10 @@ def fit_header(
     return record.tobytes() + raw[record.dtype.itemsize :]
 
 
-def rgb_header_fields(raw: bytes, fitted: bytes) -> Document | None:
-    """The original fields, by name, that `fit_header` changed because the voxels are RGB or RGBA.
+def changed_fields(raw: bytes, fitted: bytes) -> Document | None:
+    """The original fields, by name, of what NIfTI-Zarr does not have and `fit_header` changed.
 
+    These are RGB and RGBA voxels, and dimensions after the fifth, which have length 1.
     `level_header` restores them.
 
     Parameters
@@ -110,12 +114,14 @@ def rgb_header_fields(raw: bytes, fitted: bytes) -> Document | None:
     Returns
     -------
     dict or None
-        None if the voxels are neither RGB nor RGBA.
+        None if there is none of these.
     """
-    record = header.fields(raw)
-    if int(record["datatype"]) not in _COLOURS or header.fields(fitted)["datatype"] != 2:
-        return None
-    return {name: record[name].tolist() for name in _COLOUR_FIELDS}
+    record, names = header.fields(raw), list[str]()
+    if record["dim"][0] > _MAX_DIMENSIONS:
+        names = ["dim"]
+    if int(record["datatype"]) in _COLOURS and header.fields(fitted)["datatype"] == 2:
+        names = [*_COLOUR_FIELDS]
+    return {name: record[name].tolist() for name in names} or None
 
 
 def level_header(
@@ -125,7 +131,7 @@ def level_header(
     shape: Sequence[int],
     scale: Sequence[float],
     shift: Sequence[float],
-    colours: Document | None = None,
+    changed: Document | None = None,
 ) -> bytes:
     """The header of one level of an image; for level 0, all fields are unchanged.
 
@@ -140,11 +146,11 @@ def level_header(
     scale, shift
         Size of the level's voxels and position of the first one, in voxels of level 0, along the
         spatial axes in Zarr order.
-    colours
-        The result of `rgb_header_fields` when the image was stored.
+    changed
+        The result of `changed_fields` when the image was stored.
     """
     record = header.fields(raw)
-    for name, value in (colours or {}).items():
+    for name, value in (changed or {}).items():
         record[name] = value
     if list(scale) != [1] * len(scale):
         forms = {form: header.affine(raw, form) for form in ("sform", "qform")}
@@ -203,6 +209,8 @@ def _set_array(
     lengths = [*dim, *[1] * (7 - len(dim))]
     known = [int(length) for length in record["dim"][1 : 1 + int(record["dim"][0])]]
     is_colour = int(record["datatype"]) in _COLOURS and "c" in axes
+    if known[_MAX_DIMENSIONS:]:
+        record["dim"][0] = _MAX_DIMENSIONS
     if lengths != [*known, *[1] * (7 - len(known))]:
         record["dim"] = [len(dim), *lengths]
         if "t" not in axes and not is_colour:

@@ -11,7 +11,7 @@ import xxhash
 from neurozarr.drivers import open_group
 from neurozarr.durable import sync_files
 from neurozarr.errors import StoreError
-from neurozarr.nifti.fit import COLOURS, rgb_header_fields, stored_dtype
+from neurozarr.nifti.fit import COLOURS, changed_fields, stored_dtype
 from neurozarr.run import fingerprints, ownership, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
@@ -75,8 +75,8 @@ def publish_header(
     shutil.rmtree(staging, ignore_errors=True)
     group = open_group(staging, "w", paths.zarr_version, driver)
     group.write_nifti_header(header)
-    if colours := rgb_header_fields(volume.nifti_header or header, header):
-        group.array(HEADER).attrs[COLOURS] = colours
+    if changed := changed_fields(volume.nifti_header or header, header):
+        group.array(HEADER).attrs[COLOURS] = changed
     checksum = xxhash.xxh3_64_intdigest(header)
     problem = header_problem(
         staging / HEADER, base.folder, checksum=checksum, axes=volume.axes, driver=driver

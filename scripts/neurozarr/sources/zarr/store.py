@@ -545,12 +545,9 @@ def _from_header(
         shape=[lengths.get(axis, 1) for axis in stored],
         scale=scale,
         shift=shift,
-        colours=node.attributes.get(COLOURS),
+        changed=node.attributes.get(COLOURS),
     )
-    kind = nifti.header_type(raw)
-    header = kind(
-        raw[: kind.template_dtype.itemsize], endianness=nifti.byte_order(raw), check=False
-    )
+    header = nifti.load(raw)
     fields: dict[str, Any] = {"nifti_header": raw}
     try:
         with np.errstate(all="ignore"):
