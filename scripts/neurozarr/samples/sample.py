@@ -136,6 +136,15 @@ class Sample:
         """Arguments of `neurozarr.sources.open_source` other than the path and the template."""
         return {**self.layout, **{name: getattr(self, name) for name in SIZES}}
 
+    @property
+    def known(self) -> dict[str, Any]:
+        """The same, with the sizes of the opened source, of which the log then says nothing."""
+        source = self.source
+        known = self.layout | {"voxel_size": source.voxel_size, "unit": source.space_unit or None}
+        if "t" in source.axes:
+            known |= {"time_step": source.time_step, "time_unit": source.time_unit or None}
+        return known
+
     @cached_property
     def source(self) -> Source:
         """The opened source; only its header is read."""

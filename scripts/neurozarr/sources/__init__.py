@@ -158,16 +158,17 @@ def _with_sizes(
     """Replace the sizes of a source by those that the user gives, if any; 1 if it has none."""
     if time_step is not None and not is_plausible(time_step):
         raise SourceError(f"{path}: time_step is {time_step}; allowed: a positive number")
-    source = replace(source, time_step=time_step or source.time_step or 1.0)
+    known = time_step or source.time_step
+    source = replace(source, time_step=known if is_plausible(known) else 1.0)
     if voxel_size is not None:
-        known = [size for size in voxel_size if is_plausible(size)]
-        if not len(known) == len(voxel_size) == 3:
+        sizes = [size for size in voxel_size if is_plausible(size)]
+        if not len(sizes) == len(voxel_size) == 3:
             raise SourceError(
                 f"{path}: voxel_size is {list(voxel_size)}; allowed: 3 positive numbers, in the "
                 "order z, y, x"
             )
         source = replace(source, voxel_size=tuple(float(size) for size in voxel_size))
-    elif not source.voxel_size:
+    elif not source.voxel_size or not all(map(is_plausible, source.voxel_size)):
         logger.warning("%s: the voxel size is unknown; it is set to 1; give voxel_size", path)
         source = replace(source, voxel_size=(1.0, 1.0, 1.0))
     for kind, column in (("space", "unit"), ("time", "time_unit")):
