@@ -173,8 +173,19 @@ def sample(wildcards):
 
 def numbers(wildcards):
     """Numbers of the levels that a job writes: 0 if the rule has no wildcard `level`."""
-    number = int(wildcards.get("level", 0))
-    coarse = coarse_levels(sample(wildcards).blocks)
+    number, blocks = int(wildcards.get("level", 0)), sample(wildcards).blocks
+    if number >= len(blocks):
+        sys.exit(
+            f"neurozarr: sample {wildcards.sample}: there is no level {number}; the coarsest is "
+            f"{len(blocks) - 1}"
+        )
+    block = int(wildcards.get("block", 0))
+    if block >= blocks[number]:
+        sys.exit(
+            f"neurozarr: sample {wildcards.sample}: there is no block {block} of level {number}; "
+            f"the last is {blocks[number] - 1}"
+        )
+    coarse = coarse_levels(blocks)
     return coarse if number in coarse else [number]
 
 
@@ -192,13 +203,15 @@ def step_arguments(step):
     """Make a function that returns the arguments of a step (see neurozarr.samples.arguments)."""
 
     def from_wildcards(wildcards):
-        numbers = {
+        given = {
             name: int(wildcards.get(name))
             for name in ("level", "block")
             if name in wildcards.keys()
         }
+        if sample(wildcards).is_planned:
+            numbers(wildcards)  # Exits if there is no such level or block.
         make = getattr(arguments, step)
-        return make(sample(wildcards), RUN.paths(wildcards.sample), **numbers)
+        return make(sample(wildcards), RUN.paths(wildcards.sample), **given)
 
     return from_wildcards
 
@@ -313,6 +326,7 @@ def level_to_export(wildcards):
         sys.exit(f"neurozarr: sample {wildcards.sample}: {error}")
     if wildcards.sample in bundled():
         return expand(BUNDLE, bundle=bundled()[wildcards.sample].name)
+    numbers(wildcards)  # Exits if there is no such level.
     place = each_level(wildcards)[number]
     if place.made_with:
         return files([*paths.header, place.made_with])

@@ -16,7 +16,18 @@ DRIVER = "tensorstore"
 
 def convert(source, directory, config=None):
     """Run every step; the store, and the sample that it is of."""
-    run, samples = read_run({"source": str(source), "output": str(directory)} | (config or {}))
+    return _convert({"source": str(source), "output": str(directory)} | (config or {}))
+
+
+def convert_row(directory, **cells):
+    """Run every step for a row of a sample sheet."""
+    sheet = directory / "sheet.tsv"
+    sheet.write_text("\t".join(cells) + "\n" + "\t".join(map(str, cells.values())))
+    return _convert({"samples": str(sheet), "output": str(directory)})
+
+
+def _convert(config):
+    run, samples = read_run(config)
     (sample,) = samples.values()
     sample.check()
     paths = run.paths(sample.name)

@@ -132,10 +132,11 @@ def check_store(store, voxels):
     for path in store.rglob("zarr.json"):
         document = json.loads(path.read_text(), parse_constant=no_constant)
         assert all(0 < scale < INF for scale in scales(document))
-    record = nifti.fields(open_array(store / "nifti", "r")[...].tobytes())
+    raw = open_array(store / "nifti", "r")[...].tobytes()
+    record = nifti.fields(raw)
     if voxels.ndim < 5 and "c" not in _axes(store):
         assert tuple(record["dim"][1 : 1 + voxels.ndim]) == voxels.shape[::-1]
-    assert record["bitpix"] == 8 * stored.dtype.itemsize
+    assert nifti.load(raw).get_data_dtype().newbyteorder("=") == stored.dtype
 
 
 def _axes(store):
@@ -280,15 +281,13 @@ def path(request, tmp_path):
 @pytest.mark.parametrize(
     ("index", "value", "message"),
     [
-        (0, -1, "the image has shape "),
-        (0, 0, "the image has shape "),
-        (0, 1, r"the image has shape \(33,\)"),
-        (0, 7, r"the image has shape \(33, 41, 25, 1, 1, 1, 1\)"),
-        (0, 8, "the image has shape |byte order"),
+        (0, -1, "damaged: it has -1 dimensions, in the byte order of its sizeof_hdr"),
+        (0, 0, "damaged: it has 0 dimensions"),
+        (0, 8, "damaged: it has 8 dimensions"),
         (1, 0, r"the image has shape \(0, 41, 25\)"),
         (2, -41, r"the image has shape \(33, -41, 25\)"),
         (slice(1, 4), 2**15 - 1, "cut short: .* its voxels end at byte 70362301923678"),
-        (slice(0, 8), 2**15 - 1, "the image has shape|not an image"),
+        (slice(0, 8), 2**15 - 1, "damaged: it has 32767 dimensions"),
     ],
 )
 def test_absurd_dimensions_are_refused_at_once(contents, path, frugal, index, value, message):

@@ -15,17 +15,60 @@ import neurozarr
 from neurozarr import nifti, sources
 from neurozarr.voxels import export
 
-from .conversions import KINDS, convert, exported, headers, nifti_file, paths_of
+from .conversions import (
+    DTYPES,
+    KINDS,
+    convert,
+    convert_row,
+    exported,
+    nifti_file,
+    numbers,
+    paths_of,
+)
 from .volumes import Volume, volume
 
 
+@st.composite
+def any_headers(draw):
+    """A header of which all fields are any bytes, except those that say where the voxels are."""
+    kind, order = draw(st.sampled_from(KINDS)), draw(st.sampled_from("<>"))
+    dtype = kind.template_dtype.newbyteorder(order)
+    size = dtype.itemsize
+    record = np.frombuffer(draw(st.binary(min_size=size, max_size=size)), dtype)[0].copy()
+    header = kind(endianness=order)
+    dim = draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+    dim += [1] * draw(st.integers(0, 2)) if len(dim) == 5 else []
+    header.set_data_shape(dim)
+    header.set_data_dtype(draw(st.sampled_from([*DTYPES, "RGB", "RGBA"])) if len(dim) < 5 else "i2")
+    rest = draw(st.sampled_from([b"", *[b"\x20\0\0\0\6\0\0\0".ljust(32, b"?")] * (order == "<")]))
+    header["vox_offset"] = size + 4 + len(rest)
+    for name in {"sizeof_hdr", "datatype", "vox_offset", "magic", "eol_check"} & {*dtype.names}:
+        record[name] = header[name]
+    record["dim"][: 1 + len(dim)] = header["dim"][: 1 + len(dim)]
+    # nibabel, which cannot use an infinite intercept, or a quaternion that is not a rotation.
+    record["scl_inter"] = draw(numbers)
+    if abs(record["qform_code"]) < 9 or draw(st.booleans()):
+        for letter in "bcd":
+            record[f"quatern_{letter}"] = draw(st.floats(-0.5, 0.5, width=32))
+        record["qform_code"], record["sform_code"] = draw(st.tuples(*[st.integers(-1, 5)] * 2))
+    else:
+        record["sform_code"] = draw(st.integers(1, 9))
+    return header, record.tobytes() + bytes([bool(rest), 0, 0, 0]) + rest
+
+
 @settings(max_examples=30)
-@given(headers(), st.sampled_from([{}, {"zarr_version": 2, "order": "F"}, {"shard": 4}]))
-def test_export_restores_every_byte(made, zarr):
+@given(any_headers(), st.sampled_from([{}, {"zarr_version": 2, "order": "F"}, {"shard": 4}]))
+def test_every_field_of_every_header_and_every_voxel_return(made, zarr):
     with tempfile.TemporaryDirectory() as folder:
         source = nifti_file(Path(folder, "a.nii"), made)
         store, _ = convert(source, Path(folder), {"zarr": {"chunk": 2} | zarr})
         assert exported(store) == source.read_bytes()
+        stored = neurozarr.open_array(store / "nifti", "r")[...].tobytes()
+        if made[0].get_data_dtype().names is None and len(made[0].get_data_shape()) < 6:
+            assert made[1] in (stored, stored + bytes(4))
+        found, expected = nifti.fields(stored), nifti.fields(made[1])
+        for name in {*found.dtype.names} - {"dim", "datatype", "bitpix", "intent_code"}:
+            assert found[name].tobytes() == expected[name].tobytes()
 
 
 @pytest.mark.parametrize("colours", [("R", "G", "B"), ("R", "G", "B", "A")])
@@ -125,3 +168,24 @@ def test_dtypes_are_only_widened_with_a_nifti_header(tmp_path, monkeypatch, dtyp
         assert back.get_data_dtype() == np.dtype(wider)
         np.testing.assert_array_equal(back.dataobj, voxels.T.astype(wider))
         assert nibabel.aff2axcodes(back.affine) == ("L", "P", "S")
+
+
+def test_a_template_gives_a_store_its_sizes(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 6, 5, 4), "u1"))
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6, 2), "u1"), np.diag([2, 1.5, 3, 1]))
+    image.header.set_zooms((2, 1.5, 3, 2.5))
+    image.header.set_xyzt_units("mm", "sec")
+    image.to_filename(tmp_path / "t.nii")
+    row = {"source": tmp_path / "a.npy", "axes": "tzyx", "nifti.header": tmp_path / "t.nii"}
+    store, _ = convert_row(tmp_path, sample="a", **row)
+    (levels,) = neurozarr.open_group(store, "r").attrs["ome"]["multiscales"]
+    assert [axis.get("unit") for axis in levels["axes"]] == ["second", *["millimeter"] * 3]
+    scales = [levels["datasets"][0], levels]
+    found = np.prod([part["coordinateTransformations"][0]["scale"] for part in scales], axis=0)
+    assert found.tolist() == [2.5, 3, 1.5, 2]
+    back = nibabel.Nifti1Image.from_bytes(exported(store))
+    assert back.header.get_zooms() == (2, 1.5, 3, 2.5)
+    assert back.header.get_xyzt_units() == ("mm", "sec")
+    store, _ = convert_row(tmp_path, sample="b", **row, time_step=40, time_unit="ms")
+    back = nibabel.Nifti1Image.from_bytes(exported(store))
+    assert (back.header.get_zooms()[3], back.header.get_xyzt_units()[1]) == (40, "msec")

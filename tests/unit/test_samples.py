@@ -331,10 +331,10 @@ def test_unsuitable_options_are_errors_before_any_job(read, options, message):
         read({"source": "a.nii"} | options)[1]["a"].check()
 
 
-def test_levels_to_export_must_exist(read):
+def test_levels_to_export_that_do_not_exist_are_said(read, caplog):
     sample = read({"source": "a.nii", "export": {"levels": [0, 9]}})[1]["a"]
-    with pytest.raises(ConfigError, match=r"export.levels is \[0, 9\], but the coarsest level of"):
-        _ = sample.export_levels
+    assert sample.export_levels == [0]
+    assert "export.levels is [0, 9], but its coarsest level is 0; not exported: 9" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def assert_same(source, path):
 def test_voxels_equal_those_of_nibabel(mri, name):
     source = open_source(mri / name)
     assert_holds(source, stored_values(source, mri / name))
-    assert (source.scales is not None or source.dtype.kind == "f") == REAL[name]
+    assert (source.dtype.kind == "f") == REAL[name]
     real = source.read(whole(source.shape)) * source.slope + source.inter
     np.testing.assert_allclose(real, real_values(mri / name), rtol=1e-13)
 
@@ -449,7 +449,7 @@ def test_damaged_minc_is_refused(mri, tmp_path):
     refused(changed(lambda file: file.pop("minc-2.0")), "its header cannot be read")
     refused(
         changed(lambda file: file[image].attrs.modify("valid_range", [0, 70_000])),
-        "valid_range is 0 to 70000, but its dtype is int16",
+        "its header cannot be read .Valid range outside input data type range",
     )
     refused(
         changed(lambda file: file[image].attrs.pop("dimorder")),
@@ -457,7 +457,7 @@ def test_damaged_minc_is_refused(mri, tmp_path):
     )
     refused(
         changed(lambda file: file[f"{image}-min"].attrs.modify("dimorder", np.bytes_("zspace"))),
-        "the dimensions of image-min and image-max are zspace and time, but must be the first",
+        "its header cannot be read .*image-max.* do not have the same dimensions",
     )
     dimension = "minc-2.0/dimensions/zspace"
     refused(

@@ -16,8 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr.errors import SourceError
+from neurozarr.samples.headers import header_of
 from neurozarr.sources import mapping, nibabel_image, numpy_file, open_source, stem
 from neurozarr.sources.tiff import segments
+
+from .conversions import convert, exported
+from .families import assert_holds
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,9 @@ def whole(source):
     ("ndim", "axes", "order"),
     [(3, "zyx", (2, 1, 0)), (4, "tzyx", (3, 2, 1, 0)), (5, "tczyx", (3, 4, 2, 1, 0))],
 )
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.img", "a.hdr", "a.img.gz"])
+@pytest.mark.parametrize(
+    "name", ["a.nii", "a.nii.gz", "a.nii.bz2", "a.nii.zst", "a.img", "a.hdr", "a.img.gz"]
+)
 def test_dimensions_become_axes_in_zarr_order(tmp_path, voxels, name, ndim, axes, order):
     voxels = voxels[(..., *(0,) * (5 - ndim))]
     kind = nibabel.Nifti1Pair if "nii" not in name else nibabel.Nifti1Image
@@ -158,7 +164,7 @@ def test_colours_become_channels(tmp_path, name, colours, times):
     np.testing.assert_array_equal(source.read(part), expected[part])
 
 
-@pytest.fixture(scope="module", params=["a.nii", "a.nii.gz"])
+@pytest.fixture(scope="module", params=["a.nii", "a.nii.gz", "a.nii.bz2", "a.nii.zst"])
 def five_dimensional(request, tmp_path_factory, voxels):
     return open_source(save(tmp_path_factory.mktemp("source") / request.param, voxels))
 
@@ -198,7 +204,8 @@ def test_columns_must_fit_the_file(tmp_path, voxels, told, message):
 
 
 def test_a_compressed_file_is_read_in_order(tmp_path, voxels):
-    assert open_source(save(tmp_path / "a.nii.gz", voxels)).in_order
+    for ending in ("gz", "bz2", "zst"):
+        assert open_source(save(tmp_path / f"a.nii.{ending}", voxels)).in_order
     assert not open_source(save(tmp_path / "b.nii", voxels)).in_order
 
 
@@ -232,11 +239,18 @@ def test_missing_and_truncated_files_are_refused_at_once(mri, tmp_path):
         open_source(cut)
 
 
-def test_errors_name_a_truncated_compressed_file(mri, tmp_path):
-    cut = tmp_path / "cut.nii.gz"
-    cut.write_bytes((mri / "example4d.nii.gz").read_bytes()[:100_000])
-    with pytest.raises(SourceError, match=r"cut\.nii\.gz: the voxels cannot be read"):
+@pytest.mark.parametrize("ending", ["gz", "bz2", "zst"])
+def test_errors_name_a_truncated_compressed_file(mri, tmp_path, ending):
+    cut = tmp_path / f"cut.nii.{ending}"
+    nibabel.load(mri / "example4d.nii.gz").to_filename(cut)
+    expected = nibabel.load(mri / "example4d.nii.gz").dataobj.get_unscaled()
+    np.testing.assert_array_equal(whole(open_source(cut)).T, expected)
+    cut.write_bytes(cut.read_bytes()[:100_000])
+    with pytest.raises(SourceError, match=rf"cut\.nii\.{ending}: the voxels cannot be read"):
         whole(open_source(cut))
+    cut.write_bytes(b"hello")
+    with pytest.raises(SourceError, match=rf"cut\.nii\.{ending}: not an image that nibabel can"):
+        open_source(cut)
 
 
 def test_errors_name_a_damaged_compressed_file(mri, tmp_path):
@@ -357,8 +371,7 @@ def test_unsupported_volumes_are_refused(tmp_path, mri):
     rgb = np.zeros((4, 5, 6, 2, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     for data, message in (
         (rgb, r"the voxels are RGB, in an image of shape \(4, 5, 6, 2, 3\); colours can only be"),
-        (np.zeros((4, 5), "u1"), r"shape \(4, 5\); only images with 3 to 5 dimensions"),
-        (np.zeros((4, 5, 6, 1, 1, 2), "u1"), "only images with 3 to 5 dimensions"),
+        (np.zeros((4, 5, 6, 1, 1, 2), "u1"), "only images with up to 5 dimensions"),
     ):
         path = save(tmp_path / "a.nii", data)
         with pytest.raises(SourceError, match=message):
@@ -370,7 +383,7 @@ def test_unsupported_volumes_are_refused(tmp_path, mri):
         path.write_bytes(header.binaryblock + bytes(10_000))
         with pytest.raises(SourceError, match=f"its voxels are {name}, which Zarr cannot hold"):
             open_source(path)
-    with pytest.raises(SourceError, match="a Cifti2Image holds no volume"):
+    with pytest.raises(SourceError, match=r"the image has shape \(1, 1, 1, 1, 10, 10\)"):
         open_source(mri / "row_major.dconn.nii")
 
 
@@ -421,3 +434,207 @@ def test_a_source_keeps_no_file_open_before_it_is_read(tmp_path, voxels, name):
     files = [os.path.realpath(entry.path) for entry in os.scandir("/proc/self/fd")]
     assert str(path.resolve()) not in files
     assert whole(source).size == data.size
+
+
+# What the user or a template adds
+
+
+def written(path, **fields):
+    """A NIfTI file of a volume, with fields of its header changed."""
+    image = nibabel.Nifti1Image(
+        np.random.default_rng(0).integers(0, 99, (7, 8, 9)), None, dtype="u1"
+    )
+    for name, value in fields.items():
+        image.header[name] = value
+    image.to_filename(path)
+    return path
+
+
+def template(**fields):
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((9, 9, 9, 2))
+    header.set_zooms((3, 1.5, 2, 2.5))
+    header.set_xyzt_units("mm", "sec")
+    for name, value in fields.items():
+        header[name] = value
+    return header.binaryblock
+
+
+def sizes(source):
+    return source.voxel_size, source.space_unit, source.time_step, source.time_unit
+
+
+def test_a_template_gives_the_sizes_that_a_file_does_not(tmp_path, caplog):
+    path = save_npy(tmp_path / "a.npy", np.zeros((2, 3, 4, 5), "u1"))
+    assert sizes(open_source(path, axes="tzyx")) == ((1, 1, 1), "", 1, "")
+    assert "the voxel size is unknown" in caplog.text
+    caplog.clear()
+    known = {"axes": "tzyx", "template": template()}
+    assert sizes(open_source(path, **known)) == ((2, 1.5, 3), "millimeter", 2.5, "second")
+    assert not caplog.text
+    found = open_source(path, **known, unit="um", time_unit="ms")
+    assert sizes(found) == ((2000, 1500, 3000), "micrometer", 2500, "millisecond")
+    found = open_source(path, **known, voxel_size=(4, 5, 6), time_step=7)
+    assert sizes(found) == ((4, 5, 6), "millimeter", 7, "second")
+
+
+def test_a_template_does_not_replace_the_sizes_of_a_file(tmp_path, voxels):
+    image = nibabel.Nifti1Image(voxels[..., 0], np.diag([7, 8, 9, 1]))
+    image.header.set_zooms((7, 8, 9, 10))
+    image.header.set_xyzt_units("micron")
+    image.to_filename(tmp_path / "a.nii")
+    found = sizes(open_source(tmp_path / "a.nii", template=template()))
+    assert found == ((9, 8, 7), "micrometer", 10, "second")
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.npy"])
+def test_the_user_can_give_time_step_and_unit(tmp_path, voxels, name):
+    data = voxels[..., 0]
+    path = (save if name == "a.nii" else save_npy)(tmp_path / name, data)
+    given = {"time_step": 1.5, "time_unit": "min"} | ({} if name == "a.nii" else {"axes": "tzyx"})
+    source = open_source(path, **given)
+    assert (source.time_step, source.time_unit) == (1.5, "minute")
+    raw = header_of(source, dtype=source.dtype, given=given)
+    header = nibabel.Nifti1Header(raw, check=False)
+    assert (header["pixdim"][4], header.get_xyzt_units()[1]) == (90, "sec")
+    other = save_npy(tmp_path / "b.npy", data[..., 0])
+    for wrong, message in (
+        ({"time_step": 1}, "time_step is 1, but the axes are zyx, without t; leave it empty"),
+        ({"time_unit": "s"}, "time_unit is s, but the axes are zyx, without t"),
+    ):
+        with pytest.raises(SourceError, match=rf"b\.npy: {message}"):
+            open_source(other, **wrong)
+    with pytest.raises(SourceError, match=r"time_step is 0\.0; allowed: a positive number"):
+        open_source(path, **given | {"time_step": 0.0})
+    with pytest.raises(SourceError, match="'mm' is no unit of time in OME-Zarr"):
+        open_source(path, **given | {"time_unit": "mm"})
+
+
+def test_a_unit_that_is_unknown_is_said(mri, caplog):
+    assert open_source(mri / "standard.nii.gz").space_unit == ""
+    said = "standard.nii.gz: the unit of space is unknown, so that the store has none; give unit"
+    assert said in caplog.text
+    caplog.clear()
+    open_source(mri / "standard.nii.gz", unit="mm")
+    assert "unit" not in caplog.text
+
+
+# What other programs read
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 6), (5, 6, 7, 2, 3, 1), (5, 6, 7, 1, 1, 1, 1)])
+def test_images_of_any_number_of_dimensions_are_read(tmp_path, shape):
+    data = np.random.default_rng(0).integers(0, 99, shape).astype("i2")
+    header = nibabel.Nifti1Header()
+    header["pixdim"][3] = 4
+    source = open_source(save(tmp_path / "a.nii", data, header=header))
+    expected = data.reshape((*shape, *(1,) * (7 - len(shape)))[:5]).transpose(3, 4, 2, 1, 0)
+    np.testing.assert_array_equal(whole(source), expected if len(shape) > 4 else expected[0, 0])
+    assert source.axes == ("tczyx" if len(shape) > 4 else "zyx")
+
+
+@pytest.mark.parametrize("length", [1 + 1e-6, 1.005])
+def test_a_quaternion_that_is_a_little_too_long_is_normalized(tmp_path, length):
+    """As nifti_clib does: nifti_tool -disp_nim prints this matrix (nifti_quatern_to_mat44)."""
+    unit = np.array([2, 3, 6]) / 7
+    fields = {f"quatern_{letter}": length * part for letter, part in zip("bcd", unit, strict=True)}
+    path = written(tmp_path / "a.nii", qform_code=1, sform_code=0, **fields)
+    source = open_source(path)
+    turned = 2 * np.outer(unit, unit) - np.eye(3)  # By 180 degrees.
+    np.testing.assert_allclose(source.affine[:3, :3], turned, atol=1e-6)
+    fields = {name: 2 * part for name, part in fields.items()}
+    with pytest.raises(SourceError, match="w2 should be positive"):
+        open_source(written(path, qform_code=1, sform_code=0, **fields))
+
+
+@pytest.mark.parametrize(
+    ("trailing", "kind"),
+    [(bytes(600), "zeros"), (b"garbage!", "garbage"), (bytes(9) + b"x", "garbage")],
+)
+def test_bytes_after_a_gzip_stream_are_said_and_ignored(tmp_path, caplog, trailing, kind):
+    path = written(tmp_path / "a.nii.gz")
+    expected = whole(open_source(path))
+    assert "gzip stream" not in caplog.text
+    with path.open("ab") as file:
+        file.write(trailing)
+    source = open_source(path)
+    assert f"a.nii.gz: {len(trailing)} bytes of {kind} follow the gzip stream" in caplog.text
+    np.testing.assert_array_equal(whole(source), expected)
+    done = subprocess.run(["gzip", "-t", path], capture_output=True, text=True, check=False)
+    assert ("trailing garbage ignored" in done.stderr) == (kind == "garbage")
+    with path.open("ab") as file:  # Another member is no garbage.
+        file.write(gzip.compress(b"more"))
+    caplog.clear()
+    open_source(path)
+    assert "gzip stream" not in caplog.text
+
+
+# Volumes in files of their own
+
+
+def write_series(folder, name):
+    """Two channels of three times; the 4D image of each that nibabel makes of them."""
+    rng = np.random.default_rng(0)
+    images = []
+    for channel, time in np.ndindex(2, 3):
+        image = nibabel.Nifti1Image(
+            rng.integers(0, 99, (5, 6, 7)).astype("i2"), np.diag([1, 2, 3, 1])
+        )
+        image.header["pixdim"][4] = 2.5
+        image.header.set_xyzt_units("mm", "sec")
+        image.to_filename(folder / name.format(c=channel, t=time + 9))
+        images.append(image)
+    joined = [nibabel.concat_images(images[:3]), nibabel.concat_images(images[3:])]
+    return [nibabel.Nifti1Image(np.asarray(x.dataobj, "i2"), x.affine) for x in joined]
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nii.zst"])
+def test_volumes_of_a_pattern_are_times_and_channels(tmp_path, ending):
+    first, second = write_series(tmp_path, f"c{{c}}_t{{t}}.{ending}")
+    source = open_source(tmp_path / f"c0_t{{t}}.{ending}")
+    source.check()
+    assert (source.axes, source.in_order) == ("tzyx", ending != "nii")
+    assert sizes(source) == ((3, 2, 1), "millimeter", 2.5, "second")
+    np.testing.assert_array_equal(source.affine, first.affine)
+    assert_holds(source, np.asarray(first.dataobj).T)
+    part = (slice(1, 3), slice(2, 7), slice(1, 2), slice(0, 4))
+    np.testing.assert_array_equal(source.read(part), np.asarray(first.dataobj).T[part])
+    assert [file.name for file in source.files_of(part)] == [f"c0_t{t}.{ending}" for t in (10, 11)]
+    both = open_source(tmp_path / f"c{{c}}_t{{t}}.{ending}")
+    expected = np.stack([first.dataobj, second.dataobj], -1).transpose(3, 4, 2, 1, 0)
+    assert_holds(both, expected)
+
+
+def test_a_series_becomes_one_image(tmp_path):
+    first, _ = write_series(tmp_path, "c{c}_t{t}.nii.gz")
+    store, _ = convert(tmp_path / "c0_t{t}.nii.gz", tmp_path, {"zarr": {"chunk": 4}})
+    back = nibabel.Nifti1Image.from_bytes(exported(store))
+    np.testing.assert_array_equal(back.dataobj, first.dataobj)
+    assert back.header.get_zooms() == (1, 2, 3, 2.5)
+    np.testing.assert_array_equal(back.affine, first.affine)
+
+
+def test_volumes_must_fit_each_other(tmp_path, caplog):
+    write_series(tmp_path, "c{c}_t{t}.nii")
+    pattern, last = tmp_path / "c0_t{t}.nii", tmp_path / "c0_t11.nii"
+    for data, change, message in (
+        (np.zeros((5, 6, 8), "i2"), {}, r"its file_shape is \(8, 6, 5\), but that of .*c0_t9\.nii"),
+        (np.zeros((5, 6, 7), "u2"), {}, "its dtype is uint16, but"),
+        (np.zeros((5, 6, 7), "i2"), {"scl_slope": 2, "scl_inter": 0}, "its slope is 2.0, but"),
+    ):
+        image = nibabel.Nifti1Image(data, np.eye(4))
+        for name, value in change.items():
+            image.header[name] = value
+        image.to_filename(last)
+        with pytest.raises(SourceError, match=rf"c0_t11\.nii: {message}"):
+            open_source(pattern).check()
+        with pytest.raises(SourceError, match=rf"c0_t11\.nii: {message}"):
+            whole(open_source(pattern))
+    nibabel.Nifti1Image(np.zeros((5, 6, 7), "i2"), np.eye(4)).to_filename(last)
+    open_source(pattern).check()
+    assert "c0_t11.nii: its affine differs; the first volume's is kept" in caplog.text
+    with pytest.raises(SourceError, match=r"can only be one of \{t\} or \{c\}"):
+        open_source(tmp_path / "c0_t{z}.nii")
+    save(tmp_path / "d9.nii", np.zeros((5, 6, 7, 2), "u1"))
+    with pytest.raises(SourceError, match=r"d9\.nii has this axis itself"):
+        open_source(tmp_path / "d{t}.nii")

@@ -14,7 +14,7 @@ from neurozarr.sources import open_source
 
 #: Images that cannot be converted, and the error.
 REFUSED = {
-    "row_major.dconn.nii": "holds no volume on a grid",  # a matrix of six dimensions
+    "row_major.dconn.nii": "has shape",  # a matrix of six dimensions
     "nifti1.hdr": "is missing",  # a header without its voxels
     "nifti2.hdr": "is missing",
     "analyze.hdr": "is missing",
@@ -65,8 +65,11 @@ def test_exported_level_0_equals_the_source(exported, mri):
 
 
 def test_export_is_redone_only_if_its_image_changes(workflow):
-    workflow.config["export"] = {"levels": [0, 2]}
-    workflow("export")
+    workflow.config["export"] = {"levels": [0, 2, 3]}
+    run = workflow("export")
+    assert (
+        "sample anatomical: export.levels is [0, 2, 3], but its coarsest level is 2" in run.output
+    )
     assert workflow("export", "--dry-run").jobs == set()
     folder = workflow.directory / "results/nifti"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -86,10 +89,15 @@ def test_export_is_redone_only_if_its_image_changes(workflow):
 
 
 def test_impossible_export_is_an_error_before_any_job(workflow):
-    workflow.config["export"] = {"levels": [3]}
-    run = workflow("export", check=False)
-    assert "export.levels is [3], but the coarsest level of anatomical.nii is 2" in run.output
-    workflow.config |= {"export": {"levels": [0]}, "nifti": {"nii": False}}
+    store = "results/.state/anatomical.nii.zarr"
+    for target, message in (
+        ("results/nifti/anatomical_level-3.nii.gz", "there is no level 3; the coarsest is 2"),
+        (f"{store}/2/block-9.json", "there is no block 9 of level 2; the last is 0"),
+    ):
+        run = workflow(target, check=False)
+        assert f"sample anatomical: {message}" in run.output
+        assert "Traceback" not in run.output
+    workflow.config |= {"nifti": {"nii": False}}
     run = workflow("export", check=False)
     assert "export needs stores with a NIfTI header" in run.output
     assert "Traceback" not in run.output

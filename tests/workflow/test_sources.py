@@ -83,6 +83,18 @@ def write_raw(folder):
     return "h.raw", {"shape": "20,24,28", "dtype": "uint16", "offset": "4"}
 
 
+def write_nifti(folder):
+    nibabel.Nifti1Image(VOXELS.T, np.eye(4)).to_filename(folder / "i.nii.bz2")
+    return "i.nii.bz2", {}
+
+
+def write_mrtrix(folder):
+    (folder / "j.dat").write_bytes(VOXELS.astype(">u2").transpose(1, 0, 2).tobytes())
+    lines = ["dim: 28,24,20", "vox: 1,1,1", "layout: +0,+2,+1", "datatype: UInt16BE"]
+    (folder / "j.mih").write_text("\n".join(["mrtrix image", *lines, "file: j.dat", ""]))
+    return "j.mih", {}
+
+
 FAMILIES = {
     name.removeprefix("write_"): write
     for name, write in list(globals().items())

@@ -10,6 +10,7 @@ from neurozarr.nifti.header import (
     has_inverse,
     header_bytes,
     header_type,
+    load,
     read_header,
     stored_length,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "header_bytes",
     "header_json",
     "header_type",
+    "load",
     "read_header",
     "stored_length",
 ]

@@ -15,11 +15,11 @@ from neurozarr.zarr.documents import Document
 #: Datatype codes of RGB and RGBA voxels, with the intent codes of RGB and RGBA vectors.
 _COLOURS = {128: 2003, 2304: 2004}
 
-#: Attribute of the header's array that holds the original fields of an RGB or RGBA image.
+#: Attribute of the header's array that holds the original fields that NIfTI-Zarr does not allow.
 COLOURS = "neurozarr:colours"
 
 #: Fields that change when the colours of RGB or RGBA voxels become channels.
-_COLOUR_FIELDS = ("dim", "datatype", "bitpix", "intent_code", "intent_p1", "intent_p2", "intent_p3")
+_COLOUR_FIELDS = ("dim", "datatype", "bitpix", "intent_code")
 
 _LENGTHS = ("srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z")
 
@@ -28,6 +28,9 @@ _WIDER: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(bool): np.dtype(np.uint8),
     np.dtype(np.float16): np.dtype(np.float32),
 }
+
+#: Largest number of dimensions of NIfTI-Zarr (1.0.rc1, table 4.1, "Dim").
+_MAX_DIMENSIONS = 5
 
 #: Longest dimension of a NIfTI-1 image, in voxels.
 MAX_NIFTI_1_LENGTH = np.iinfo(np.int16).max
@@ -46,6 +49,8 @@ def fit_header(
     dtype: np.dtype[Any],
     voxel_size: Sequence[float] | None = None,
     space_unit: str | None = None,
+    time_step: float | None = None,
+    time_unit: str | None = None,
 ) -> bytes:
     """Adapt a header to the stored array; a header that fits already is returned unchanged.
 
@@ -64,6 +69,8 @@ def fit_header(
     space_unit
         UDUNITS name of the unit of the header's lengths, if it is not that of the header. If NIfTI
         does not have this unit, the lengths are converted to one that it has.
+    time_step, time_unit
+        Time between two volumes and its unit, likewise.
 
     Returns
     -------
@@ -84,13 +91,20 @@ def fit_header(
         named = units.nifti_unit(space_unit)
         _scale_lengths(record, units.factor(space_unit, named))
         _set_units(record, named, None)
+    if time_step is not None:
+        record["pixdim"][4] = time_step
+    if time_unit is not None:
+        named = units.nifti_unit(time_unit)
+        record["pixdim"][4] *= units.factor(time_unit, named)
+        _set_units(record, None, named)
     return record.tobytes() + raw[record.dtype.itemsize :]
 
 
-def rgb_header_fields(raw: bytes, fitted: bytes) -> Document | None:
-    """The original fields, by name, that `fit_header` changed because the voxels are RGB or RGBA.
+def changed_fields(raw: bytes, fitted: bytes) -> Document | None:
+    """The original fields, by name, of what NIfTI-Zarr does not have and `fit_header` changed.
 
-    `level_header` restores them. Parameters of the intent that are not finite are left out.
+    These are RGB and RGBA voxels, and dimensions after the fifth, which have length 1.
+    `level_header` restores them.
 
     Parameters
     ----------
@@ -100,14 +114,14 @@ def rgb_header_fields(raw: bytes, fitted: bytes) -> Document | None:
     Returns
     -------
     dict or None
-        None if the voxels are neither RGB nor RGBA.
+        None if there is none of these.
     """
-    record = header.fields(raw)
-    if int(record["datatype"]) not in _COLOURS or header.fields(fitted)["datatype"] != 2:
-        return None
-    return {
-        name: record[name].tolist() for name in _COLOUR_FIELDS if np.isfinite(record[name]).all()
-    }
+    record, names = header.fields(raw), list[str]()
+    if record["dim"][0] > _MAX_DIMENSIONS:
+        names = ["dim"]
+    if int(record["datatype"]) in _COLOURS and header.fields(fitted)["datatype"] == 2:
+        names = [*_COLOUR_FIELDS]
+    return {name: record[name].tolist() for name in names} or None
 
 
 def level_header(
@@ -117,7 +131,7 @@ def level_header(
     shape: Sequence[int],
     scale: Sequence[float],
     shift: Sequence[float],
-    colours: Document | None = None,
+    changed: Document | None = None,
 ) -> bytes:
     """The header of one level of an image; for level 0, all fields are unchanged.
 
@@ -132,10 +146,12 @@ def level_header(
     scale, shift
         Size of the level's voxels and position of the first one, in voxels of level 0, along the
         spatial axes in Zarr order.
-    colours
-        The result of `rgb_header_fields` when the image was stored.
+    changed
+        The result of `changed_fields` when the image was stored.
     """
     record = header.fields(raw)
+    for name, value in (changed or {}).items():
+        record[name] = value
     if list(scale) != [1] * len(scale):
         forms = {form: header.affine(raw, form) for form in ("sform", "qform")}
         steps, start = np.array(scale[::-1]), np.array([*shift[::-1], 1.0])
@@ -151,11 +167,6 @@ def level_header(
         if steps[sliced - 1] != 1:
             for name in ("slice_start", "slice_end", "slice_code", "slice_duration"):
                 record[name] = 0
-    if colours:
-        spatial = record["dim"][1:4].copy()
-        for name, value in colours.items():
-            record[name] = value
-        record["dim"][1:4] = spatial
     return record.tobytes() + raw[record.dtype.itemsize :]
 
 
@@ -190,25 +201,34 @@ def nifti_dim(axes: str, shape: Sequence[int]) -> list[int]:
 def _set_array(
     record: np.ndarray[Any, Any], axes: str, shape: Sequence[int], dtype: np.dtype[Any]
 ) -> None:
-    """Set dimensions and data type to those of the stored array."""
+    """Set dimensions and data type to those of the stored array, if they differ.
+
+    Dimensions of length 1 at the end may be missing, or more than the array has.
+    """
     dim = nifti_dim(axes, shape)
-    if dim != [int(n) for n in record["dim"][1 : 1 + int(record["dim"][0])]]:
-        record["dim"] = [len(dim), *dim, *[1] * (7 - len(dim))]
-        if "t" not in axes:
+    lengths = [*dim, *[1] * (7 - len(dim))]
+    known = [int(length) for length in record["dim"][1 : 1 + int(record["dim"][0])]]
+    is_colour = int(record["datatype"]) in _COLOURS and "c" in axes
+    if known[_MAX_DIMENSIONS:]:
+        record["dim"][0] = _MAX_DIMENSIONS
+    if lengths != [*known, *[1] * (7 - len(known))]:
+        record["dim"] = [len(dim), *lengths]
+        if "t" not in axes and not is_colour:
             record["pixdim"][4] = 1
-        if "c" in axes:
+        if "c" in axes and not is_colour:
             record["pixdim"][5] = 1
-    code = nibabel.nifti1.data_type_codes.code[dtype.newbyteorder("=")]
-    if int(record["datatype"]) in _COLOURS:
+    if is_colour:
         record["intent_code"] = _COLOURS[int(record["datatype"])]
-        for parameter in (1, 2, 3):
-            record[f"intent_p{parameter}"] = 0
-    record["datatype"], record["bitpix"] = code, 8 * dtype.itemsize
+    code = nibabel.nifti1.data_type_codes.code[dtype.newbyteorder("=")]
+    if record["datatype"] != code:
+        record["datatype"], record["bitpix"] = code, 8 * dtype.itemsize
 
 
-def _set_units(record: np.ndarray[Any, Any], space: str, time: str | None) -> None:
-    """Set the unit of space and, unless it is None, the unit of time; "" means unknown."""
-    code = int(record["xyzt_units"]) & ~0x07 | units.NIFTI_CODES.get(space, 0)
+def _set_units(record: np.ndarray[Any, Any], space: str | None, time: str | None) -> None:
+    """Set the unit of space and the unit of time, unless they are None; "" means unknown."""
+    code = int(record["xyzt_units"])
+    if space is not None:
+        code = code & ~0x07 | units.NIFTI_CODES.get(space, 0)
     if time is not None:
         code = code & ~0x38 | units.NIFTI_CODES.get(time, 0)
     record["xyzt_units"] = code

@@ -20,6 +20,8 @@ EXTENDER_SIZE = 4
 #: exceed the memory.
 MAX_HEADER_BYTES = 2**25
 
+#: Longest quaternion that rounding explains: its numbers had at least two decimals.
+_MAX_QUATERNION = 1.01
 #: Condition number above which the inverse of a matrix of single-precision floats is meaningless.
 _SINGULAR = 1e7
 
@@ -118,7 +120,7 @@ def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
     """
     try:
         with np.errstate(all="ignore"):
-            matrix = np.asarray(getattr(_load(raw), f"get_{form}")(), np.float64)
+            matrix = np.asarray(getattr(load(raw), f"get_{form}")(), np.float64)
     except ValueError:  # The quaternion is not a rotation.
         return None
     return matrix if (np.abs(matrix) < MAX_LENGTH).all() else None
@@ -185,14 +187,38 @@ def _check_extensions(raw: bytes) -> None:
         start += size
 
 
-def _load(raw: bytes) -> nibabel.Nifti1Header:
-    """The nibabel header without extensions, uncorrected except for pixdim.
+def load(raw: bytes, *, single: bool | None = None) -> nibabel.Nifti1Header:
+    """The nibabel header without extensions.
 
-    In pixdim, as NIfTI-1 defines, a qfac of 0 becomes 1, and sizes become positive.
+    As NIfTI-1 defines, a qfac of 0 becomes 1, and voxel sizes become positive. A quaternion longer
+    than 1 by rounding is normalized, as nifti_clib does (nifti_quatern_to_mat44).
+
+    Parameters
+    ----------
+    raw
+        The header's bytes.
+    single
+        Whether the voxels are in the same file; then nibabel checks the header for this kind of
+        file, and corrects what it can. None for no checks.
+
+    Raises
+    ------
+    nibabel.spatialimages.HeaderDataError
+        nibabel cannot read an image with this header.
     """
     kind = header_type(raw)
-    header = kind(raw[: kind.template_dtype.itemsize], endianness=byte_order(raw), check=False)
+    if single is False:
+        pairs = {nibabel.Nifti1Header: nibabel.nifti1.Nifti1PairHeader}
+        kind = pairs.get(kind, nibabel.nifti2.Nifti2PairHeader)
+    content = raw[: kind.template_dtype.itemsize]
+    header = kind(content, endianness=byte_order(raw), check=single is not None)
     header["pixdim"][1:] = np.abs(header["pixdim"][1:])
     if header["pixdim"][0] != -1:
         header["pixdim"][0] = 1
+    quaternion = [f"quatern_{letter}" for letter in "bcd"]
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm([float(header[name]) for name in quaternion])
+    if 1 < length < _MAX_QUATERNION:
+        for name in quaternion:
+            header[name] = header[name] / length
     return header

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurozarr.nifti.header import EXTENDER_SIZE, _load, fields
+from neurozarr.nifti.header import EXTENDER_SIZE, fields, load
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
 
 # Names in table 4.2 of the NIfTI-Zarr specification 1.0.rc1.
@@ -168,7 +168,7 @@ def _affine(record: np.ndarray[Any, Any]) -> list[list[float]] | None:
 
 def _orientation(raw: bytes) -> dict[str, str] | None:
     """Axis code of each voxel axis, in lower case, from nibabel's best affine of the header."""
-    header = _load(raw)
+    header = load(raw)
     try:
         with np.errstate(all="ignore"):
             affine = header.get_best_affine()

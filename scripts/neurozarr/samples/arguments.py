@@ -29,7 +29,7 @@ def write_base(sample: Sample, paths: StorePaths, *, block: int) -> Arguments:
     """Arguments of `neurozarr.steps.write_base.write_base`."""
     return {
         "source": sample.path,
-        "layout": sample.layout,
+        "layout": sample.known,
         "region": sample.levels[0].region(block),
         "slab": sample.levels[0].slab,
         "driver": sample.zarr.driver,
@@ -90,7 +90,7 @@ def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
         "planned": sample.planned,
         "source": {
             "path": sample.path,
-            "layout": sample.layout,
+            "layout": sample.known,
             "slab": sample.levels[0].slab,
         },
         "driver": sample.zarr.driver,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,7 @@ def header_of(
     source: Source,
     *,
     dtype: np.dtype[Any],
-    voxel_size: Sequence[float] | None = None,
-    unit: str | None = None,
+    given: Mapping[str, Any] | None = None,
     template: str | Path | None = None,
     orientation: str | None = None,
     center: bool = True,
@@ -51,8 +50,8 @@ def header_of(
         The image, opened by `neurozarr.sources.open_source`.
     dtype
         Data type of the stored voxels, one that NIfTI has (see `stored_dtype`).
-    voxel_size, unit
-        Voxel size and unit that the user gave to `open_source`, or None.
+    given
+        The voxel size, time step and units that the user gave to `open_source`, by their names.
     template
         Path of a header for `read_template`, or None.
     orientation, center
@@ -70,13 +69,16 @@ def header_of(
             return make_header(source, dtype, orientation=orientation, center=center)
         except ValueError as error:
             raise ConfigError(f"nifti.{error}") from None
+    given = given or {}
     return fit_header(
         source.nifti_header,
         axes=source.axes,
         shape=source.shape,
         dtype=dtype,
-        voxel_size=source.voxel_size if voxel_size else None,
-        space_unit=source.space_unit if unit else None,
+        voxel_size=source.voxel_size if given.get("voxel_size") else None,
+        space_unit=source.space_unit if given.get("unit") else None,
+        time_step=source.time_step if given.get("time_step") else None,
+        time_unit=source.time_unit if given.get("time_unit") else None,
     )
 
 
@@ -113,10 +115,10 @@ def template_file(path: str | Path) -> Path:
 def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes:
     """Fit a template to an image.
 
-    Shape, data type, voxel size, time step, units, slope and intercept are those of the image; all
-    other fields are the template's. Lengths of the template are converted to the image's spatial
-    unit if both units are known. The columns of the sform are scaled to the image's voxel size; its
-    origin is kept.
+    Shape, data type, voxel size, time step, units, slope and intercept are those of the image, to
+    which `open_source` has added what only the template gives; all other fields are the template's.
+    Lengths of the template are converted to the image's spatial unit if both units are known. The
+    columns of the sform are scaled to the image's voxel size; its origin is kept.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document
 from neurozarr.zarr.versions import version_for
 
+logger = logging.getLogger(__name__)
+
+#: Fields of a sample for sizes that the user gives.
+SIZES = ("voxel_size", "unit", "time_step", "time_unit")
 #: Options that NIfTI-Zarr 1.0.rc1 allows on Zarr v2 (sections 2.1 and 2.2).
 _NIFTI_ZARR_2 = {
     "order": ("F",),
@@ -87,8 +92,8 @@ class Sample:
         The source: a file, a directory, a pattern or a URL.
     layout
         Properties of the array given by the user: see `neurozarr.sources.Layout`.
-    voxel_size, unit
-        Voxel size and unit given by the user; None to take them from the source.
+    voxel_size, unit, time_step, time_unit
+        Voxel size, time step and their units given by the user; None to take them from the source.
     options
         All options, by group and name.
     """
@@ -98,6 +103,8 @@ class Sample:
     layout: dict[str, Any]
     voxel_size: tuple[float, ...] | None
     unit: str | None
+    time_step: float | None
+    time_unit: str | None
     options: dict[str, Any]
 
     @cached_property
@@ -129,8 +136,17 @@ class Sample:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Arguments of `neurozarr.sources.open_source` other than the path."""
-        return {**self.layout, "voxel_size": self.voxel_size, "unit": self.unit}
+        """Arguments of `neurozarr.sources.open_source` other than the path and the template."""
+        return {**self.layout, **{name: getattr(self, name) for name in SIZES}}
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """The same, with the sizes of the opened source, of which the log then says nothing."""
+        source = self.source
+        known = self.layout | {"voxel_size": source.voxel_size, "unit": source.space_unit or None}
+        if "t" in source.axes:
+            known |= {"time_step": source.time_step, "time_unit": source.time_unit or None}
+        return known
 
     @property
     def source(self) -> Source:
@@ -138,7 +154,12 @@ class Sample:
         # Before Python 3.12, cached_property would open the sources of threads one after the other.
         known = vars(self)
         if "_source" not in known:
-            known["_source"] = open_source(self.path, **self.overrides)
+            template = self.options["nifti"]["header"]
+            known["_source"] = open_source(
+                self.path,
+                **self.overrides,
+                template=None if template is None else headers.read_template(template),
+            )
         return known["_source"]
 
     @property
@@ -200,8 +221,7 @@ class Sample:
         return headers.header_of(
             self.source,
             dtype=stored_dtype(self.source.dtype),
-            voxel_size=self.voxel_size,
-            unit=self.unit,
+            given=self.overrides,
             **self.header_options,
         )
 
@@ -278,21 +298,19 @@ class Sample:
 
     @property
     def export_levels(self) -> list[int]:
-        """Levels to export as NIfTI files.
-
-        Raises
-        ------
-        ConfigError
-            The image has fewer levels.
-        """
+        """Levels to export as NIfTI files; a warning names those that the image does not have."""
         if not self.is_planned:
             return [0]
         wanted, coarsest = self.options["export"]["levels"], len(self.levels) - 1
-        if max(wanted) > coarsest:
-            raise ConfigError(
-                f"export.levels is {wanted}, but the coarsest level of {self.path} is {coarsest}"
+        if missing := [level for level in wanted if level > coarsest]:
+            logger.warning(
+                "sample %s: export.levels is %s, but its coarsest level is %d; not exported: %s",
+                self.name,
+                wanted,
+                coarsest,
+                ", ".join(map(str, missing)),
             )
-        return wanted
+        return [level for level in wanted if level <= coarsest]
 
     @property
     def export_memory_mb(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
-from neurozarr.samples.sample import RunSettings, Sample
+from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
 from neurozarr.sources import dcm2niix, family_of, stem
 from neurozarr.sources.base import Layout
@@ -27,6 +27,7 @@ _PAIRS = {
     ".img": ".hdr",
     ".img.gz": ".hdr.gz",
     ".rec": ".par",
+    ".dat": ".mih",
     ".brik": ".head",
     ".brik.gz": ".head",
 }
@@ -44,7 +45,7 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
 }
 
 #: Columns of the sample sheet that are not options.
-COLUMNS = ("sample", "source", *LAYOUT, "voxel_size", "unit")
+COLUMNS = ("sample", "source", *LAYOUT, *SIZES)
 
 #: The longest suffix of a file named after a sample.
 _LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
@@ -310,6 +311,8 @@ def _sample(row: dict[str, str], options: Document) -> Sample:
         layout=_layout(row, options),
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
         unit=row.get("unit"),
+        time_step=float(row["time_step"]) if "time_step" in row else None,
+        time_unit=row.get("time_unit"),
         options={
             group: options[group]
             for group in ("zarr", "pyramid", "ome", "resources", "nifti", "export")

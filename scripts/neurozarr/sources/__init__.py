@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neurozarr import units
+import numpy as np
+
+from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Layout, Source
@@ -21,9 +23,11 @@ from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
 from neurozarr.sources.matlab import MatlabHdf5Source, MatlabSource
-from neurozarr.sources.nibabel_image import NibabelSource
+from neurozarr.sources.mif import MifSource
+from neurozarr.sources.nibabel_image import NibabelSource, describe
 from neurozarr.sources.numpy_file import NpySource, RawSource
 from neurozarr.sources.scaled_image import ScaledSource
+from neurozarr.sources.series import SeriesSource
 from neurozarr.sources.stacks import StackSource
 from neurozarr.sources.tiff.source import TiffSource
 from neurozarr.sources.zarr.store import ZarrSource
@@ -37,8 +41,10 @@ logger = logging.getLogger(__name__)
 #: Types of source, in the order in which they are tried.
 FAMILIES: tuple[type[Source], ...] = (
     ZarrSource,
+    SeriesSource,
     NibabelSource,
     ScaledSource,
+    MifSource,
     StackSource,
     TiffSource,
     NpySource,
@@ -61,6 +67,9 @@ def open_source(
     *,
     voxel_size: Sequence[float] | None = None,
     unit: str | None = None,
+    time_step: float | None = None,
+    time_unit: str | None = None,
+    template: bytes | None = None,
     **layout: Any,
 ) -> Source:
     """Open a volume; this reads its header, but no voxels.
@@ -73,6 +82,11 @@ def open_source(
         Voxel size in Zarr order (z, y, x), if it differs from that in the header.
     unit
         Unit of the voxel size, if it differs from that in the header.
+    time_step, time_unit
+        Time between two volumes and its unit, likewise.
+    template
+        Bytes of a NIfTI header, which gives the voxel size, the time step and the units that the
+        file does not give.
     layout
         Fields of `Layout`.
 
@@ -109,7 +123,14 @@ def open_source(
         raise SourceError(f"{path}: {error}") from None
     if 0 in source.shape:
         raise SourceError(f"{path}: the array is empty: its shape is {source.file_shape}")
-    return _with_size(path, source, voxel_size, unit)
+    for name, value in (("time_step", time_step), ("time_unit", time_unit)):
+        if value is not None and "t" not in source.axes:
+            raise SourceError(
+                f"{path}: {name} is {value}, but the axes are {source.axes}, without t; leave it "
+                "empty, or give axes"
+            )
+    source = _with_units(path, source, {"space": unit, "time": time_unit}, template)
+    return _with_sizes(path, source, voxel_size, time_step)
 
 
 def family_of(path: str) -> type[Source] | None:
@@ -117,26 +138,52 @@ def family_of(path: str) -> type[Source] | None:
     return next((family for family in FAMILIES if family.matches(path)), None)
 
 
-def _with_size(
-    path: str, source: Source, voxel_size: Sequence[float] | None, unit: str | None
+def _with_units(
+    path: str, source: Source, given: dict[str, str | None], template: bytes | None
 ) -> Source:
-    """Replace the voxel size and the unit of a source by those that the user gives, if any."""
+    """Replace the units by those that the user gives, and add what only the template gives."""
+    known = {} if template is None else describe(nifti.load(template), "t")
+    fields: dict[str, Any] = {}
+    for kind, size in (("space", "voxel_size"), ("time", "time_step")):
+        unit, named = given[kind], known.get(f"{kind}_unit", "")
+        try:
+            unit = units.ome_unit(unit, kind) if unit else getattr(source, f"{kind}_unit") or named
+        except ValueError as error:
+            raise SourceError(f"{path}: {error}") from None
+        fields[f"{kind}_unit"] = unit
+        if known and not getattr(source, size):
+            lengths = np.multiply(known[size], units.factor(named, unit)).tolist()
+            fields[size] = tuple(lengths) if size == "voxel_size" else lengths
+    return replace(source, **fields)
+
+
+def _with_sizes(
+    path: str, source: Source, voxel_size: Sequence[float] | None, time_step: float | None
+) -> Source:
+    """Replace the sizes of a source by those that the user gives, if any; 1 if it has none."""
+    if time_step is not None and not is_plausible(time_step):
+        raise SourceError(f"{path}: time_step is {time_step}; allowed: a positive number")
+    known = time_step or source.time_step
+    source = replace(source, time_step=known if is_plausible(known) else 1.0)
     if voxel_size is not None:
-        known = [size for size in voxel_size if is_plausible(size)]
-        if not len(known) == len(voxel_size) == 3:
+        sizes = [size for size in voxel_size if is_plausible(size)]
+        if not len(sizes) == len(voxel_size) == 3:
             raise SourceError(
                 f"{path}: voxel_size is {list(voxel_size)}; allowed: 3 positive numbers, in the "
                 "order z, y, x"
             )
         source = replace(source, voxel_size=tuple(float(size) for size in voxel_size))
-    elif not source.voxel_size:
+    elif not source.voxel_size or not all(map(is_plausible, source.voxel_size)):
         logger.warning("%s: the voxel size is unknown; it is set to 1; give voxel_size", path)
         source = replace(source, voxel_size=(1.0, 1.0, 1.0))
-    if unit is not None:
-        try:
-            source = replace(source, space_unit=units.ome_unit(unit, "space"))
-        except ValueError as error:
-            raise SourceError(f"{path}: {error}") from None
+    for kind, column in (("space", "unit"), ("time", "time_unit")):
+        if (kind == "space" or "t" in source.axes) and not getattr(source, f"{kind}_unit"):
+            logger.warning(
+                "%s: the unit of %s is unknown, so that the store has none; give %s",
+                path,
+                kind,
+                column,
+            )
     return source
 
 

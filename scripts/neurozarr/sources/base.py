@@ -92,7 +92,7 @@ class Source(ABC):
     voxel_size
         Along z, y and x, in ``space_unit``; empty if unknown.
     time_step
-        Time between two volumes, in ``time_unit``.
+        Time between two volumes, in ``time_unit``; 0 if unknown.
     space_unit, time_unit
         UDUNITS names; "" if unknown.
     affine
@@ -123,7 +123,7 @@ class Source(ABC):
     in_order: bool = False
     held_bytes: int = 0
     voxel_size: tuple[float, ...] = ()
-    time_step: float = 1.0
+    time_step: float = 0.0
     space_unit: str = ""
     time_unit: str = ""
     affine: np.ndarray[Any, Any] | None = None
@@ -280,7 +280,7 @@ def as_source_errors(
         ) from error
 
 
-def check_size(file: str | Path, size: int, end: int, ratio: int = 1) -> None:
+def check_size(file: str | Path, size: int, end: int, ratio: float = 1) -> None:
     """Check that a file is not too short for its voxels.
 
     Parameters

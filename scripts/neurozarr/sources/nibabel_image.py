@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import mmap
@@ -24,17 +25,23 @@ from neurozarr.sources.mapping import populated
 from neurozarr.units import MAX_LENGTH, NIFTI_NAMES, is_plausible
 
 ArrayProxy = nibabel.arrayproxy.ArrayProxy
-SpatialImage = nibabel.spatialimages.SpatialImage
+#: A header of nibabel; each format has a class of its own.
+Header = Any
+#: A decompressed file: of gzip, or of other compressions.
+Stream = igzip.IGzipFile | nibabel.openers.Opener
 logger = logging.getLogger(__name__)
 
 #: Allowed names of the axes in C order, by their number; the first is the default. In NIfTI, x is
 #: the fastest axis, then y, z, t and c.
-_AXES = {3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
+_AXES = {1: ("x",), 2: ("yx",), 3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
 #: NIfTI data types (NIfTI-Zarr 1.0.rc1, table 4.2) that Zarr does not have.
 _TOO_WIDE = {1536: "float128", 2048: "complex256"}
-_COMPRESSED = (".gz", ".mgz")
+_GZIP = (".gz", ".mgz")
+_COMPRESSED = (*_GZIP, ".bz2", ".zst")
 #: Highest compression ratio of deflate (RFC 1951: 258 bytes from 2 bits).
 _DEFLATE_RATIO = 1032
+#: How far from its end a file is searched for the end of its gzip stream, in bytes.
+_MAX_TRAILING = 2**16
 #: Maximum number of bytes read after the voxels of a compressed file, to verify its checksum.
 _MAX_AFTER = 2**28
 _READ_BYTES = 2**20
@@ -53,13 +60,19 @@ class NibabelSource(Source):
         nibabel's array of the stored voxels, the fastest axis first.
     end
         Where the voxels end in the file, in bytes, after decompression.
+    stream_end
+        Where the gzip stream ends in the file, in bytes; None if it is not compressed by gzip.
     """
 
-    suffixes = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh", ".mgz", ".mgh.gz")
+    suffixes = (
+        ".nii", ".nii.gz", ".nii.bz2", ".nii.zst", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh",
+        ".mgz", ".mgh.gz",
+    )  # fmt: skip
 
     voxels: Path
     proxy: ArrayProxy
     end: int
+    stream_end: int | None
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
@@ -67,13 +80,15 @@ class NibabelSource(Source):
 
     @classmethod
     def _open(cls, path: Path, axes: str | None) -> Self:
-        image, header = _load(path)
-        shape = tuple(int(length) for length in image.shape)
+        header, affine, proxy, files, raw = _load(path)
+        shape = tuple(map(int, proxy.shape))
+        while len(shape) > max(_AXES) and shape[-1] == 1:
+            shape = shape[:-1]
         names = _AXES.get(len(shape), ())
         if not names or min(shape) < 1:
             raise SourceError(
-                f"{path}: the image has shape {shape}; only images with 3 to 5 dimensions that are "
-                "not empty can be converted"
+                f"{path}: the image has shape {shape}; only images with up to 5 dimensions that "
+                "are not empty can be converted"
             )
         if axes is not None and axes not in names:
             raise SourceError(
@@ -81,22 +96,26 @@ class NibabelSource(Source):
                 f"{' or '.join(names)}"
             )
         file_axes = axes or names[0]
-        voxels, end = _check_voxels(path, image)
-        dtype = image.get_data_dtype().newbyteorder("=")
+        voxels = files["image"]
+        end = _check_voxels(path, voxels, proxy, header)
+        dtype = proxy.dtype.newbyteorder("=")
         if dtype.names is not None:
             file_axes, shape, dtype = _colours_as_channels(path, file_axes, shape, dtype)
-        files = {Path(holder.filename) for holder in image.file_map.values() if holder.filename}
         return cls(
-            files=tuple(sorted(file for file in files if file.exists())),
+            files=tuple(sorted({file for file in files.values() if file.exists()})),
             file_axes=file_axes,
             file_shape=shape[::-1],
             dtype=dtype,
-            nifti_header=header,
+            nifti_header=raw,
+            affine=known_affine(affine),
+            slope=1.0 if proxy.slope is None else float(proxy.slope),
+            inter=0.0 if proxy.inter is None else float(proxy.inter),
             in_order=_is_compressed(voxels),
             voxels=voxels,
-            proxy=image.dataobj,
+            proxy=proxy,
+            stream_end=_stream_end(voxels, end),
             end=end,
-            **_describe(image, file_axes),
+            **describe(header, file_axes),
         )
 
     @classmethod
@@ -140,12 +159,35 @@ class NibabelSource(Source):
             voxels=voxels,
             proxy=proxy,
             end=end,
+            stream_end=_stream_end(voxels, end),
         )
 
     @cached_property
-    def _opened(self) -> tuple[ArrayProxy | np.ndarray[Any, Any], igzip.IGzipFile | mmap.mmap]:
-        """The stored voxels, the fastest axis first, and their open file."""
-        return _open_voxels(self.voxels, self.proxy, self.file_shape[::-1], self.end)
+    def _opened(self) -> tuple[ArrayProxy | np.ndarray[Any, Any], Stream | mmap.mmap]:
+        """The stored voxels, the fastest axis first, and their open file.
+
+        An uncompressed file is memory-mapped: nibabel, which reads each run of voxels by itself,
+        takes 3 to 20 times as long. A compressed one is kept open, so that decompression continues
+        where the last region ended; ISA-L takes half of zlib's time.
+        """
+        shape, dtype, start = self.file_shape[::-1], self.proxy.dtype, self.proxy.offset
+        dtype = dtype if dtype.names is None else dtype[0]
+        try:
+            if _is_compressed(self.voxels):
+                stream: Stream = nibabel.openers.Opener(str(self.voxels))
+                if self.stream_end is not None:
+                    file = _Start(self.voxels)
+                    file.length = self.stream_end
+                    stream = igzip.IGzipFile(fileobj=file)
+                    stream.myfileobj = file  # Closed with the stream, as if it had opened it.
+                return ArrayProxy(stream, (shape, dtype, start, 1.0, 0.0)), stream
+            with self.voxels.open("rb") as opened:
+                mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+            check_size(self.voxels, mapped.size(), self.end)
+        except OSError as error:
+            reason = error.strerror
+            raise SourceError(f"{self.voxels}: the voxels cannot be read ({reason})") from None
+        return np.ndarray(shape, dtype, mapped, start, order="F"), mapped
 
     def read_file(self, region: Region) -> np.ndarray:
         stored, stream = self._opened
@@ -163,8 +205,8 @@ class NibabelSource(Source):
     def _name(self) -> str:
         return str(self.voxels)
 
-    def _verify_checksum(self, stream: igzip.IGzipFile) -> None:
-        """Read a compressed file to its end, where gzip verifies the checksum."""
+    def _verify_checksum(self, stream: Stream) -> None:
+        """Read a compressed file to its end, where its checksum is verified."""
         while stream.read(_READ_BYTES):
             if stream.tell() > self.end + _MAX_AFTER:
                 logger.warning(
@@ -175,38 +217,44 @@ class NibabelSource(Source):
                 return
 
 
-def _load(path: Path) -> tuple[Any, bytes | None]:
-    """Open an image, and read the bytes of its NIfTI header; None if it has none.
+def _load(path: Path) -> tuple[Header, Any, ArrayProxy, dict[str, Path], bytes | None]:
+    """Header, affine and voxels of an image, its files, and the bytes of its NIfTI header, if any.
 
-    nibabel changes a header when it loads it, for example the slope to NaN.
+    nibabel changes a NIfTI header when it loads it, for example the slope to NaN, does not limit
+    the size of its extensions, and refuses a quaternion that is a little too long.
     """
     if not os.path.exists(path):
         raise SourceError(f"{path}: there is no such file")
-    raw = None
-    with as_source_errors(path, "not an image that nibabel can open"):
+    with as_source_errors(path, "not an image that nibabel can open"), np.errstate(all="ignore"):
         files = _files(path)
         for file in {path, *files.values()}:
             check_kind(file)
         if "header" in files:
-            # This limits the size of extensions, which nibabel does not.
-            raw = nifti.read_header(files["header"], single=files["header"] == files["image"])
-            if (code := int(nifti.fields(raw)["datatype"])) in _TOO_WIDE:
-                raise SourceError(
-                    f"{path}: its voxels are {_TOO_WIDE[code]}, which Zarr cannot hold"
-                )
-        with np.errstate(all="ignore"):
-            image = nibabel.load(path)
-    if not isinstance(image, SpatialImage) or not isinstance(image.dataobj, ArrayProxy):
-        raise SourceError(f"{path}: a {type(image).__name__} holds no volume on a grid of voxels")
-    if raw is None or not isinstance(image, nibabel.Nifti1Pair):
-        return image, None
-    order, size = nifti.byte_order(raw), nifti.header_type(raw).template_dtype.itemsize
-    if (image.header.endianness, image.header.template_dtype.itemsize) != (order, size):
+            single = files["header"] == files["image"]
+            raw = nifti.read_header(files["header"], single=single)
+            if single or nifti.fields(raw)["magic"].item()[:2] in (b"n+", b"ni"):
+                header = _nifti_header(path, raw, single=single)
+                proxy = ArrayProxy(str(files["image"]), header)
+                return header, header.get_best_affine(), proxy, files, raw
+        image: Any = nibabel.load(path)
+        if not isinstance(image.dataobj, ArrayProxy):
+            raise SourceError(
+                f"{path}: a {type(image).__name__} holds no volume on a grid of voxels"
+            )
+        return image.header, image.affine, image.dataobj, files, None
+
+
+def _nifti_header(path: Path, raw: bytes, *, single: bool) -> nibabel.Nifti1Header:
+    """The header of a NIfTI image, as nibabel reads it."""
+    record = nifti.fields(raw)
+    if (code := int(record["datatype"])) in _TOO_WIDE:
+        raise SourceError(f"{path}: its voxels are {_TOO_WIDE[code]}, which Zarr cannot hold")
+    if not 1 <= record["dim"][0] <= 7:
         raise SourceError(
-            f"{path}: its header is damaged: sizeof_hdr is {size}, in byte order {order!r}, but "
-            f"dim or magic are of a {type(image).__name__} in {image.header.endianness!r}"
+            f"{path}: its header is damaged: it has {record['dim'][0]} dimensions, in the byte "
+            f"order of its sizeof_hdr, {nifti.byte_order(raw)!r}; allowed: 1 to 7"
         )
-    return image, raw
+    return nifti.load(raw, single=single)
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -218,13 +266,11 @@ def _files(path: Path) -> dict[str, Path]:
     return {what: Path(str(holder.filename)) for what, holder in holders.items()}
 
 
-def _check_voxels(path: Path, image: Any) -> tuple[Path, int]:
-    """The file of the voxels, and where they end, in bytes; a SourceError if it is too short."""
-    voxels = Path(image.file_map["image"].filename)
+def _check_voxels(path: Path, voxels: Path, proxy: ArrayProxy, header: Header) -> int:
+    """Where the voxels end in their file, in bytes; a SourceError if it is too short."""
     if not voxels.is_file():
         raise SourceError(f"{path}: the file with its voxels, {voxels}, is missing")
-    proxy = image.dataobj
-    header_size = image.header.sizeof_hdr if isinstance(image, nibabel.Nifti1Image) else 0
+    header_size = header.sizeof_hdr if getattr(header, "is_single", False) else 0
     if proxy.offset < header_size:
         raise SourceError(
             f"{path}: damaged: its voxels start at byte {proxy.offset}, within its header of "
@@ -232,57 +278,77 @@ def _check_voxels(path: Path, image: Any) -> tuple[Path, int]:
         )
     end = proxy.offset + math.prod(map(int, proxy.shape)) * proxy.dtype.itemsize
     check_size(voxels, voxels.stat().st_size, end, _ratio(voxels))
-    return voxels, end
+    return int(end)
 
 
-def _ratio(voxels: Path) -> int:
-    return _DEFLATE_RATIO if _is_compressed(voxels) else 1
+def _ratio(voxels: Path) -> float:
+    """Highest compression ratio of a file: bzip2 and Zstandard have no limit that would help."""
+    if voxels.name.lower().endswith(_GZIP):
+        return _DEFLATE_RATIO
+    return math.inf if _is_compressed(voxels) else 1
 
 
 def _is_compressed(voxels: Path) -> bool:
     return voxels.name.lower().endswith(_COMPRESSED)
 
 
-def _open_voxels(
-    voxels: Path, proxy: ArrayProxy, shape: tuple[int, ...], end: int
-) -> tuple[ArrayProxy | np.ndarray[Any, Any], igzip.IGzipFile | mmap.mmap]:
-    """Open the stored voxels, the fastest axis first, and their file.
+class _Start(io.FileIO):
+    """The first ``length`` bytes of a file."""
 
-    An uncompressed file is memory-mapped. A compressed one is kept open, so that decompression
-    continues where the last region ended; ISA-L takes half of zlib's time.
+    length: int
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = max(self.length - self.tell(), 0)
+        return super().readinto(memoryview(buffer)[:left])
+
+
+def _stream_end(voxels: Path, end: int) -> int | None:
+    """Find the end of a gzip stream, in bytes; a warning says what follows it, as gzip does.
+
+    RFC 1952, section 2.3.1: a stream ends with its length, which is that of the voxels and what is
+    before them, in bytes. What follows, without another member, is zeros or garbage.
     """
-    dtype = proxy.dtype if proxy.dtype.names is None else proxy.dtype[0]
-    try:
-        if _is_compressed(voxels):
-            stream = igzip.open(voxels)
-            return ArrayProxy(stream, (shape, dtype, proxy.offset, 1.0, 0.0)), stream
-        with voxels.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        check_size(voxels, mapped.size(), end)
-    except OSError as error:
-        raise SourceError(f"{voxels}: the voxels cannot be read ({error.strerror})") from None
-    return np.ndarray(shape, dtype, mapped, proxy.offset, order="F"), mapped
+    if not voxels.name.lower().endswith(_GZIP):
+        return None
+    length = (end % 2**32).to_bytes(4, "little")
+    size = voxels.stat().st_size
+    with as_source_errors(voxels, "the voxels cannot be read"), voxels.open("rb") as file:
+        file.seek(max(size - len(length), 0))
+        if file.read() == length:
+            return size
+        file.seek(max(size - _MAX_TRAILING, 0))
+        last = file.read()
+    place = last.rfind(length)
+    trailing = last[place + len(length) :] if place >= 0 else b""
+    if not trailing or b"\x1f\x8b\x08" in trailing:
+        return size
+    logger.warning(
+        "%s: %d bytes of %s follow the gzip stream; they are ignored",
+        voxels,
+        len(trailing),
+        "garbage" if any(trailing) else "zeros",
+    )
+    return size - len(trailing)
 
 
-def _describe(image: Any, axes: str) -> dict[str, Any]:
-    """Voxel size, time step, units, affine and scale factors, as fields of a source."""
-    zooms = [float(zoom) for zoom in image.header.get_zooms()]
-    sizes = [abs(zoom) if is_plausible(abs(zoom)) else 1.0 for zoom in zooms]
+def describe(header: Header, axes: str) -> dict[str, Any]:
+    """Voxel size, time step and units of a nibabel header, as fields of a source."""
+    is_mgh = isinstance(header, nibabel.freesurfer.mghformat.MGHHeader)
+    zooms = list(header.get_zooms() if is_mgh else header["pixdim"][1:5])
+    sizes = [abs(float(zoom)) if is_plausible(abs(float(zoom))) else 1.0 for zoom in zooms]
     space_unit, time_unit = "millimeter", ""
-    if isinstance(image, nibabel.Nifti1Pair):
-        xyzt_units = int(image.header["xyzt_units"])
+    if isinstance(header, nibabel.Nifti1Header):
+        xyzt_units = int(header["xyzt_units"])
         space_unit = NIFTI_NAMES.get(xyzt_units & 0x07, "")
         time_unit = NIFTI_NAMES.get(xyzt_units & 0x38, "")
-    elif isinstance(image, nibabel.MGHImage):
+    elif is_mgh:
         time_unit = "millisecond"
+    is_timed = "t" in axes and len(zooms) > 3 and is_plausible(abs(float(zooms[3])))
     return {
         "voxel_size": tuple(reversed(sizes[:3])),
-        "time_step": sizes[3] if "t" in axes and len(sizes) > 3 else 1.0,
+        "time_step": sizes[3] if is_timed else 0.0,
         "space_unit": space_unit,
         "time_unit": time_unit,
-        "affine": known_affine(image.affine),
-        "slope": 1.0 if image.dataobj.slope is None else float(image.dataobj.slope),
-        "inter": 0.0 if image.dataobj.inter is None else float(image.dataobj.inter),
     }
 
 

@@ -1,6 +1,9 @@
 """MINC, Philips PAR/REC and AFNI images, which may have several scale factors.
 
-nibabel reads their headers, and defines the real values.
+nibabel reads their headers and computes the real values. Their stored values are read here, because
+nibabel reads a whole MINC 1 image into memory, and a whole REC file if its images are not sorted;
+ignores the indices of a PAR file; takes the 32-bit complex numbers of AFNI for 64-bit ones; and
+does not notice a damaged end of a compressed file.
 """
 
 from __future__ import annotations
@@ -12,15 +15,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from isal import igzip
-from nibabel.brikhead import AFNIHeader, parse_AFNI_header
+from nibabel.brikhead import AFNIArrayProxy, AFNIHeader, parse_AFNI_header
 from nibabel.externals.netcdf import netcdf_file
 from nibabel.minc1 import Minc1File
 from nibabel.minc2 import Minc2File
-from nibabel.parrec import PARRECError, PARRECHeader, parse_PAR_header
+from nibabel.parrec import PARRECArrayProxy, PARRECError, PARRECHeader, parse_PAR_header
 
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
@@ -37,6 +40,9 @@ from neurozarr.sources.nibabel_image import NibabelSource, known_affine
 from neurozarr.units import MAX_LENGTH, is_plausible, ome_unit
 
 logger = logging.getLogger(__name__)
+
+#: Reads a region along the axes of a file.
+Read = Callable[[Region], np.ndarray[Any, Any]]
 
 #: File name endings of headers and of voxels.
 _HEADERS: dict[str, tuple[str, ...]] = {"par": (".PAR", ".par"), "afni": (".HEAD", ".head")}
@@ -64,19 +70,15 @@ class ScaledSource(Source):
 
     Attributes
     ----------
-    stored
-        Reads a region of the stored values.
-    limits
-        Smallest and largest valid stored value, to which others are clipped.
-    scales
-        Slopes and intercepts, which broadcast to ``file_shape``; None if one pair holds for all.
+    voxels
+        Reads a region of the voxels.
     """
 
-    suffixes = (".mnc", ".mnc.gz", ".par", ".rec", ".head", ".brik", ".brik.gz")
+    suffixes: ClassVar[tuple[str, ...]] = (
+        ".mnc", ".mnc.gz", ".par", ".rec", ".head", ".brik", ".brik.gz",
+    )  # fmt: skip
 
-    stored: Callable[[Region], np.ndarray[Any, Any]]
-    limits: tuple[float, float] | None = None
-    scales: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
+    voxels: Read
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
@@ -86,26 +88,19 @@ class ScaledSource(Source):
             _warnings_logged(path),
             np.errstate(all="ignore"),
         ):
-            fields = _opener(path.lower())(Path(path))
+            fields = cls._fields(Path(path))
         return cls(**_with_axes(path, fields, layout.axes))
 
+    @classmethod
+    def _fields(cls, path: Path) -> dict[str, Any]:
+        """Open a file; fields of the source."""
+        name = path.name.lower()
+        if name.endswith((".mnc", ".mnc.gz")):
+            return _open_minc(path)
+        return _open_par(path) if name.endswith((".par", ".rec")) else _open_afni(path)
+
     def read_file(self, region: Region) -> np.ndarray:
-        voxels = self.stored(region)
-        if self.limits is not None:
-            voxels = np.clip(voxels, *self.limits)
-        if self.scales is None:
-            return voxels
-        slopes, inters = (np.broadcast_to(scale, self.file_shape)[region] for scale in self.scales)
-        voxels = voxels * slopes
-        voxels += inters
-        return voxels
-
-
-def _opener(name: str) -> Callable[[Path], dict[str, Any]]:
-    """The function that opens a file, by its name; it returns fields of a `ScaledSource`."""
-    if name.endswith((".mnc", ".mnc.gz")):
-        return _open_minc
-    return _open_par if name.endswith((".par", ".rec")) else _open_afni
+        return self.voxels(region)
 
 
 @contextmanager
@@ -130,37 +125,42 @@ def _with_axes(path: str, fields: dict[str, Any], axes: str | None) -> dict[str,
             f"{path}: axes is {axes!r}; allowed for a file of shape {fields['file_shape']}: "
             f"{allowed}"
         )
-    return fields | {"file_axes": axes, "time_step": 1.0, "time_unit": ""}
+    return fields | {"file_axes": axes, "time_step": 0.0, "time_unit": ""}
 
 
-def _scaling(
+def scaling(
     dtype: np.dtype[Any],
     slopes: np.ndarray[Any, Any],
     inters: np.ndarray[Any, Any],
-    limits: tuple[float, float] | None = None,
+    stored: Read,
+    real: Read,
 ) -> dict[str, Any]:
-    """Data type and scale factors, as fields of a source.
+    """Voxels, their data type and scale factors, as fields of a source.
 
     One slope and intercept are kept if a NIfTI header can hold them, in 32-bit floats. Otherwise
-    the voxels become real values.
+    the voxels are the real values.
     """
     slope, inter = float(slopes.flat[0]), float(inters.flat[0])
     is_one = (slopes == slope).all() and (inters == inter).all()
     fits = np.finfo(np.float32).tiny <= abs(slope) < MAX_LENGTH and abs(inter) < MAX_LENGTH
-    if is_one and fits and all(isinstance(limit, int) for limit in limits or ()):
-        native = dtype.newbyteorder("=")
-        return {"dtype": native, "slope": slope, "inter": inter, "limits": limits}
-    real = np.result_type(dtype, np.float64)
-    return {"dtype": real, "scales": (slopes, inters), "limits": limits}
+    if is_one and fits:
+        return {"dtype": dtype.newbyteorder("="), "slope": slope, "inter": inter, "voxels": stored}
+    return {"dtype": np.result_type(dtype, np.float64), "voxels": real}
 
 
-def _sizes(zooms: Sequence[float]) -> tuple[float, ...]:
+def _scaled_by(proxy: Any, stored: Read) -> Read:
+    """The real values that a proxy of nibabel, x first, computes of stored values."""
+    proxy._get_unscaled = lambda slicer: stored(slicer[::-1]).T
+    return lambda region: proxy[region[::-1]].T
+
+
+def sizes_of(zooms: Sequence[float]) -> tuple[float, ...]:
     """Convert voxel sizes along x, y and z to z, y and x; empty if one is not plausible."""
     sizes = tuple(abs(float(zoom)) for zoom in reversed(zooms))
     return sizes if all(is_plausible(size) for size in sizes) else ()
 
 
-def _time(step: Any, unit: str) -> dict[str, Any]:
+def time_of(step: Any, unit: str) -> dict[str, Any]:
     """A time step and its unit, as fields of a source; empty if the step is not plausible."""
     is_known = step is not None and is_plausible(abs(float(step)))
     return {"time_step": abs(float(step)), "time_unit": unit} if is_known else {}
@@ -221,12 +221,11 @@ def _open_par(path: Path) -> dict[str, Any]:
         "files": (rec, par),
         "file_axes": "tzyx"[-len(shape) :],
         "file_shape": shape,
-        "stored": stored,
-        "voxel_size": _sizes(header.get_zooms()[:3]),
+        "voxel_size": sizes_of(header.get_zooms()[:3]),
         "space_unit": "millimeter",
         "affine": known_affine(header.get_affine()),
-        **(_time(times[0] / 1000, "second") if is_series else {}),
-        **_scaling(dtype, slopes, inters),
+        **(time_of(times[0] / 1000, "second") if is_series else {}),
+        **scaling(dtype, slopes, inters, stored, _scaled_by(PARRECArrayProxy(rec, header), stored)),
     }
 
 
@@ -240,21 +239,19 @@ def _open_afni(path: Path) -> dict[str, Any]:
         dtype = np.dtype(np.complex64).newbyteorder(dtype.byteorder)
     voxels = NibabelSource.of_voxels(brik, "tzyx", shape, dtype, 0)
     slopes = header.get_data_scaling()
-    if slopes is None:
-        slopes = np.ones(shape[0])
-    slopes = slopes.reshape(-1, 1, 1, 1)
+    slopes = np.ones(1) if slopes is None else slopes
+    real = _scaled_by(AFNIArrayProxy(str(brik), header), voxels.read_file)
     unit = _AFNI_TIMES.get(header.info.get("TAXIS_NUMS", (0, 0, 0))[2])
     return {
         "files": (brik, head),
         "file_axes": "tzyx",
         "file_shape": shape,
-        "stored": voxels.read_file,
         "in_order": voxels.in_order,
-        "voxel_size": _sizes(header.get_zooms()[:3]),
+        "voxel_size": sizes_of(header.get_zooms()[:3]),
         "space_unit": "millimeter",
         "affine": known_affine(header.get_affine()),
-        **(_time(header.get_zooms()[3], unit) if unit else {}),
-        **_scaling(dtype, slopes, np.zeros_like(slopes)),
+        **(time_of(header.get_zooms()[3], unit) if unit else {}),
+        **scaling(dtype, slopes, np.zeros_like(slopes), voxels.read_file, real),
     }
 
 
@@ -282,6 +279,17 @@ class _Netcdf(netcdf_file):
         return name, dimensions, shape, *rest, start, size
 
 
+class _Image:
+    """The image of a MINC 1 file, of which nibabel uses the shape and reads regions."""
+
+    def __init__(self, shape: tuple[int, ...], read: Read) -> None:
+        self.shape = shape
+        self._read = read
+
+    def __getitem__(self, region: Region) -> np.ndarray[Any, Any]:
+        return self._read(region)
+
+
 def _open_minc(path: Path) -> dict[str, Any]:
     opened: Any = igzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
     with opened as file:
@@ -304,20 +312,14 @@ def _open_minc1(path: Path, file: Any) -> dict[str, Any]:
     axes = _axes_of(path, image.dimensions, shape)
     dtype = minc.get_data_dtype()
     voxels = NibabelSource.of_voxels(path, axes, shape, dtype, netcdf.image_start)
+    image.data = _Image(shape, voxels.read_file)
     return {
         "files": (path,),
         "file_axes": axes,
         "file_shape": shape,
-        "stored": voxels.read_file,
         "in_order": voxels.in_order,
         **_describe(minc, axes, [vars(variables[name]) for name in image.dimensions]),
-        **_minc_scaling(
-            path,
-            dtype,
-            vars(image),
-            image.dimensions,
-            [(variables[name].dimensions, variables[name].data) for name in _EXTREMES],
-        ),
+        **_minc_scaling(minc, voxels.read_file, *(variables[name].data for name in _EXTREMES)),
     }
 
 
@@ -340,15 +342,8 @@ def _open_minc2(path: Path) -> dict[str, Any]:
         "file_axes": axes,
         "file_shape": image.shape,
         "file_native_chunk_shape": image.chunks,
-        "stored": image.__getitem__,
         **_describe(minc, axes, dimensions),
-        **_minc_scaling(
-            path,
-            image.dtype,
-            dict(image.attrs),
-            names,
-            [(_order(group[name]), group[name][()]) for name in _EXTREMES],
-        ),
+        **_minc_scaling(minc, image.__getitem__, *(group[name][()] for name in _EXTREMES)),
     }
 
 
@@ -384,10 +379,10 @@ def _describe(
     units = {_unit(known[axis], "space", "mm") for axis in "xyz"}
     time = known.get("t", {})
     return {
-        "voxel_size": _sizes([known[axis].get("step", 0) for axis in "xyz"]),
+        "voxel_size": sizes_of([known[axis].get("step", 0) for axis in "xyz"]),
         "space_unit": units.pop() if len(units) == 1 else "",
         "affine": known_affine(affine),
-        **_time(time.get("step"), _unit(time, "time", "")),
+        **time_of(time.get("step"), _unit(time, "time", "")),
     }
 
 
@@ -398,35 +393,25 @@ def _unit(dimension: Mapping[str, Any], kind: str, default: str) -> str:
         return ""
 
 
-def _minc_scaling(
-    path: Path,
-    dtype: np.dtype[Any],
-    image: Mapping[str, Any],
-    names: Sequence[str],
-    extremes: list[tuple[Sequence[str], Any]],
-) -> dict[str, Any]:
-    """Data type and scale factors of a MINC image, as fields of a source.
+def _minc_scaling(minc: Minc1File, stored: Read, lows: Any, highs: Any) -> dict[str, Any]:
+    """Voxels, their data type and scale factors, as fields of a source.
 
-    Integers in valid_range are mapped to image-min to image-max of their slice or volume (MINC 1
-    programmer's guide, "Pixel values and real values"). Floats are real values already.
+    Integers in the valid range are mapped to image-min to image-max of their slice or volume (MINC
+    1 programmer's guide, "Pixel values and real values"). Floats are real values already.
     """
+    dtype = minc.get_data_dtype()
+    # nibabel checks the valid range and the dimensions when it reads.
+    minc.get_scaled_data((slice(0, 1),) * len(minc.get_data_shape()))
     if dtype.kind == "f":
-        return {"dtype": dtype.newbyteorder("=")}
-    whole = np.iinfo(dtype)
-    ends = (image.get("valid_min", whole.min), image.get("valid_max", whole.max))
-    least, most = (float(end) for end in image.get("valid_range", ends))
-    if not whole.min <= least < most <= whole.max:
-        raise SourceError(f"{path}: valid_range is {least:g} to {most:g}, but its dtype is {dtype}")
-    (few, lows), (many, highs) = extremes
-    if tuple(few) != tuple(many) or tuple(many) != tuple(names)[: len(many)]:
-        raise SourceError(
-            f"{path}: the dimensions of image-min and image-max are {', '.join(few) or 'none'} and "
-            f"{', '.join(many) or 'none'}, but must be the first dimensions of the image"
-        )
-    shape = (*np.shape(highs), *(1,) * (len(names) - len(many)))
-    low, high = (np.asarray(values, np.float64).reshape(shape) for values in (lows, highs))
-    slopes = (high - low) / (most - least)
-    limits: tuple[float, float] | None = (least, most)
-    if least.is_integer() and most.is_integer():
-        limits = None if limits == (whole.min, whole.max) else (int(least), int(most))
-    return _scaling(dtype, slopes, low - least * slopes, limits)
+        return {"dtype": dtype.newbyteorder("="), "voxels": stored}
+    limits = minc._get_valid_range()
+    if limits[0] >= limits[1] or (limits % 1).any():
+        return {"dtype": np.dtype(np.float64), "voxels": minc.get_scaled_data}
+    low, high = np.asarray(lows, np.float64), np.asarray(highs, np.float64)
+    slopes = (high - low) / (limits[1] - limits[0])
+    least, most = limits.astype(dtype.newbyteorder("="))
+
+    def clipped(region: Region) -> np.ndarray[Any, Any]:
+        return np.clip(stored(region), least, most)
+
+    return scaling(dtype, slopes, low - limits[0] * slopes, clipped, minc.get_scaled_data)

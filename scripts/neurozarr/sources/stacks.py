@@ -124,7 +124,7 @@ class StackSource(Source):
                 f"{pattern}: axes is {layout.axes!r}, but the placeholders of a pattern name the "
                 "axes; leave it empty"
             )
-        grid_axes, counts, files = _grid(pattern)
+        grid_axes, counts, files = grid(pattern)
         tile = images.read_header(files[0])
         if twice := set(grid_axes) & set(tile.axes) & set("tc"):
             raise SourceError(
@@ -351,7 +351,7 @@ def _check_gaps(path: str, files: Sequence[str]) -> None:
             )
 
 
-def _grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
+def grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
     """The axes of a pattern, the number of files along each, and the files in C order.
 
     Raises

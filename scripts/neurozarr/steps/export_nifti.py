@@ -50,18 +50,18 @@ def export_nifti(paths: StorePaths, level: int, *, driver: str, threads: int) ->
     scale, shift = placed
     array = open_array(paths.level(level).folder, "r", driver=driver, threads=threads)
     stored = group.array(HEADER)
-    colours = stored.attrs.get(COLOURS)
+    changed = stored.attrs.get(COLOURS) or {}
     header = level_header(
         stored[...].tobytes(),
         axes=axes,
         shape=array.shape,
         scale=scale,
         shift=shift,
-        colours=colours,
+        changed=changed,
     )
     temporary = path.with_name(f"{path.name}.tmp")
     whole = file_header(header)
-    export.write_nifti(array, axes, whole, temporary, colours=colours is not None)
+    export.write_nifti(array, axes, whole, temporary, colours="datatype" in changed)
     ownership.record_file(paths.export_receipt(level), temporary)
     os.replace(temporary, path)
     sync(path.parent)

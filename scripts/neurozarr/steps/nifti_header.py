@@ -12,7 +12,7 @@ from neurozarr import fingerprints
 from neurozarr.drivers import open_group
 from neurozarr.durable import sync_files
 from neurozarr.errors import StoreError
-from neurozarr.nifti.fit import COLOURS, rgb_header_fields, stored_dtype
+from neurozarr.nifti.fit import COLOURS, changed_fields, stored_dtype
 from neurozarr.run import ownership, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
@@ -57,14 +57,18 @@ def publish_header(
         The workflow did not write a file that would be replaced.
     """
     base = paths.level(0)
-    volume = open_source(source, **overrides)
+    template = options["template"]
+    volume = open_source(
+        source,
+        **overrides,
+        template=None if template is None else headers.read_template(template),
+    )
     known = read_json(base.array_receipt)["source"]
     fingerprints.check(known, volume.files, volume.header_files)
     header = headers.header_of(
         volume,
         dtype=stored_dtype(volume.dtype),
-        voxel_size=overrides.get("voxel_size"),
-        unit=overrides.get("unit"),
+        given=overrides,
         **options,
     )
     # The header is written and checked outside the store, then moved into it.
@@ -72,8 +76,8 @@ def publish_header(
     shutil.rmtree(staging, ignore_errors=True)
     group = open_group(staging, "w", paths.zarr_version, driver)
     group.write_nifti_header(header)
-    if colours := rgb_header_fields(volume.nifti_header or header, header):
-        group.array(HEADER).attrs[COLOURS] = colours
+    if changed := changed_fields(volume.nifti_header or header, header):
+        group.array(HEADER).attrs[COLOURS] = changed
     checksum = xxhash.xxh3_64_intdigest(header)
     problem = header_problem(
         staging / HEADER, base.folder, checksum=checksum, axes=volume.axes, driver=driver

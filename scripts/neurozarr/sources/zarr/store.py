@@ -448,8 +448,8 @@ def _describe(address: str, axes: str, grid: Grid) -> dict[str, Any]:
     if grid.scale is None:
         return fields
     scale = dict(zip(axes, grid.scale, strict=True))
-    if is_plausible(scale.get("t", 1.0)):
-        fields["time_step"] = scale.get("t", 1.0)
+    if is_plausible(scale.get("t", 0.0)):
+        fields["time_step"] = scale["t"]
     ratio = {
         axis: units.factor(_unit(unit_of.get(axis, ""), "space"), space_unit) for axis in SPATIAL
     }
@@ -543,12 +543,9 @@ def _from_header(
         shape=[lengths.get(axis, 1) for axis in stored],
         scale=scale,
         shift=shift,
-        colours=node.attributes.get(COLOURS),
+        changed=node.attributes.get(COLOURS),
     )
-    kind = nifti.header_type(raw)
-    header = kind(
-        raw[: kind.template_dtype.itemsize], endianness=nifti.byte_order(raw), check=False
-    )
+    header = nifti.load(raw)
     fields: dict[str, Any] = {"nifti_header": raw}
     try:
         with np.errstate(all="ignore"):
