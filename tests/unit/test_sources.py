@@ -302,20 +302,19 @@ def test_errors_name_the_file_of_an_unreadable_map(tmp_path, monkeypatch, name, 
     if not populates:  # Before Linux 5.14, and elsewhere.
         monkeypatch.setattr(mapping, "_MADVISE", None)
         assert whole(open_source(tmp_path / name)).all()
-    source = open_source(tmp_path / name)  # Its map has no pages yet.
+    source = open_source(tmp_path / name)  # It is mapped when it is read.
     size = last.stat().st_size - 200_000
-    map_whole = mmap.mmap
 
-    def map_and_cut(descriptor, *args, **kwargs):
-        mapped = map_whole(descriptor, *args, **kwargs)
-        if os.path.sameopenfile(descriptor, opened.fileno()):
-            os.truncate(last, size)
-        return mapped
+    class CutMap(mmap.mmap):
+        """A map of a file that is cut short as soon as it is mapped."""
 
-    if name in ("a.nii", "a.npy"):  # These are mapped when they are opened.
-        os.truncate(last, size)
-    else:
-        monkeypatch.setattr(mmap, "mmap", map_and_cut)
+        def __new__(cls, descriptor, *args, **kwargs):
+            mapped = super().__new__(cls, descriptor, *args, **kwargs)
+            if os.path.sameopenfile(descriptor, opened.fileno()):
+                os.truncate(last, size)
+            return mapped
+
+    monkeypatch.setattr(mmap, "mmap", CutMap)
     wrong = rf"{last.name}: the voxels cannot be read.*file ends before"
     # All but a column: what lies in one piece is not mapped.
     part = (*(slice(0, length) for length in source.shape[:-1]), slice(1, source.shape[-1]))
