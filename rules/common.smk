@@ -14,7 +14,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
-from neurozarr.run import claims, memory, ownership
+from neurozarr.run import claims, memory, ownership, sidecars
 from neurozarr.run.paths import coarse_levels
 from neurozarr.samples import arguments, rerun
 from neurozarr.samples.sheet import read_run
@@ -131,6 +131,7 @@ def check_outputs(sample, paths):
     """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
     written().check_apart(sample.read_paths)
     ownership.check(paths)
+    sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
         if asks_for_steps():

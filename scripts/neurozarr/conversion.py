@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozarr.errors import ConfigError, NeurozarrError
-from neurozarr.run import ownership
+from neurozarr.run import ownership, sidecars
 from neurozarr.samples import rerun
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
@@ -68,6 +68,7 @@ def convert(
         rerun.Written(run.written(samples)).check_apart(sample.read_paths)
         rerun.check_same_image(sample, paths, overwrite=run.overwrite)
         ownership.check(paths)
+        sidecars.check(paths, sample.source.sidecars)
     except NeurozarrError as error:
         raise type(error)(f"sample {sample.name}: {error}") from None
     convert_sample(sample, paths, verify=run.verify, threads=threads)

@@ -84,6 +84,14 @@ def test_a_bad_series_stops_only_itself(scans):
     assert all(scans.store(name).exists() for name in NAMES if name != "T1")
 
 
+def test_files_of_others_are_refused_before_any_work(scans):
+    scans.output.mkdir()
+    (scans.output / "T1.json").write_text("mine")
+    run = scans("--dry-run", check=False)
+    assert run.code == 1
+    assert "sample T1: results/T1.json was not written by this workflow" in run.output
+
+
 def test_several_images_without_a_dataset_are_listed(scans):
     scans.config = {"source": "in/gre"}
     run = scans(check=False)

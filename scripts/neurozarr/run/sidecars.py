@@ -26,16 +26,15 @@ def check(paths: StorePaths, endings: Iterable[str]) -> None:
     paths
         Paths of the store.
     endings
-        Endings of the sidecars, such as ".json".
+        Endings of the sidecars that may be written, such as ".json".
 
     Raises
     ------
     OwnershipError
         Such a file exists.
     """
-    known = _recorded(paths)
-    for file in map(paths.sidecar, endings):
-        if file.suffix not in known and file.exists():
+    for ending, file in ((ending, paths.sidecar(ending)) for ending in endings):
+        if file.exists() and ending not in _recorded(paths):
             raise OwnershipError(
                 f"{file} was not written by this workflow, and would be overwritten. Move it away, "
                 "or choose another output"

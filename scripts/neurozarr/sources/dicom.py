@@ -244,9 +244,14 @@ def _images(path: str, options: str, memory: Path | None) -> tuple[Image, ...]:
 def _remember(path: str, layout: Layout) -> None:
     """Keep the list of images for later runs."""
     options, memory = json.dumps(_options(layout)), _memory(path, layout)
-    if memory is not None:
-        found = [asdict(image) for image in _images(path, options, memory)]
-        write_json(memory, {"of": _state(path, options), "images": found})
+    known = read_record(memory) if memory else None
+    if memory is None or (known is not None and known.get("of") == _state(path, options)):
+        return
+    found = [asdict(image) for image in _images(path, options, memory)]
+    # Other jobs may do the same at the same moment.
+    own = memory.with_name(f"{memory.stem}-{os.getpid()}.json")
+    write_json(own, {"of": _state(path, options), "images": found})
+    os.replace(own, memory)
 
 
 def _memory(path: str, layout: Layout) -> Path | None:
