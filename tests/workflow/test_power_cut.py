@@ -78,7 +78,9 @@ def converted_after(copy, workflow, fresh, *, whole, old=None):
         assert workflow.tree() == fresh(workflow)
 
 
-@pytest.mark.parametrize("driver", ["tensorstore", "zarr-python"])
+@pytest.mark.parametrize(
+    ("image", "driver"), [("ext4", "tensorstore"), ("xfs", "zarr-python")], indirect=["image"]
+)
 def test_complete_store_survives_a_power_cut(workflow, fresh, image, driver):
     workflow.config["zarr"]["driver"] = driver
     workflow.config["output"] = "disk/results"
@@ -113,7 +115,7 @@ def test_run_interrupted_by_a_power_cut_is_completed(workflow, fresh, image):
         converted_after(copy, workflow, fresh, whole=False)
 
 
-@pytest.mark.parametrize("bundle", [False, True], ids=["jobs", "bundle"])
+@pytest.mark.parametrize(("image", "bundle"), [("ext4", False), ("xfs", True)], indirect=["image"])
 def test_power_cut_never_mixes_old_and_new_store(workflow, fresh, image, bundle):
     workflow.bundle = bundle
     workflow.config["output"] = "disk/results"
