@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -30,8 +31,9 @@ except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 
 
-# Samples that are planned at once.
-PLANNED_AT_ONCE = 8
+# Samples that are planned at once on a slow file system, and how many tell whether it is slow. On a
+# fast one, threads would only wait for each other.
+PLANNED_AT_ONCE, TRIED = 8, 20
 
 # Patterns of a sample's output files.
 PATHS = RUN.paths("{sample}")
@@ -159,10 +161,15 @@ def todo(name):
 
 @cache
 def all_planned():
-    """Plan all samples, many at once: most of the time is spent waiting for a network."""
+    """Plan all samples; many at once if most of the time is spent waiting for files."""
     written()  # Made once, before the threads ask for it.
-    with ThreadPoolExecutor(PLANNED_AT_ONCE) as pool:
-        return list(pool.map(planned, SAMPLES))
+    names = list(SAMPLES)
+    wall, processor = time.monotonic(), time.process_time()
+    for name in names[:TRIED]:
+        planned(name)
+    waited = time.monotonic() - wall > 2 * (time.process_time() - processor)
+    with ThreadPoolExecutor(PLANNED_AT_ONCE if waited else 1) as pool:
+        return list(pool.map(planned, names))
 
 
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
