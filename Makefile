@@ -13,7 +13,7 @@ READY := .venv/ready
 MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/data/example4d.nii.gz
 # The unit tests that take too long for `make check`; FAST are the others.
 SLOW := bad_input bundle_states claims combinations create_array image memory metadata nodes ownership readers round_trip \
-    slabs source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
+    slabs source_axes source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
 FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
 
 .PHONY: setup demo check test lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean

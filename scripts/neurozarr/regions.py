@@ -50,9 +50,11 @@ def regions_in_order(
     region, tile
         A region, and the shape of its tiles in voxels, in the order of ``axes``.
     axes, file_axes
-        Names of the axes of the array, and the same in the order of the file, fastest last.
+        Names of the axes of the array, and those of the file in its order, fastest last. Axes that
+        the file lacks have length 1.
     """
-    order = [axes.index(axis) for axis in file_axes]
+    lacking = [axis for axis in axes if axis not in file_axes]
+    order = [axes.index(axis) for axis in (*lacking, *file_axes)]
     for found in regions(tuple(region[i] for i in order), [tile[i] for i in order]):
         yield tuple(found[order.index(i)] for i in range(len(order)))
 

@@ -4,6 +4,7 @@ import gzip
 
 import nibabel
 import numpy as np
+import zarr
 from hypothesis import strategies as st
 
 from neurozarr.run.paths import StorePaths
@@ -33,6 +34,15 @@ def _convert(config):
     paths = run.paths(sample.name)
     convert_sample(sample, paths, verify="none", threads=1)
     return paths.store, sample
+
+
+def converted_with(source, folder, *, axes=None, chunk=128):
+    """Level 0 of a conversion in which a sheet gives the axes."""
+    (folder / "sheet.tsv").write_text(f"sample\tsource\taxes\na\t{source}\t{axes or ''}\n")
+    config = {"samples": str(folder / "sheet.tsv"), "output": str(folder / "out")}
+    run, samples = read_run(config | {"zarr": {"chunk": chunk}, "verify": "full"})
+    convert_sample(samples["a"], run.paths("a"), verify="full", threads=2)
+    return zarr.open_array(run.paths("a").level(0).folder, mode="r")[...]
 
 
 def paths_of(store):

@@ -258,7 +258,7 @@ def _memory(path: str, layout: Layout) -> Path | None:
     """File with the list of images, beside the state of the samples."""
     if layout.state is None:
         return None
-    folder, depth = _searched(os.path.realpath(path))
+    folder, depth = _searched(os.path.abspath(path))
     name = xxhash.xxh3_64_hexdigest(os.fsencode(f"{depth} {folder}"))
     return Path(layout.state).with_name(f"dicom-{name}.json")
 
