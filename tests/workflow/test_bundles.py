@@ -183,7 +183,6 @@ def test_another_run_on_a_bundled_sample_is_refused(many, references):
 def test_options_that_name_rules_and_batches_are_followed(many):
     many()
     assert many("--dry-run", "--forcerun", "convert_bundle").jobs == {"convert_bundle"}
-    assert "write_base" in many("--dry-run", "--forcerun", "write_base").jobs
     run = many("--batch", "all=1/2", check=False)
     assert run.code == 1
     assert "--batch does not work with bundles, which are few: leave it out" in run.output

@@ -104,6 +104,7 @@ def copies_of_a_run(workflow, image, moments):
     return copies
 
 
+@pytest.mark.parametrize("image", ["ext4"], indirect=True)
 def test_run_interrupted_by_a_power_cut_is_completed(workflow, fresh, image):
     workflow.config["output"] = "disk/results"
     workflow.config["resources"] = {"block_mb": 0.06}
