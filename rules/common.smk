@@ -4,7 +4,6 @@ import os
 import shlex
 import sys
 import time
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 

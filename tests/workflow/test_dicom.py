@@ -36,6 +36,10 @@ def test_images_are_converted_once_and_only_what_changed_again(scans):
     stores = trees(scans)
     assert all(stores.values())
     assert (scans.output / "bold.json").exists()
+    for file in scans.directory.rglob("*"):  # Logs and Snakemake's own records, too.
+        if file.is_file() and scans.directory / "in" not in file.parents:
+            content = file.read_bytes()
+            assert not [secret for secret in dicoms.SECRETS if secret.encode() in content], file
     assert "Nothing to be done" in scans().output
     dicoms.series(scans.directory / "in/more")
     shutil.copytree(scans.directory / "in/more", scans.directory / "in/gre/more")
@@ -45,7 +49,12 @@ def test_images_are_converted_once_and_only_what_changed_again(scans):
 
 
 def test_images_are_exported_with_their_place_and_time(scans):
-    scans("all", "export")
+    scans.config["export"] = {"levels": [0, 1]}
+    run = scans("all", "export")
+    assert (
+        "its coarsest level is known after its conversion: run again; not exported: 1" in run.output
+    )
+    assert scans("export").jobs == {"export", "export_nifti/1"}
     image = nibabel.load(scans.output / "nifti/bold_level-0.nii.gz")
     assert image.shape == (16, 16, 4, 3)
     np.testing.assert_allclose(image.header.get_zooms(), (2, 3, 4, 2))

@@ -113,7 +113,7 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
 def unpublish(paths: StorePaths) -> None:
     """Delete the metadata of the group, then the NIfTI header, so that readers find no image.
 
-    It is also no longer verified.
+    The receipt of its verification is deleted, too.
 
     Raises
     ------

@@ -82,9 +82,9 @@ def is_bundled(sample: Sample, *, small: bool) -> bool:
     Parameters
     ----------
     sample
-        The sample. One of DICOM files is, whatever its size: dcm2niix converts only whole images.
+        The sample. A DICOM sample always is, because dcm2niix converts only whole images.
     small
-        Whether others are, if each of their levels is a single block.
+        Whether samples are bundled if each of their levels is a single block.
     """
     return sample.conversion is not None or (small and max(sample.blocks) == 1)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Keys of a recipe with the path of the source. A change of the path alone makes nothing stale.
 _PATH_KEYS = ("path", "relative_path")
-#: Fields of `neurozarr.sources.Layout` that decide nothing of the voxels.
+#: Fields of `neurozarr.sources.Layout` that do not affect the voxels.
 _PLACES = ("output", "state")
 
 

@@ -141,7 +141,7 @@ class Sample:
 
     @property
     def known(self) -> dict[str, Any]:
-        """The same, with the sizes of the opened source, of which the log then says nothing."""
+        """Like `overrides`, with the sizes of the opened source, so that jobs do not warn."""
         source = self.source
         known = self.layout | {"voxel_size": source.voxel_size, "unit": source.space_unit or None}
         if "t" in source.axes:
@@ -299,15 +299,15 @@ class Sample:
     @property
     def export_levels(self) -> list[int]:
         """Levels to export as NIfTI files; a warning names those that the image does not have."""
-        if not self.is_planned:
-            return [0]
-        wanted, coarsest = self.options["export"]["levels"], len(self.levels) - 1
+        wanted = self.options["export"]["levels"]
+        # Before DICOM files are converted, only level 0 is known to exist.
+        coarsest = len(self.levels) - 1 if self.is_planned else 0
         if missing := [level for level in wanted if level > coarsest]:
             logger.warning(
-                "sample %s: export.levels is %s, but its coarsest level is %d; not exported: %s",
+                "sample %s: export.levels is %s, but its coarsest level %s; not exported: %s",
                 self.name,
                 wanted,
-                coarsest,
+                f"is {coarsest}" if self.is_planned else "is known after its conversion: run again",
                 ", ".join(map(str, missing)),
             )
         return [level for level in wanted if level <= coarsest]

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 #: The oldest version whose lists of files and images can be relied on.
 OLDEST = "1.0.20260724"
 
-#: Its arguments for each value of an option; its defaults are left out, because some differ from
-#: what it does when they are given.
+#: Its arguments for each value of an option. None are passed for its defaults: an explicit "-m 2",
+#: for example, does not do the same as no -m.
 _ARGUMENTS: dict[str, dict[Any, tuple[str, ...]]] = {
     "scaling": {"precise": (), "display": ("-p", "n")},
     "merge": {"auto": (), True: ("-m", "y"), False: ("-m", "n")},
@@ -164,7 +164,7 @@ def images(path: str, files: Sequence[Path], options: Mapping[str, Any]) -> list
             file = line.removeprefix(_FILE)
         elif match := _SERIES.match(line):
             series[file] = int(match[1])
-    if _JOINED.search(said) or options["merge"] != "auto":
+    if _JOINED.search(said) or options.get("merge", "auto") != "auto":
         series = dict.fromkeys(series, None)
     listed = []
     for name, header in found.items():
@@ -217,8 +217,8 @@ def convert(path: str, image: Image, options: Mapping[str, Any], out: Path) -> C
     secrets = _secrets(found.values())
     told = ["-b", "y", "-ba", "y", "-c", "", "-z", "n", "-w", "2", *_arguments(options)]
     code, said = _run([*told, "-s", "y", "-f", _NAME, "-o", str(out), _list(files, out)], out)
-    warnings = [match[1] for match in map(_WARNING.search, said.splitlines()) if match]
-    for warning in dict.fromkeys(text for text in warnings if not _has(text, secrets)):
+    warnings = _warnings(said, secrets)
+    for warning in warnings:
         logger.warning("%s: dcm2niix: %s", path, warning)
     names = [
         file.stem
@@ -233,7 +233,7 @@ def convert(path: str, image: Image, options: Mapping[str, Any], out: Path) -> C
     if again:
         logger.warning("%s: %d more images of the same name are left out", path, len(again))
     nifti = out / f"{name}.nii"
-    if options["tilt"] == "corrected":
+    if options.get("tilt") != "original":
         corrected = [out / f"{name}{end}.nii" for end in _CORRECTED]
         nifti = next((file for file in corrected if file.is_file()), nifti)
     sidecars = {end: out / f"{name}{end}" for end in SIDECARS}
@@ -255,9 +255,15 @@ def _headers(
         [*told, "-s", "y", "-f", _NAME, "-o", str(out), _list(files, scratch)], scratch
     )
     if code not in (_DONE, _NONE, _PARTLY) and not any(out.iterdir()):
-        reason = "; ".join(m[1] for m in map(_WARNING.search, said.splitlines()) if m)
+        reason = "; ".join(_warnings(said, ()))
         raise SourceError(f"{path}: dcm2niix cannot read the files: {reason or f'code {code}'}")
     return {file.stem: json.loads(file.read_bytes()) for file in sorted(out.glob("*.json"))}, said
+
+
+def _warnings(said: str, secrets: Collection[str]) -> list[str]:
+    """What dcm2niix warns of, each once, except where it names a person."""
+    found = [match[1] for match in map(_WARNING.search, said.splitlines()) if match]
+    return list(dict.fromkeys(text for text in found if not _has(text, secrets)))
 
 
 def _list(files: Sequence[Path], scratch: Path) -> str:
@@ -274,7 +280,8 @@ def _list(files: Sequence[Path], scratch: Path) -> str:
 
 
 def _arguments(options: Mapping[str, Any]) -> list[str]:
-    return [word for name, values in _ARGUMENTS.items() for word in values[options[name]]]
+    given = [name for name in _ARGUMENTS if name in options]
+    return [word for name in given for word in _ARGUMENTS[name][options[name]]]
 
 
 def _parsed(name: str) -> tuple[str, int, str]:

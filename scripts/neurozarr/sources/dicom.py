@@ -33,8 +33,6 @@ from neurozarr.sources.dcm2niix import Image
 from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.zarr.documents import Document, read_record, write_json
 
-#: Options of dcm2niix, which are its own defaults but for tilted gantries.
-DEFAULTS = {"scaling": "precise", "merge": "auto", "derived": True, "tilt": "corrected"}
 #: Depth to which directories are searched.
 _DEPTH = 5
 #: Number of files of a directory that are looked at to know whether it has DICOM files.
@@ -275,7 +273,7 @@ def _state(path: str, options: str) -> str:
 
 
 def _options(layout: Layout) -> Document:
-    return layout.dicom or DEFAULTS
+    return layout.dicom or {}
 
 
 def _searched(path: str) -> tuple[Path, int]:
@@ -309,7 +307,7 @@ def _pick(path: str, found: Sequence[Image], dataset: str | None) -> Image:
     named = [
         image
         for image in found
-        if words <= set(image.labels) or dcm2niix.as_name(dataset or "") == image.description
+        if words <= set(image.labels) or dcm2niix.as_name(dataset or "") == image.description != ""
     ]
     if len(named) == 1:
         return named[0]
