@@ -133,27 +133,37 @@ def attributes(
 
 
 def channels(
-    count: int, *, names: Sequence[str] | None = None, colors: Sequence[str] | None = None
+    count: int,
+    *,
+    names: Sequence[str] = (),
+    colors: Sequence[str] = (),
+    windows: Sequence[tuple[float, float] | None] = (),
+    active: Sequence[bool] = (),
 ) -> list[Document]:
-    """Label and colour of each channel (OME-Zarr, "omero" metadata), without display windows.
+    """Label, colour and state of each channel (OME-Zarr, "omero" metadata).
 
     Parameters
     ----------
     count
         Number of channels.
-    names
-        Their labels; None for none.
-    colors
-        Their colours, as six hexadecimal digits. None for white if there is one channel; otherwise
-        for red, green, blue, magenta, cyan and yellow, in turn.
+    names, colors, windows, active
+        For each channel: its label; its colour, as six hexadecimal digits; start and end of its
+        display window; and whether it is shown. Empty if unknown; "" or None for a channel of which
+        it is unknown. By default, a channel is white if it is the only one; otherwise red, green,
+        blue, magenta, cyan and yellow, in turn.
     """
     cycle = itertools.cycle(_COLORS) if count > 1 else iter(["FFFFFF"])
-    chosen = [color.upper() for color in colors] if colors else itertools.islice(cycle, count)
-    labels = [{"label": name} for name in names] if names else [{}] * count
-    return [
-        label | {"color": color, "active": True}
-        for label, color in zip(labels, chosen, strict=True)
-    ]
+    described: list[Document] = []
+    for number, default in zip(range(count), cycle, strict=False):
+        label = names[number] if names else ""
+        color = (colors[number] if colors else "") or default
+        window = windows[number] if windows else None
+        described.append(
+            ({"label": label} if label else {})
+            | {"color": color.upper(), "active": active[number] if active else True}
+            | ({"window": dict(zip(("start", "end"), window, strict=True))} if window else {})
+        )
+    return described
 
 
 def with_version(attributes: Document, versions: Sequence[str]) -> Document:
@@ -184,7 +194,7 @@ def with_windows(
     attributes
         The result of `attributes`.
     channels
-        The result of `channels`.
+        The result of `channels`, whose windows take precedence.
     windows
         Display window of each channel: min, max, start and end.
     """
@@ -192,7 +202,11 @@ def with_windows(
         return attributes
     omero = {
         "channels": [
-            channel | {"window": dict(zip(("min", "max", "start", "end"), window, strict=True))}
+            channel
+            | {
+                "window": dict(zip(("min", "max", "start", "end"), window, strict=True))
+                | channel.get("window", {})
+            }
             for channel, window in zip(channels, windows, strict=True)
         ],
         "rdefs": {"model": "color" if len(channels) > 1 else "greyscale"},

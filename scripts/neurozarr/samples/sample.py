@@ -427,6 +427,8 @@ class Sample:
                 )
         return ome.channels(
             count,
-            names=options["channel_names"] or self.source.channel_names or None,
-            colors=options["channel_colors"] or self.source.channel_colors or None,
+            names=options["channel_names"] or self.source.channel_names,
+            colors=options["channel_colors"] or self.source.channel_colors,
+            windows=self.source.channel_windows,
+            active=self.source.channel_active,
         )

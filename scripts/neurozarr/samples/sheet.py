@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
 from neurozarr.sources import dcm2niix, family_of, stem
 from neurozarr.sources.base import Layout
-from neurozarr.sources.dicom import DicomSource, images
+from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
 from neurozarr.zarr.documents import Document
 
@@ -46,6 +47,9 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
 
 #: Columns of the sample sheet that are not options.
 COLUMNS = ("sample", "source", *LAYOUT, *SIZES)
+
+#: Characters that names of samples do not have.
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+-]+")
 
 #: The longest suffix of a file named after a sample.
 _LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
@@ -251,16 +255,31 @@ def _read_sheet(
 
 
 def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[dict[str, str]]:
-    """Replace a row whose dataset is "*" by one for each image of its DICOM source."""
+    """Replace a row whose dataset is "*" by one for each image of its source."""
     if row.get("dataset") != "*":
         yield row
         return
+    path, family = row["source"], family_of(row["source"])
     try:
-        found = images(row["source"], Layout(**_layout(row, options)))
+        if family is None:
+            raise SourceError(f"{path}: not a supported format")
+        found = family.images(path, Layout(**_layout(row, options) | {"dataset": None}))
     except SourceError as error:
         raise ConfigError(f"{where}: {error}") from None
-    for image in found:
-        yield row | {"sample": f"{row['sample']}_{image.name(found)}", "dataset": image.dataset}
+    for name, image in zip(_names([image.name for image in found]), found, strict=True):
+        yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
+
+
+def _names(texts: Sequence[str]) -> list[str]:
+    """Names for samples, made of any texts: other characters become "_", equal ones get a number.
+
+    A number is that of the image in its file, from 0.
+    """
+    names = [_NOT_IN_NAMES.sub("_", text).strip("_") for text in texts]
+    return [
+        name if name and names.count(name) == 1 else f"{name}_{number}".strip("_")
+        for number, name in enumerate(names)
+    ]
 
 
 def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Schema) -> Document:

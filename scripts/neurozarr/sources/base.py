@@ -6,11 +6,11 @@ import importlib
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -68,6 +68,21 @@ class Layout:
         return {name: value for name, value in known.items() if value is not None}
 
 
+class Member(NamedTuple):
+    """One of the images of a source.
+
+    Attributes
+    ----------
+    dataset
+        Value of the column ``dataset`` that names it.
+    name
+        What tells it from the others, for the name of its sample: any text, not empty.
+    """
+
+    dataset: str
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source(ABC):
     """A volume whose voxels are read on demand.
@@ -95,6 +110,9 @@ class Source(ABC):
         Time between two volumes, in ``time_unit``; 0 if unknown.
     space_unit, time_unit
         UDUNITS names; "" if unknown.
+    position
+        Position of the centre of the first voxel along z, y and x, in ``space_unit``, in the
+        coordinates of the instrument, whatever the anatomy; empty if unknown.
     affine
         4 by 4 matrix from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``; None if
         unknown.
@@ -103,7 +121,16 @@ class Source(ABC):
     nifti_header
         Bytes of the source's NIfTI-1 or NIfTI-2 header, with extensions; None if it has none.
     channel_names, channel_colors
-        Names and colours (hexadecimal RGB) of the channels; empty if unknown.
+        Names and colours (hexadecimal RGB) of the channels, "" for one that has none; empty if
+        unknown.
+    channel_windows
+        Display window of each channel, chosen by a person: start and end; None for a channel that
+        has none; empty if unknown.
+    channel_active
+        Whether each channel is shown; empty if unknown.
+    labels
+        If the voxels are labels (segmentation): details of them as in the "image-label" metadata of
+        OME-Zarr, such as colours, empty if there are none. None if they are intensities.
     sidecars
         Text of files to write beside the store, by their endings, such as ".json".
     converter
@@ -126,12 +153,16 @@ class Source(ABC):
     time_step: float = 0.0
     space_unit: str = ""
     time_unit: str = ""
+    position: tuple[float, ...] = ()
     affine: np.ndarray[Any, Any] | None = None
     slope: float = 1.0
     inter: float = 0.0
     nifti_header: bytes | None = None
     channel_names: tuple[str, ...] = ()
     channel_colors: tuple[str, ...] = ()
+    channel_windows: tuple[tuple[float, float] | None, ...] = ()
+    channel_active: tuple[bool, ...] = ()
+    labels: dict[str, Any] | None = None
     sidecars: dict[str, str] = field(default_factory=dict)
     converter: str = ""
 
@@ -162,6 +193,27 @@ class Source(ABC):
         SourceError
             The source is missing, damaged, not supported or contradicts the layout.
         """
+
+    @classmethod
+    def images(cls, path: str, layout: Layout) -> Sequence[Member]:
+        """List the images of a path, in the order of the file; this reads headers, but no voxels.
+
+        Parameters
+        ----------
+        path
+            A path that the family matches.
+        layout
+            The columns that describe the arrays; ``dataset`` is ignored.
+
+        Raises
+        ------
+        SourceError
+            Files of this family have one image, or the source cannot be read.
+        """
+        raise SourceError(
+            f"{path}: dataset is '*', but there is only one image in files of this format; leave "
+            "it empty"
+        )
 
     @abstractmethod
     def read_file(self, region: Region) -> np.ndarray:

@@ -28,7 +28,7 @@ from neurozarr.durable import sync, sync_files
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 from neurozarr.sources import dcm2niix
-from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.base import Layout, Member, Source
 from neurozarr.sources.dcm2niix import Image
 from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.zarr.documents import Document, read_record, write_json
@@ -73,6 +73,11 @@ class DicomSource(Source):
     def open(cls, path: str, layout: Layout) -> Self:
         conversion = Conversion(path, layout)
         return cls(conversion=conversion, **conversion.fields())
+
+    @classmethod
+    def images(cls, path: str, layout: Layout) -> list[Member]:
+        found = images(path, layout)
+        return [Member(image.dataset, image.name(found)) for image in found]
 
     def read_file(self, region: Region) -> np.ndarray:
         return self.conversion.nifti.read_file(region)
