@@ -1,16 +1,20 @@
 """Runs of the workflow, as programs of their own."""
 
+import atexit
 import hashlib
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -39,6 +43,19 @@ class Run:
         """The lines that it printed about an error."""
         start = re.search(r"^\w*(Error|Exception)\b", self.output, re.M)
         return self.output[start.start() :] if start else ""
+
+
+@cache
+def forks() -> subprocess.Popen[str]:
+    """The program `forks.py`, which runs until the tests end."""
+    program = subprocess.Popen(
+        [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(program.communicate)
+    return program
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -73,37 +90,35 @@ class Workflow:
     #: Whether small samples are bundled; else each step of theirs is a job to look at.
     bundle: bool = False
 
-    def command(self, *args: str) -> list[str]:
+    def arguments(self, *args: str) -> list[str]:
+        """Write the configuration; return the arguments of snakemake."""
         resources = {"bundle": self.bundle} | self.config.get("resources", {})
         config = self.config | {"resources": resources}
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
-        return [
-            sys.executable,
-            "-m",
-            "snakemake",
-            *("--snakefile", str(self.root / "Snakefile")),
-            *("--configfile", "config.yaml", "--cores", "2"),
-            *args,
-        ]
+        snakefile = str(self.root / "Snakefile")
+        return ["--snakefile", snakefile, "--configfile", "config.yaml", "--cores", "2", *args]
 
     def __call__(self, *args: str, check: bool = True) -> Run:
-        done = subprocess.run(
-            self.command(*args),
-            cwd=self.directory,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return Run(done.returncode, done.stdout)
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as output:
+            run = {
+                "arguments": self.arguments(*args),
+                "directory": str(self.directory),
+                "environment": self.environment,
+                "output": output.name,
+            }
+            program = forks()
+            assert program.stdin
+            assert program.stdout
+            print(json.dumps(run), file=program.stdin, flush=True)
+            done = Run(int(program.stdout.readline()), output.read())
+        assert not check or done.code == 0, done.output
+        return done
 
     @contextmanager
     def started(self, *args: str) -> Iterator[subprocess.Popen[str]]:
         """It runs, in a session of its own, while something else is done; the end awaits it."""
         with subprocess.Popen(
-            self.command(*args),
+            [sys.executable, "-m", "snakemake", *self.arguments(*args)],
             cwd=self.directory,
             env=self.environment,
             stdout=subprocess.PIPE,
