@@ -1,37 +1,44 @@
 """A program that runs Snakemake many times and imports its modules, which takes longer, once.
 
-Each line of its input tells the arguments, the directory, the environment and the file for the
-output of a run. A fork does with them what `python -m snakemake` does; a line with its return code
-answers. The package neurozarr and all that only it needs are imported by each run.
+Each line of its input is a command, and a line answers it. {"start": …} tells the arguments, the
+directory, the environment and the file for the output of a run, which a fork does as `python -m
+snakemake` would, in a session of its own; the answer is the number of its process. {"wait": …}
+tells such a number; the answer is the return code. The package neurozarr is imported by each run,
+because its directory is known only then.
 """
 
 import gc
 import json
 import os
 import runpy
-import signal
 import sys
 
-import snakemake.cli  # noqa: F401
+import nibabel  # noqa: F401
+import smart_open  # noqa: F401
+import snakemake.cli
 
-SECONDS = 300
+snakemake.cli.get_argument_parser()  # It imports all plugins.
 
 
 def main() -> None:
-    """Answer each line; return in the fork that is to be a run, which is then prepared."""
+    """Answer each command; return in the fork that is to be a run, which is then prepared."""
     gc.freeze()
     for line in sys.stdin:
-        if (child := os.fork()) == 0:
-            become(**json.loads(line))
+        command = json.loads(line)
+        if "wait" in command:
+            _, status = os.waitpid(command["wait"], 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+        elif child := os.fork():
+            print(child, flush=True)
+        else:
+            become(**command["start"])
             return
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
     sys.exit()
 
 
 def become(arguments: list[str], directory: str, environment: dict[str, str], output: str) -> None:
     """Make this process like one that was just started."""
-    signal.alarm(SECONDS)
+    os.setsid()
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)

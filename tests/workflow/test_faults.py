@@ -59,12 +59,12 @@ def test_full_disk_of_the_receipts_is_named(workflow, disk, fresh):
         with suppress(OSError), fill.open("wb", buffering=0) as stream:
             while True:
                 stream.write(bytes(4096))
-        output = process.communicate()[0]
-    assert process.returncode == 1
+        run = process.wait()
+    assert run.code == 1
     found = re.search(
-        r"^StoreError: results/\.state/anatomical\.nii\.zarr/(\S+): (.*)$", output, re.M
+        r"^StoreError: results/\.state/anatomical\.nii\.zarr/(\S+): (.*)$", run.output, re.M
     )
-    assert found, output
+    assert found, run.output
     assert found[2].startswith(
         "it cannot be written (No space left on device). Free space or fix the permissions, "
         "then run again"
@@ -137,9 +137,9 @@ def test_source_changed_between_blocks_is_an_error(workflow, change, message, fr
     with workflow.started() as process:
         wait_until((workflow.state / "anatomical.nii.zarr/0/block-0.json").exists, process)
         change(source, workflow)
-        output = process.communicate()[0]
-    assert process.returncode == 1
-    assert re.search(message, output), output
+        run = process.wait()
+    assert run.code == 1
+    assert re.search(message, run.output), run.output
     assert not (workflow.store() / "zarr.json").exists()
     if change != replace:
         os.replace(kept, source)
