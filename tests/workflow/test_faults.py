@@ -147,13 +147,3 @@ def test_source_changed_between_blocks_is_an_error(workflow, change, message, fr
     assert workflow.tree() == fresh(workflow)
     if change == vanish:
         assert "create_array/0" not in run.jobs
-
-
-def test_truncated_gzip_file_is_named_and_not_published(workflow, mri):
-    damaged = (mri / "example4d.nii.gz").read_bytes()[:100_000]
-    (workflow.directory / "cut.nii.gz").write_bytes(damaged)
-    workflow.config["source"] = "cut.nii.gz"
-    run = workflow(check=False)
-    assert run.code == 1
-    assert "SourceError: cut.nii.gz: " in run.output
-    assert not (workflow.store("cut") / "zarr.json").exists()
