@@ -28,9 +28,7 @@ def main() -> None:
         if "wait" in command:
             _, status = os.waitpid(command["wait"], 0)
             print(os.waitstatus_to_exitcode(status), flush=True)
-        elif child := os.fork():
-            print(child, flush=True)
-        else:
+        elif os.fork() == 0:
             become(**command["start"])
             return
     sys.exit()
@@ -39,6 +37,7 @@ def main() -> None:
 def become(arguments: list[str], directory: str, environment: dict[str, str], output: str) -> None:
     """Make this process like one that was just started."""
     os.setsid()
+    print(os.getpid(), flush=True)  # From now on, signals reach it.
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
