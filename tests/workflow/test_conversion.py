@@ -260,6 +260,7 @@ def test_sheet_with_many_kinds_of_sources(make_workflow, tmp_path):
         extra = "czyx\t4, 5, 6\tmicron\tmode" if name == "labels.nii" else ""
         lines.append(f"{name.split('.')[0]}\t{tmp_path / name}\t{extra}")
     workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 16}})
+    workflow.bundle = True
     (workflow.directory / "sheet.tsv").write_text("\n".join(lines))
     workflow()
     for name in images:

@@ -17,7 +17,7 @@ from ..runs import Workflow
     "config",
     [
         {},
-        {"resources": {"block_mb": 0.02}, "pyramid": {"mode": "median"}},
+        {"resources": {"block_mb": 0.04}, "pyramid": {"mode": "median"}},
         {"zarr": {"chunk": 8, "zarr_version": 2, "compressor": "zlib"}, "nifti": {"nii": False}},
     ],
     ids=["defaults", "blocks", "v2"],

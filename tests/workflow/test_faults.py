@@ -133,7 +133,7 @@ def vanish(source, workflow):
 def test_source_changed_between_blocks_is_an_error(workflow, change, message, fresh):
     source = workflow.directory / "anatomical.nii"
     kept = shutil.copy2(source, workflow.directory / "kept")
-    workflow.config["resources"] = {"block_mb": 0.02}
+    workflow.config["resources"] = {"block_mb": 0.04}
     with workflow.started() as process:
         wait_until((workflow.state / "anatomical.nii.zarr/0/block-0.json").exists, process)
         change(source, workflow)
