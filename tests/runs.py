@@ -102,11 +102,11 @@ class Started:
         os.killpg(self.pid, number)
 
 
-def wait_until(condition: Callable[[], bool], process: Started) -> None:
-    """Wait for a condition while a run goes on."""
+def wait_until(condition: Callable[[], bool], process: Started, *, interval: float = 0.002) -> None:
+    """Wait for a condition while a run goes on; look again after each interval, in seconds."""
     while not condition():
         assert not process.has_ended(), f"it ended too early: {process.wait().output}"
-        time.sleep(0.002)
+        time.sleep(interval)
 
 
 def job_processes(session: int) -> list[int]:
@@ -169,7 +169,7 @@ class Workflow:
             wait_until(condition, process)
             if victim == "job":
                 jobs: list[int] = []
-                while not jobs and not process.has_ended():
+                while not jobs and not process.has_ended(0.01):
                     jobs = job_processes(process.pid)
                 for job in jobs:
                     with suppress(ProcessLookupError):

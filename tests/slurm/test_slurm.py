@@ -73,7 +73,7 @@ def jobs(cluster, columns, states="R"):
 
 def test_cancelled_job_is_retried_with_more_memory_and_time(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
-        wait_until(lambda: bool(jobs(cluster, "%A")), process)
+        wait_until(lambda: bool(jobs(cluster, "%A")), process, interval=0.1)
         job, memory, limit = jobs(cluster, "%A %m %l")[0]
         cluster.command("scancel", job)
         asked = [(memory, limit)]
@@ -93,7 +93,7 @@ def test_cancelled_job_is_retried_with_more_memory_and_time(on_cluster, cluster,
 
 def test_requeued_job_writes_the_same_bytes(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
-        wait_until(lambda: bool(jobs(cluster, "%A")), process)
+        wait_until(lambda: bool(jobs(cluster, "%A")), process, interval=0.1)
         job = jobs(cluster, "%A")[0][0]
         cluster.command("scontrol", "requeue", job)
         cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now")
@@ -105,7 +105,7 @@ def test_requeued_job_writes_the_same_bytes(on_cluster, cluster, fresh):
 
 def test_jobs_of_a_killed_run_do_not_affect_the_next_run(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
-        wait_until(lambda: bool(jobs(cluster, "%A")), process)
+        wait_until(lambda: bool(jobs(cluster, "%A")), process, interval=0.1)
         process.kill()
     left = {job for (job,) in jobs(cluster, "%A", "R,PD")}
     assert left

@@ -35,14 +35,15 @@ class Watcher(threading.Thread):
 
     def run(self):
         while self.running:
-            before = self.published()
+            time.sleep(0.01)
+            if (before := self.published()) is None:
+                continue
             try:
                 tree = self.workflow.tree()
             except FileNotFoundError:
                 continue
-            if before is not None and before == self.published() and tree not in self.seen:
+            if before == self.published() and tree not in self.seen:
                 self.seen.append(tree)
-            time.sleep(0.01)
 
     def __enter__(self):
         self.start()
