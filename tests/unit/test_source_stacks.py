@@ -685,10 +685,20 @@ def test_volumes_are_refused_as_slices(tmp_path):
     assert opened(tmp_path / "a{z}.tif").shape == (6, 4, 5)
 
 
-def test_an_axis_must_not_be_in_both_names_and_files(tmp_path):
-    stack(tmp_path, values((2, 4, 5, 3), "u1"), photometric="rgb")
-    with pytest.raises(SourceError, match=r"a placeholder for c, but .*/a1\.tif has .* along yxc"):
-        opened(tmp_path / "a{c}.tif")
+def test_colours_and_times_of_files_follow_each_other(tmp_path):
+    voxels = values((2, 4, 5, 3), "u1")
+    for name, image in zip(("488", "T2"), voxels, strict=True):
+        tiff(tmp_path / f"{name}.tif", image, photometric="rgb")
+    source = opened(tmp_path / "{c}.tif")
+    assert source.channel_names == ("488 0", "488 1", "488 2", "T2 0", "T2 1", "T2 2")
+    assert_holds(source, np.moveaxis(voxels, -1, 1).reshape(6, 1, 4, 5))
+    movie = values((7, 4, 5))
+    for number, part in enumerate((movie[:3], movie[3:6], movie[6:])):
+        path = tmp_path / f"movie_{number}.tif"
+        tifffile.imwrite(path, part, imagej=True, metadata={"axes": "TYX"})
+    source = opened(tmp_path / "movie_{t}.tif")
+    source.check()
+    assert_holds(source, movie[:, None])
 
 
 @pytest.mark.parametrize(
@@ -752,6 +762,101 @@ def test_all_tiles_of_a_row_have_one_height(tmp_path):
         png(tmp_path / f"y0x{x}.png", values((height, 5), "u1"))
     with pytest.raises(SourceError, match=r"y0x2\.png: it has 3 voxels along y, but .* has 4"):
         opened(tmp_path / "y{y}x{x}.png")
+
+
+# Slices of different size
+
+
+@pytest.mark.parametrize(
+    ("suffix", "colours", "options"),
+    [
+        (".tif", (), {}),
+        (".tif", (3,), {"compression": "zlib", "tile": (16, 16), "photometric": "rgb"}),
+        (".tif", (), {"compression": "lzw", "rowsperstrip": 2}),
+        (".png", (3,), {}),
+    ],
+)
+@given(data=st.data())
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_slices_of_different_size_are_padded_with_zeros(
+    tmp_path_factory, suffix, colours, options, data
+):
+    shapes = data.draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2))[:5]
+    where = data.draw(st.sampled_from(["center", "corner"]))
+    height, width = np.max(shapes, axis=0)
+    expected = np.zeros((len(shapes), height, width, *colours), "u1")
+    folder = tmp_path_factory.mktemp("s")
+    for number, (h, w) in enumerate(shapes):
+        image = values((h, w, *colours), "u1")
+        WRITERS[suffix](folder / f"a{number}{suffix}", image, **options)
+        y, x = ((height - h) // 2, (width - w) // 2) if where == "center" else (0, 0)
+        expected[number, y : y + h, x : x + w] = image
+    expected = np.moveaxis(expected, -1, 0) if colours else expected
+    source = opened(folder, pad=where)
+    source.check()
+    assert_holds(source, expected)
+    assert_holds(source, expected, data)
+    assert_holds(opened(folder / f"a{{z}}{suffix}", pad=where), expected)
+
+
+def uneven(folder, *shapes):
+    """Slices of these shapes, with metadata that tell whose they are."""
+    for number, shape in enumerate(shapes):
+        options = {"resolution": (number + 1,) * 2, "metadata": {"unit": "um", "spacing": 1}}
+        tifffile.imwrite(folder / f"a{number}.tif", values(shape, "u1"), imagej=True, **options)
+    return folder
+
+
+def test_padding_is_logged_and_the_largest_slice_gives_the_metadata(tmp_path, caplog):
+    caplog.set_level("INFO")
+    uneven(tmp_path, (2, 5), (4, 6), (3, 3))
+    source = open_source(tmp_path, pad="center")
+    assert source.voxel_size == (1, 0.5, 0.5)
+    assert "2 of 3 slices are padded with zeros to shape (4, 6)" in caplog.text
+    assert (
+        f"{tmp_path}/a0.tif of (2, 5) from (1, 0), {tmp_path}/a2.tif of (3, 3) from" in caplog.text
+    )
+
+
+def test_other_axes_of_padded_slices_may_be_named(tmp_path):
+    shapes = (2, 5), (4, 3)
+    each = [values(shape, "u1") for shape in shapes]
+    expected = np.zeros((4, 2, 5), "u1")
+    for number, image in enumerate(each):
+        tiff(tmp_path / f"a{number}.tif", image)
+        expected[: image.shape[0], number, : image.shape[1]] = image
+    assert_holds(opened(tmp_path, pad="corner", axes="yzx"), expected)
+
+
+def test_slices_of_different_size_are_refused_with_advice(tmp_path):
+    uneven(tmp_path, (2, 5), (4, 6))
+    message = (
+        r"a1\.tif: it has shape \(4, 6\) .*, but according to the first file, .*a0\.tif, .* "
+        r"\(2, 5\) .*; to fill smaller slices up with zeros, give pad: center or corner"
+    )
+    with pytest.raises(SourceError, match=message):
+        opened(tmp_path).check()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("a{x}.tif", "pad is 'corner', but applies only to stacks of slices, not to tiles"),
+        (".", r"a2\.tif: it has shape \(2, 5\) along yx and dtype uint16, but .* uint8"),
+        ("a[0-1].tif", None),
+    ],
+)
+def test_only_the_size_of_padded_slices_may_differ(tmp_path, path, message):
+    uneven(tmp_path, (2, 5), (4, 6))
+    tiff(tmp_path / "a2.tif", values((2, 5)))
+    if message is None:
+        source = opened(tmp_path / path, pad="corner")
+        tiff(tmp_path / "a0.tif", values((4, 6), "u1"))
+        with pytest.raises(SourceError, match=r"a0\.tif: it has shape \(4, 6\)"):
+            source.read(whole(source.shape))
+    else:
+        with pytest.raises(SourceError, match=message):
+            opened(tmp_path / path, pad="corner")
 
 
 def test_the_finest_level_of_a_slice_with_a_pyramid_is_read(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import itertools
+import logging
 import math
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -18,10 +19,13 @@ from neurozarr.axes import SPATIAL, STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
 from neurozarr.regions import Region
-from neurozarr.sources import images
+from neurozarr.sources import channels, images
 from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.images import Image
+from neurozarr.sources.padding import Padding, pad
 from neurozarr.sources.paths import PLACE, has_places, is_pattern, natural, positions, sources
+
+logger = logging.getLogger(__name__)
 
 #: Files that mark a directory as one of another family.
 _OTHERS = ("zarr.json", ".zarray", ".zgroup", "attributes.json", "DICOMDIR")
@@ -54,10 +58,12 @@ class StackSource(Source):
         Number of files along each of ``grid_axes``; ``files`` are in C order.
     overlap
         Overlap of neighbouring tiles along z, y and x, in voxels.
+    padding
+        Where slices of different size lie in those of the stack; None if all have the same size.
     """
 
     suffixes = images.SUFFIXES
-    takes = ("axes", "overlap")
+    takes = ("axes", "overlap", "pad")
 
     tile: Image
     tile_axes: str
@@ -65,6 +71,7 @@ class StackSource(Source):
     grid_axes: str
     counts: tuple[int, ...]
     overlap: tuple[int, ...]
+    padding: Padding | None = None
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -95,7 +102,7 @@ class StackSource(Source):
                 "pattern with {z}, {y} or {x}, such as tile_{y}_{x}.tif"
             )
         files = _slices(path, layout.output)
-        tile = images.read_header(files[0])
+        tile, padding = _slice(path, files, layout.pad)
         if not set(tile.axes) <= set("yxc"):
             raise SourceError(
                 f"{files[0]}: a slice of a stack must be 2D, but this has shape {tile.shape} along "
@@ -105,7 +112,7 @@ class StackSource(Source):
         default = f"z{tile.axes}"
         axes = layout.axes or default
         check_axes(path, axes, shape)
-        fields = _metadata(files[0], "z" if len(files) > 1 and axes[0] in SPATIAL else "")
+        fields = _metadata(tile.file, "z" if len(files) > 1 and axes[0] in SPATIAL else "")
         return cls._of(
             files,
             tile=tile,
@@ -115,6 +122,7 @@ class StackSource(Source):
             grid_axes=axes[0],
             counts=(len(files),),
             overlap=(0, 0, 0),
+            padding=padding,
         )
 
     @classmethod
@@ -124,12 +132,14 @@ class StackSource(Source):
                 f"{pattern}: axes is {layout.axes!r}, but the placeholders of a pattern name the "
                 "axes; leave it empty"
             )
-        grid_axes, counts, files = grid(pattern)
-        tile = images.read_header(files[0])
-        if twice := set(grid_axes) & set(tile.axes) & set("tc"):
+        grid_axes, counts, files, words = grid(pattern)
+        tile, padding = images.read_header(files[0]), None
+        if not set(grid_axes) & {*tile.axes, *"yx"}:
+            tile, padding = _slice(pattern, files, layout.pad)
+        elif layout.pad is not None:
             raise SourceError(
-                f"{pattern}: it has a placeholder for {min(twice)}, but {files[0]} has this axis "
-                f"itself, with shape {tile.shape} along {tile.axes}"
+                f"{pattern}: pad is {layout.pad!r}, but applies only to stacks of slices, not to "
+                "tiles"
             )
         several = "".join(a for a, count in zip(grid_axes, counts, strict=True) if count > 1)
         given = _checked_overlap(pattern, layout.overlap, grid_axes, tile)
@@ -138,15 +148,21 @@ class StackSource(Source):
         if set(several) & set(tile.axes):
             last_shape = _checked_last(files, tile, several, overlap)
         stacked = (set(several) & set(SPATIAL)) - set(tile.axes)
+        metadata = _metadata(tile.file, stacked)
+        if "c" in grid_axes:
+            each = _first_of_channels(files, grid_axes, counts)
+            lengths = _lengths_along("c", tile, last_shape, len(each))
+            metadata |= channels.joined(each, lengths, words)
         return cls._of(
             files,
             tile=tile,
-            metadata=_metadata(files[0], stacked),
+            metadata=metadata,
             tile_axes=tile.axes,
             last_shape=last_shape,
             grid_axes=grid_axes,
             counts=counts,
             overlap=overlap,
+            padding=padding,
         )
 
     @classmethod
@@ -161,6 +177,7 @@ class StackSource(Source):
         grid_axes: str,
         counts: tuple[int, ...],
         overlap: tuple[int, ...],
+        padding: Padding | None,
     ) -> Self:
         overlaps = dict(zip(SPATIAL, overlap, strict=True))
         lengths = dict(zip(tile_axes, tile.shape, strict=True))
@@ -183,17 +200,24 @@ class StackSource(Source):
             grid_axes=grid_axes,
             counts=counts,
             overlap=overlap,
+            padding=padding,
             **metadata,
         )
 
     def read_file(self, region: Region) -> np.ndarray:
         voxels = np.empty([side.stop - side.start for side in region], self.dtype)
         for index, target, inside in self._tiles(region):
-            file = str(self.files[self._number(index)])
-            voxels[target] = images.read_voxels(file, inside, self._image(index))
+            number, image = self._number(index), self._image(index)
+            file = str(self.files[number])
+            if self.padding is None:
+                voxels[target] = images.read_voxels(file, inside, image)
+            else:
+                voxels[target] = self.padding.read(number, file, inside, image)
         return voxels
 
     def check(self) -> None:
+        if self.padding is not None:  # All headers have been read.
+            return
         for number, file in enumerate(self.files):
             index = np.unravel_index(number, self.counts)
             expected = self._image(dict(zip(self.grid_axes, map(int, index), strict=True)))
@@ -317,6 +341,14 @@ def _slices(path: str, output: str | None) -> list[str]:
     return found
 
 
+def _slice(path: str, files: Sequence[str], where: str | None) -> tuple[Image, Padding | None]:
+    """The header of the slices of a stack and, if ``where`` is given, how they are padded."""
+    if where is None:
+        advice = "; to fill smaller slices up with zeros, give pad: center or corner"
+        return replace(images.read_header(files[0]), advice=advice), None
+    return pad(path, files, where)
+
+
 def _files(path: str) -> Iterator[str]:
     """The files of a directory, except hidden ones."""
     with os.scandir(path) as entries:
@@ -351,17 +383,42 @@ def _check_gaps(path: str, files: Sequence[str]) -> None:
             )
 
 
-def grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
-    """The axes of a pattern, the number of files along each, and the files in C order.
+class Grid(NamedTuple):
+    """The files of a pattern: its axes, number of files along each, and the files in C order.
+
+    If {c} stands for words, ``words`` are these, in the order of the channels.
+    """
+
+    axes: str
+    counts: tuple[int, ...]
+    files: list[str]
+    words: tuple[str, ...]
+
+
+def grid(pattern: str) -> Grid:
+    """Place the files of a pattern on a grid.
 
     Raises
     ------
     SourceError
         There are none, a number is missing, or two files have the same numbers.
     """
-    found = positions(pattern)
+    found, words, others = positions(pattern)
     if not found:
         raise SourceError(f"{pattern}: no file matches with numbers at the placeholders")
+    if others:
+        logger.warning(
+            "%s: {c} stands for words without _ and .: %s; left out: %s",
+            pattern,
+            ", ".join(words),
+            ", ".join(others),
+        )
+    elif any(map(str.isdecimal, words)):
+        logger.warning(
+            "%s: {c} stands for numbers and words, which are all channels: %s",
+            pattern,
+            ", ".join(words),
+        )
     axes = "".join(axis for axis in STORED_ORDER if axis in re.findall(PLACE, pattern))
     files: dict[tuple[int, ...], str] = {}
     for file in sorted(found):
@@ -383,11 +440,14 @@ def grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
     counts = tuple(map(len, numbers))
     if missing := math.prod(counts) - len(files):
         first = next(index for index in itertools.product(*numbers) if index not in files)
-        where = ", ".join(f"{axis} = {n}" for axis, n in zip(axes, first, strict=True))
+        where = ", ".join(
+            f"{axis} = {words[n] if words and axis == 'c' else n}"
+            for axis, n in zip(axes, first, strict=True)
+        )
         raise SourceError(
             f"{pattern}: no file has {where}; {missing} of {math.prod(counts)} are missing"
         )
-    return axes, counts, [files[index] for index in sorted(files)]
+    return Grid(axes, counts, [files[index] for index in sorted(files)], words)
 
 
 def _checked_overlap(
@@ -438,12 +498,31 @@ def _checked_last(
                 f"{files[-1]}: it has {length} voxels along {axis}, but {files[0]} has {first}; "
                 "only the last tile along an axis may be smaller"
             )
-        if axis in several and length <= overlaps[axis]:
+        if axis in several and length <= overlaps.get(axis, 0):
             raise SourceError(
                 f"{files[-1]}: its {length} voxels along {axis} are all within the overlap of "
                 f"{overlaps[axis]}: leave it out"
             )
     return shape
+
+
+def _first_of_channels(
+    files: Sequence[str], grid_axes: str, counts: tuple[int, ...]
+) -> list[dict[str, Any]]:
+    """Metadata of the first file of each position along c, as fields of a source."""
+    numbers = np.arange(len(files)).reshape(counts)
+    first = tuple(slice(None) if axis == "c" else 0 for axis in grid_axes)
+    return [images.read_metadata(files[number]) for number in numbers[first]]
+
+
+def _lengths_along(
+    axis: str, tile: Image, last_shape: tuple[int, ...], count: int
+) -> tuple[int, ...]:
+    """Lengths of the files along an axis, in voxels."""
+    position = tile.axes.find(axis)
+    if position < 0:
+        return (1,) * count
+    return (tile.shape[position],) * (count - 1) + (last_shape[position],)
 
 
 def _metadata(file: str, stacked: Collection[str]) -> dict[str, Any]:
