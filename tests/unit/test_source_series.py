@@ -274,11 +274,13 @@ def test_a_file_whose_name_has_the_separator_is_no_list(tmp_path):
         ("{0}/a.npy;{0}/c.npy", {}, r"c\.npy: there is no such file"),
         ("{0}/a.npy;{0}/notes.txt", {}, r"notes\.txt: not a supported format"),
         ("{0}/a.npy;{0}/a.dcm", {}, r"a\.dcm: a DICOM series cannot be one of several volumes"),
-        ("{0}/{{c}}_{{t}}.npy", {}, "no file matches with numbers at the placeholders"),
+        ("{0}/{{t}}.npy", {}, "no file matches with numbers at the placeholders$"),
+        ("{0}/{{c}}{{t}}.npy", {}, "no file matches with numbers at the placeholders$"),
+        ("{0}/c{{c}}.npy", {}, r"or at \{c\} with words without _ and \.; there are .*/c_1\.npy"),
     ],
 )
 def test_lists_that_make_no_image_are_refused(tmp_path, path, layout, message):
-    for name in "ab":
+    for name in ("a", "b", "c_1"):
         np.save(tmp_path / f"{name}.npy", np.zeros((2, 3, 4), "u1"))
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM")

@@ -842,7 +842,7 @@ def test_slices_of_different_size_are_refused_with_advice(tmp_path):
     ("path", "message"),
     [
         ("a{x}.tif", "pad is 'corner', but applies only to stacks of slices, not to tiles"),
-        (".", r"a2\.tif: it has shape \(2, 5\) along yx and dtype uint16, but .* uint8"),
+        (".", r"a2\.tif: it has shape \(2, 5\) along yx and dtype uint16, but .* uint8$"),
         ("a[0-1].tif", None),
     ],
 )

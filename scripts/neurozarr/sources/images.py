@@ -178,11 +178,14 @@ def check(file: str, image: Image, expected: Image) -> None:
     )
     axes = "".join(_select(image.axes, expected.axes, expected.axes))
     if (axes, shape, expected.dtype) != (image.axes, image.shape, image.dtype):
-        is_size = (axes, expected.dtype) == (image.axes, image.dtype)
+        others = [set(axes) ^ set(image.axes), image.dtype != expected.dtype]
+        others += [
+            n != m for a, n, m in zip(axes, shape, image.shape, strict=False) if a not in "yx"
+        ]
         raise SourceError(
             f"{file}: it has shape {image.shape} along {image.axes} and dtype {image.dtype}, but "
             f"according to the first file, {expected.file}, it should have {expected.shape} along "
-            f"{expected.axes} and {expected.dtype}{expected.advice if is_size else ''}"
+            f"{expected.axes} and {expected.dtype}{'' if any(others) else expected.advice}"
         )
 
 

@@ -218,7 +218,7 @@ def positions(pattern: str) -> Positions:
         worded = _matches(pattern, names, _WORD)
     if len(worded) <= len(numbered):
         found = {file: {a: int(text) for a, text in at.items()} for file, at in numbered.items()}
-        return Positions(found)
+        return Positions(found, others=() if found or worded is numbered else tuple(names))
     words = sorted({at["c"] for at in worded.values()}, key=lambda word: (natural(word), word))
     index = {word: number for number, word in enumerate(words)}
     found = {

@@ -279,7 +279,7 @@ class _Facts:
             value, expected = (matrix.round(6).tolist() for matrix in (value, expected))
         return SourceError(
             f"{path}: its {name.replace('_', ' ')} is {value}, but that of {self._said_by[name]} "
-            f"is {expected}; all volumes must have the same: resample them on one grid, or list "
+            f"is {expected}; all volumes must have the same: convert or resample them, or list "
             "those that fit, separated by ;"
         )
 

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: Files that mark a directory as one of another family.
 _OTHERS = ("zarr.json", ".zarray", ".zgroup", "attributes.json", "DICOMDIR")
+#: Maximum number of files that a message lists.
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -405,13 +407,19 @@ def grid(pattern: str) -> Grid:
     """
     found, words, others = positions(pattern)
     if not found:
-        raise SourceError(f"{pattern}: no file matches with numbers at the placeholders")
+        raise SourceError(
+            f"{pattern}: no file matches with numbers at the placeholders"
+            + (
+                f", or at {{c}} with words without _ and .; there are {_text(others)}"
+                * bool(others)
+            )
+        )
     if others:
         logger.warning(
             "%s: {c} stands for words without _ and .: %s; left out: %s",
             pattern,
             ", ".join(words),
-            ", ".join(others),
+            _text(others),
         )
     elif any(map(str.isdecimal, words)):
         logger.warning(
@@ -448,6 +456,11 @@ def grid(pattern: str) -> Grid:
             f"{pattern}: no file has {where}; {missing} of {math.prod(counts)} are missing"
         )
     return Grid(axes, counts, [files[index] for index in sorted(files)], words)
+
+
+def _text(files: Sequence[str]) -> str:
+    """The first of some files, for messages."""
+    return ", ".join(files[:_MAX_LISTED]) + ", ..." * (len(files) > _MAX_LISTED)
 
 
 def _checked_overlap(
