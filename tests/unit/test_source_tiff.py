@@ -214,7 +214,8 @@ def test_ome_metadata_are_kept(tmp_path):
     ("said", "expected", "unit"),
     [
         ({}, (1, 1, 1), ""),
-        ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "pixel"}, (1, 1, 1), ""),
+        ({"PhysicalSizeX": 1, "PhysicalSizeXUnit": "pixel"}, (1, 1, 1), ""),
+        ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "reference frame"}, (2, 2, 2), ""),
         ({"PhysicalSizeX": -2, "PhysicalSizeY": 0}, (1, 1, 1), ""),
         ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "mm"}, (2, 2, 2), "millimeter"),
         ({"PhysicalSizeZ": 2, "PhysicalSizeX": 3, "PhysicalSizeY": 4}, (2, 4, 3), "micrometer"),
@@ -407,8 +408,8 @@ def test_imagej_metadata_are_kept(tmp_path):
     [
         ("nm", (1, 0.5, 0.5), "nanometer"),
         ("microns", (1, 0.5, 0.5), "micrometer"),
-        ("pixel", (1, 1, 1), ""),
-        ("", (1, 1, 1), ""),
+        ("pixel", (1, 0.5, 0.5), ""),
+        ("", (1, 0.5, 0.5), ""),
     ],
 )
 def test_values_that_imagej_omits_are_1(tmp_path, unit, expected, name):

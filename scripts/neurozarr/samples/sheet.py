@@ -43,6 +43,7 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
     "order": str,
     "offset": int,
     "overlap": lambda cell: tuple(map(int, cell.split(","))),
+    "missing": str,
 }
 
 #: Columns of the sample sheet that are not options.

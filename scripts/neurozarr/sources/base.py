@@ -40,6 +40,8 @@ class Layout:
         array, in bytes.
     overlap
         Overlap of neighbouring tiles along z, y and x, in voxels.
+    missing
+        "fill" to fill planes and files that are missing with zeros; they are refused without it.
     output
         Output directory of the run, in which globs match no slices.
     dicom
@@ -55,6 +57,7 @@ class Layout:
     order: str | None = None
     offset: int | None = None
     overlap: tuple[int, ...] | None = None
+    missing: str | None = None
     output: str | None = None
     dicom: dict[str, Any] | None = None
     state: str | None = None
@@ -135,6 +138,8 @@ class Source(ABC):
         Text of files to write beside the store, by their endings, such as ".json".
     converter
         Name and version of the program that converted the source; "" if it is read as it is.
+    filled
+        What is missing in the source, and is filled with zeros; "" if nothing is.
     """
 
     #: File name endings of the family, in lower case.
@@ -165,6 +170,7 @@ class Source(ABC):
     labels: dict[str, Any] | None = None
     sidecars: dict[str, str] = field(default_factory=dict)
     converter: str = ""
+    filled: str = ""
 
     @classmethod
     def matches(cls, path: str) -> bool:
