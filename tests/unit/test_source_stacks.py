@@ -378,7 +378,7 @@ def test_threads_read_the_same_voxels(tmp_path):
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "um", "spacing": 3}},
          (3, 0.5, 0.25), "micrometer"),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "pixel", "spacing": 3}},
-         (), ""),
+         (3, 0.5, 0.25), ""),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "mm"}}, (), ""),
         ({"resolution": (20_000, 10_000), "resolutionunit": 3}, (), ""),
         ({"resolution": (2, 2)}, (), ""),
