@@ -965,3 +965,75 @@ def test_a_stack_or_a_mosaic_becomes_a_store(tmp_path, kind):
 )
 def test_a_sample_is_named_after_its_files(path, expected):
     assert stem(path) == expected
+
+
+# Missing files that are filled
+
+
+@pytest.mark.parametrize(
+    ("names", "source", "kept", "filled"),
+    [
+        (["a01", "a02", "a05"], ".", (0, 1, 4), "2 of 5 files (z=2, z=3)"),
+        (["a0", "a10", "a30"], "a*.tif", (0, 1, 3), "1 of 4 files (z=2)"),
+        (["a1", "a2", "a4"], "a{z}.tif", (0, 1, 3), "1 of 4 files (z=2)"),
+        (["a7", "b8"], ".", (0, 1), ""),
+    ],
+)
+def test_missing_slices_are_filled_with_zeros(tmp_path, caplog, names, source, kept, filled):
+    slices = values((len(names), 4, 5)) + 1
+    for name, voxels in zip(names, slices, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels, compression="zlib")
+    found = open_source(tmp_path / source, missing="fill")
+    found.check()
+    expected = np.zeros((max(kept) + 1, 4, 5), slices.dtype)
+    expected[list(kept)] = slices
+    assert_holds(found, expected)
+    assert found.filled == filled
+    assert (f"missing, and filled with zeros: {filled}" in caplog.text) == bool(filled)
+    every = found.files_of(tuple(slice(0, n) for n in found.shape))
+    assert [file.stem for file in every] == sorted(names, key=lambda name: int(name[1:]))
+
+
+def test_missing_tiles_are_filled_with_zeros(tmp_path):
+    whole = values((2, 7, 9)) + 1
+    for c, y, x in np.ndindex(2, 2, 3):
+        tile = whole[c, 4 * y : 4 * y + 4, 3 * x : 3 * x + 3]
+        tifffile.imwrite(tmp_path / f"c{c}_y{y}_x{x}.tif", tile, compression="zlib")
+    (tmp_path / "c0_y1_x1.tif").unlink()
+    (tmp_path / "c1_y0_x2.tif").unlink()
+    expected = whole[:, None].copy()
+    expected[0, 0, 4:, 3:6] = expected[1, 0, :4, 6:] = 0
+    pattern = tmp_path / "c{c}_y{y}_x{x}.tif"
+    source = open_source(pattern, missing="fill")
+    source.check()
+    assert_holds(source, expected)
+    assert source.filled == "2 of 12 files (c=0 y=1 x=1, c=1 y=0 x=2)"
+    with pytest.raises(SourceError, match="2 of 12 are missing; to fill"):
+        open_source(pattern)
+    (tmp_path / "c1_y1_x2.tif").unlink()
+    with pytest.raises(SourceError, match="the first or the last tile is missing"):
+        open_source(pattern, missing="fill")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a0", "a2", "a5"], "slice 4 is missing between"),
+        (["a0", "a1", "a20260101"], "3 files exist, but according to their numbers there are"),
+    ],
+)
+def test_numbers_that_do_not_place_slices_are_refused(tmp_path, names, message):
+    for name in names:
+        tifffile.imwrite(tmp_path / f"{name}.tif", values((4, 5)))
+    with pytest.raises(SourceError, match=message):
+        open_source(tmp_path, missing="fill")
+
+
+def test_the_position_of_a_mosaic_is_that_of_its_first_tile(tmp_path):
+    for x in range(2):
+        said = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+        plane = {"PositionX": 10.0 * x + 3, "PositionXUnit": "nm", "PositionY": 4.0}
+        plane |= {"PositionYUnit": "um"}
+        path = tmp_path / f"x{x}.tif"
+        tifffile.imwrite(path, values((4, 5)), ome=True, metadata=said | {"Plane": plane})
+    np.testing.assert_allclose(open_source(tmp_path / "x{x}.tif").position, (0, 4, 0.003))

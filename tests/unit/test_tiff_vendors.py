@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from neurozarr.errors import SourceError
+from neurozarr.samples.sheet import read_run
 from neurozarr.sources import family_of, open_source
 from neurozarr.sources.base import Layout
 
@@ -160,6 +161,36 @@ def test_a_slide_is_the_first_image_of_its_file_at_full_resolution(tmp_path):
         other = open_source(path, dataset=image.dataset)
         assert_holds(other, expected.transpose(2, 0, 1)[:, None])
         assert (other.space_unit == "micrometer") == (image.name == "Baseline")
+
+
+def test_a_slide_of_100_000_pixels_is_read_by_tiles(tmp_path):
+    """All its tiles are the same bytes of the file, so that it is small."""
+    path, side, tile = tmp_path / "a.svs", 100_000, RNG.integers(0, 255, (256, 256, 3)).astype("u1")
+    options = {"photometric": "rgb", "compression": "jpeg", "tile": (256, 256), "metadata": None}
+    tifffile.imwrite(path, tile, description="Aperio Image|MPP = 0.25", **options)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        stored, tags = page.asarray(), page.tags
+        places = [np.full(391**2, n, "<u4") for n in (page.dataoffsets[0], page.databytecounts[0])]
+        for code in (256, 257):
+            struct.pack_into("<HII", content, tags[code].offset + 2, 4, 1, side)
+        for code, numbers in zip((324, 325), places, strict=True):
+            entry = (4, len(numbers), len(content))
+            struct.pack_into("<HII", content, tags[code].offset + 2, *entry)
+            content += numbers.tobytes()
+    path.write_bytes(content)
+    source = open_source(path)
+    assert (source.shape, source.voxel_size[1:]) == ((3, 1, side, side), (0.25, 0.25))
+    last = (slice(0, 3), slice(0, 1), slice(side - 200, side), slice(side - 100, side))
+    rows, columns = np.arange(side - 200, side) % 256, np.arange(side - 100, side) % 256
+    expected = stored[np.ix_(rows, columns)].transpose(2, 0, 1)[:, None]
+    np.testing.assert_array_equal(source.read(last), expected)
+    _, samples = read_run({"source": str(path), "output": str(tmp_path / "out")})
+    level = samples["a"].levels[0]
+    assert level.region(0)[0] == slice(0, 3)  # So that a tile is decoded once for all colours.
+    assert source.held_bytes < 20e6
+    assert samples["a"].memory_mb(0, 4) < 600
 
 
 def test_slides_whose_tiles_overlap_are_refused(tmp_path):

@@ -64,7 +64,7 @@ class SeriesSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        grid_axes, counts, files = grid(path)
+        grid_axes, placed, files = grid(path)
         if not set(grid_axes) <= set("tc"):
             raise SourceError(f"{path}: a volume of NIfTI can only be one of {{t}} or {{c}}")
         first = _open(Path(files[0]))
@@ -81,14 +81,14 @@ class SeriesSource(Source):
         return cls(
             files=tuple(map(Path, files)),
             file_axes=grid_axes + "".join(lengths),
-            file_shape=(*counts, *lengths.values()),
+            file_shape=(*placed.shape, *lengths.values()),
             dtype=first.dtype,
             in_order=first.in_order,
             nifti_header=first.nifti_header,
             time_step=timed["time_step"],
             first=first,
             grid_axes=grid_axes,
-            counts=counts,
+            counts=placed.shape,
             **{name: getattr(first, name) for name in metadata},
         )
 

@@ -21,8 +21,11 @@ from neurozarr.regions import Region
 from neurozarr.sources import images
 from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.images import Image
+from neurozarr.sources.missing import filled_text
 from neurozarr.sources.paths import PLACE, has_places, is_pattern, natural, positions, sources
 
+#: Maximum number of places, existing or missing, for each file of a stack.
+_MAX_PLACES = 1000
 #: Files that mark a directory as one of another family.
 _OTHERS = ("zarr.json", ".zarray", ".zgroup", "attributes.json", "DICOMDIR")
 
@@ -51,13 +54,16 @@ class StackSource(Source):
     grid_axes
         Names of the axes of the grid of files.
     counts
-        Number of files along each of ``grid_axes``; ``files`` are in C order.
+        Number of places along each of ``grid_axes``; ``files`` are in C order.
     overlap
         Overlap of neighbouring tiles along z, y and x, in voxels.
+    placed
+        Index in ``files`` of the file at each place of the grid; -1 if it is missing, so that its
+        voxels are 0.
     """
 
     suffixes = images.SUFFIXES
-    takes = ("axes", "overlap")
+    takes = ("axes", "overlap", "missing")
 
     tile: Image
     tile_axes: str
@@ -65,6 +71,7 @@ class StackSource(Source):
     grid_axes: str
     counts: tuple[int, ...]
     overlap: tuple[int, ...]
+    placed: np.ndarray[Any, Any]
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -95,13 +102,14 @@ class StackSource(Source):
                 "pattern with {z}, {y} or {x}, such as tile_{y}_{x}.tif"
             )
         files = _slices(path, layout.output)
+        placed = _placed(path, files, may_lack=layout.missing is not None)
         tile = images.read_header(files[0])
         if not set(tile.axes) <= set("yxc"):
             raise SourceError(
                 f"{files[0]}: a slice of a stack must be 2D, but this has shape {tile.shape} along "
                 f"{tile.axes}; for files of volumes, give a pattern with {{z}} or {{t}}"
             )
-        shape = (len(files), *tile.shape)
+        shape = (len(placed), *tile.shape)
         default = f"z{tile.axes}"
         axes = layout.axes or default
         check_axes(path, axes, shape)
@@ -113,7 +121,7 @@ class StackSource(Source):
             tile_axes=axes[1:],
             last_shape=tile.shape,
             grid_axes=axes[0],
-            counts=(len(files),),
+            placed=placed,
             overlap=(0, 0, 0),
         )
 
@@ -124,28 +132,35 @@ class StackSource(Source):
                 f"{pattern}: axes is {layout.axes!r}, but the placeholders of a pattern name the "
                 "axes; leave it empty"
             )
-        grid_axes, counts, files = grid(pattern)
+        grid_axes, placed, files = grid(pattern, may_lack=layout.missing is not None)
         tile = images.read_header(files[0])
         if twice := set(grid_axes) & set(tile.axes) & set("tc"):
             raise SourceError(
                 f"{pattern}: it has a placeholder for {min(twice)}, but {files[0]} has this axis "
                 f"itself, with shape {tile.shape} along {tile.axes}"
             )
-        several = "".join(a for a, count in zip(grid_axes, counts, strict=True) if count > 1)
+        several = "".join(a for a, n in zip(grid_axes, placed.shape, strict=True) if n > 1)
         given = _checked_overlap(pattern, layout.overlap, grid_axes, tile)
         overlap = tuple(n if a in several else 0 for a, n in zip(SPATIAL, given, strict=True))
         last_shape = tile.shape
         if set(several) & set(tile.axes):
+            if min(placed.flat[0], placed.flat[-1]) < 0:
+                raise SourceError(
+                    f"{pattern}: the first or the last tile is missing; their shapes are needed"
+                )
             last_shape = _checked_last(files, tile, several, overlap)
         stacked = (set(several) & set(SPATIAL)) - set(tile.axes)
+        metadata = _metadata(files[0], stacked)
+        if placed.flat[0] < 0:
+            metadata.pop("position", None)
         return cls._of(
             files,
             tile=tile,
-            metadata=_metadata(files[0], stacked),
+            metadata=metadata,
             tile_axes=tile.axes,
             last_shape=last_shape,
             grid_axes=grid_axes,
-            counts=counts,
+            placed=placed,
             overlap=overlap,
         )
 
@@ -159,9 +174,10 @@ class StackSource(Source):
         metadata: dict[str, Any],
         last_shape: tuple[int, ...],
         grid_axes: str,
-        counts: tuple[int, ...],
+        placed: np.ndarray[Any, Any],
         overlap: tuple[int, ...],
     ) -> Self:
+        counts = placed.shape
         overlaps = dict(zip(SPATIAL, overlap, strict=True))
         lengths = dict(zip(tile_axes, tile.shape, strict=True))
         last = dict(zip(tile_axes, last_shape, strict=True))
@@ -183,26 +199,33 @@ class StackSource(Source):
             grid_axes=grid_axes,
             counts=counts,
             overlap=overlap,
+            placed=placed,
+            filled=filled_text("files", grid_axes, np.argwhere(placed < 0).tolist(), placed.size),
             **metadata,
         )
 
     def read_file(self, region: Region) -> np.ndarray:
         voxels = np.empty([side.stop - side.start for side in region], self.dtype)
         for index, target, inside in self._tiles(region):
-            file = str(self.files[self._number(index)])
+            number = self._number(index)
+            if number < 0:
+                voxels[target] = 0
+                continue
+            file = str(self.files[number])
             voxels[target] = images.read_voxels(file, inside, self._image(index))
         return voxels
 
     def check(self) -> None:
-        for number, file in enumerate(self.files):
-            index = np.unravel_index(number, self.counts)
-            expected = self._image(dict(zip(self.grid_axes, map(int, index), strict=True)))
+        for index in np.argwhere(self.placed >= 0).tolist():
+            file = self.files[self.placed[tuple(index)]]
+            expected = self._image(dict(zip(self.grid_axes, index, strict=True)))
             images.check(str(file), images.read_header(str(file)), expected)
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
         sides = dict(zip(self.axes, region, strict=True))
         tiles = self._tiles(tuple(sides[axis] for axis in self.file_axes))
-        return tuple(self.files[number] for number in sorted(self._number(i) for i, _, _ in tiles))
+        numbers = sorted(self._number(index) for index, _, _ in tiles)
+        return tuple(self.files[number] for number in numbers if number >= 0)
 
     def _tiles(self, region: Region) -> Iterator[tuple[dict[str, int], Region, Region]]:
         """The tiles that a region (along ``file_axes``) is read from.
@@ -241,8 +264,8 @@ class StackSource(Source):
             start = stop
 
     def _number(self, index: dict[str, int]) -> int:
-        """Number of a file, by its index on the grid."""
-        return int(np.ravel_multi_index([index[axis] for axis in self.grid_axes], self.counts))
+        """Index of a file in ``files``, by its index on the grid; -1 if it is missing."""
+        return int(self.placed[tuple(index[axis] for axis in self.grid_axes)])
 
     def _image(self, index: dict[str, int]) -> Image:
         """The expected header of a file, by its index on the grid."""
@@ -312,8 +335,6 @@ def _slices(path: str, output: str | None) -> list[str]:
             )
         unique[key] = file
     found.sort(key=lambda file: natural(os.path.splitext(file)[0]))
-    if os.path.isdir(path):
-        _check_gaps(path, found)
     return found
 
 
@@ -327,32 +348,44 @@ def _files(path: str) -> Iterator[str]:
                 yield entry.path
 
 
-def _check_gaps(path: str, files: Sequence[str]) -> None:
-    """Raise a SourceError if a slice is missing.
+def _placed(path: str, files: Sequence[str], *, may_lack: bool) -> np.ndarray[Any, Any]:
+    """Index of the slice at each place of a stack; -1 if it is missing.
 
-    This can be told if the names of the slices differ in one number only. The numbers may have any
-    step, if it is constant.
+    Which are missing can be told if the names of the slices differ in one number only. The numbers
+    may have any step, if it is constant.
+
+    Raises
+    ------
+    SourceError
+        A slice of a directory is missing, or of any stack if ``may_lack`` but it is unclear where.
     """
+    together = np.arange(len(files))
     names = [natural(os.path.splitext(os.path.basename(file))[0]) for file in files]
     if len({tuple(text for text, _ in name) for name in names}) > 1:
-        return
+        return together
     varying = [column for column in zip(*names, strict=True) if len(set(column)) > 1]
-    if len(varying) != 1:
-        return
+    if len(varying) != 1 or not (may_lack or os.path.isdir(path)):
+        return together
     numbers = [number for _, number in varying[0]]
     step = min(b - a for a, b in itertools.pairwise(numbers))
     for (number, after), (file, next_file) in zip(
         itertools.pairwise(numbers), itertools.pairwise(files), strict=True
     ):
-        if after - number != step:
+        if (after - number) % step if may_lack else after - number != step:
             raise SourceError(
                 f"{path}: slice {number + step} is missing between {file} and {next_file}; to "
                 "convert the existing ones, give a glob"
+                + ("" if may_lack else ", or to fill it with zeros, give fill as missing")
             )
+    placed = _none_placed(path, [(numbers[-1] - numbers[0]) // step + 1], len(files))
+    placed[(np.array(numbers) - numbers[0]) // step] = together
+    return placed
 
 
-def grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
-    """The axes of a pattern, the number of files along each, and the files in C order.
+def grid(pattern: str, *, may_lack: bool = False) -> tuple[str, np.ndarray[Any, Any], list[str]]:
+    """The axes of a pattern, the index of the file at each place, and the files in C order.
+
+    The index is -1 for a file that is missing, if they ``may_lack``.
 
     Raises
     ------
@@ -375,19 +408,32 @@ def grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
     numbers = [sorted(set(along)) for along in zip(*files, strict=True)]
     for axis, along in zip(axes, numbers, strict=True):
         for number, after in itertools.pairwise(along):
-            if after != number + 1:
+            if after != number + 1 and not may_lack:
                 raise SourceError(
                     f"{pattern}: no file has {axis} = {number + 1}, but there are {number} and "
-                    f"{after}; numbers must be consecutive, or give a glob"
+                    f"{after}; numbers must be consecutive, or give a glob, or fill as missing"
                 )
-    counts = tuple(map(len, numbers))
-    if missing := math.prod(counts) - len(files):
+    placed = _none_placed(pattern, [along[-1] - along[0] + 1 for along in numbers], len(files))
+    for number, index in enumerate(sorted(files)):
+        placed[tuple(i - along[0] for i, along in zip(index, numbers, strict=True))] = number
+    if len(files) < placed.size and not may_lack:
         first = next(index for index in itertools.product(*numbers) if index not in files)
         where = ", ".join(f"{axis} = {n}" for axis, n in zip(axes, first, strict=True))
         raise SourceError(
-            f"{pattern}: no file has {where}; {missing} of {math.prod(counts)} are missing"
+            f"{pattern}: no file has {where}; {placed.size - len(files)} of {placed.size} are "
+            "missing; to fill them with zeros, give fill as missing"
         )
-    return axes, counts, [files[index] for index in sorted(files)]
+    return axes, placed, [files[index] for index in sorted(files)]
+
+
+def _none_placed(path: str, counts: Sequence[int], existing: int) -> np.ndarray[Any, Any]:
+    """A grid of missing files; a SourceError if hardly any exists: a number may be a date."""
+    if math.prod(counts) > _MAX_PLACES * existing:
+        raise SourceError(
+            f"{path}: {existing} files exist, but according to their numbers there are "
+            f"{math.prod(counts)}"
+        )
+    return np.full(counts, -1)
 
 
 def _checked_overlap(
@@ -454,7 +500,7 @@ def _metadata(file: str, stacked: Collection[str]) -> dict[str, Any]:
     """
     metadata = images.read_metadata(file)
     if not set(stacked) <= set(metadata.pop("sized_axes", "")):
-        metadata |= {"voxel_size": (), "space_unit": ""}
+        metadata |= {"voxel_size": (), "space_unit": "", "position": ()}
     return metadata
 
 

@@ -67,8 +67,14 @@ def describe_ome(path: str, image: ElementTree.Element, axes: str, channels: int
 
 
 def _color(text: str) -> str:
-    """Hexadecimal RGB of a colour: a signed 32-bit integer of red, green, blue and alpha."""
-    return f"{int(text) % 2**32 >> 8:06X}" if re.fullmatch(r"-?\d+", text) else ""
+    """Hexadecimal RGB of a colour: a signed 32-bit integer of red, green, blue and alpha.
+
+    "" for the default of OME-XML 2010-06 and 2011-06, which was meant to be white, but is a
+    transparent red, as 2016-06 notes.
+    """
+    if text == "-2147483648" or not re.fullmatch(r"-?\d+", text):
+        return ""
+    return f"{int(text) % 2**32 >> 8:06X}"
 
 
 def _position(image: ElementTree.Element, pixels: ElementTree.Element, unit: str) -> dict[str, Any]:
