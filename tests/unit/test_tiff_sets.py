@@ -173,6 +173,22 @@ def test_damaged_companions_are_refused(tmp_path, change, message):
         open_source(path, dataset="0", missing="fill")
 
 
+@pytest.mark.parametrize("uuid", ["", "urn:uuid:1"])
+def test_files_of_the_same_uuid_are_told_apart_or_refused(tmp_path, uuid):
+    """tifffile would read all planes from the first of them."""
+    path = ome_set(tmp_path, ["one"])
+    text = path.read_text()
+    for n in range(3):
+        text = text.replace(f">urn:uuid:{n}<", f">{uuid}<")
+    path.write_text(text)
+    assert_holds(open_source(path), VOXELS[0])
+    other = tmp_path / "other"
+    other.mkdir()
+    tifffile.imwrite(other / NAMES[0], VOXELS[0], description=text, metadata=None, ome=False)
+    with pytest.raises(SourceError, match=r"a\.ome\.tif and sub/b\.ome\.tif have the same UUID"):
+        open_source(other / NAMES[0])
+
+
 def test_metadata_that_refer_to_each_other_are_refused(tmp_path):
     path = ome_set(tmp_path, companion=False)
     xml = document("urn:uuid:0", [], f'<BinaryOnly MetadataFile="{NAMES[2]}" UUID="u"/>')

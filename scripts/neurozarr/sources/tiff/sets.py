@@ -72,6 +72,7 @@ def opened(path: str) -> Iterator[Opened]:
         name = None if root is None else _metadata_file(root)
         if root is not None and name is None:
             _check_kinds(path, root)
+            _check_uuids(path, root)
         if name is None:
             yield Opened(file, path, root)
             return
@@ -89,6 +90,7 @@ def opened(path: str) -> Iterator[Opened]:
         if root is None or _metadata_file(root) is not None:
             raise SourceError(f"{path}: the metadata of this OME-TIFF set are not in {name}")
         _check_kinds(other, root)
+        _check_uuids(other, root)
         yield Opened(file, other, root)
 
 
@@ -111,7 +113,9 @@ def _by_companion(path: str) -> Iterator[Opened]:
         raise SourceError(f"{path}: none of the files with its planes exists ({listed})")
     for element in root.iter():
         if tag(element) == "UUID" and (name := element.get("FileName")):
-            element.set("FileName", os.path.join(folder, name))
+            # tifffile finds files by their UUID, which hand-made companions leave out or repeat.
+            element.text = os.path.join(folder, name)
+            element.set("FileName", element.text)
     with tiff(first, omexml=ElementTree.tostring(root, "unicode"), **_NOT) as file:
         yield Opened(file, path, root)
 
@@ -197,6 +201,18 @@ def _check_kinds(path: str, root: ElementTree.Element) -> str:
     for name in files_of_set(root):
         check_kind(os.path.join(folder, name))
     return folder
+
+
+def _check_uuids(path: str, root: ElementTree.Element) -> None:
+    """Raise a SourceError if files of a set, which tifffile finds by their UUIDs, have the same."""
+    files: dict[str | None, str] = {}
+    for element in root.iter():
+        name = element.get("FileName") if tag(element) == "UUID" else None
+        if name and files.setdefault(element.text, name) != name:
+            raise SourceError(
+                f"{path}: damaged: {files[element.text]} and {name} have the same UUID, "
+                f"{element.text}"
+            )
 
 
 def _metadata_file(root: ElementTree.Element) -> str | None:
