@@ -155,6 +155,26 @@ def test_rounds_of_staining_keep_the_names_of_their_channels(tmp_path):
     assert_holds(listed, voxels[:, None])
 
 
+def test_missing_volumes_are_filled_if_the_sheet_says_so(tmp_path):
+    voxels = volumes(6).reshape(2, 3, 5, 6, 7)
+    for c, t in np.ndindex(2, 3):
+        np.save(tmp_path / f"{'ab'[c]}_{t}.npy", voxels[c, t])
+    (tmp_path / "b_1.npy").unlink()
+    (tmp_path / "a_0.npy").unlink()
+    voxels[1, 1] = voxels[0, 0] = 0
+    with pytest.raises(SourceError, match="no file has t = 0, c = a; 2 of 6 are missing; to fill"):
+        open_source(tmp_path / "{c}_{t}.npy")
+    source = open_source(tmp_path / "{c}_{t}.npy", missing="fill")
+    assert source.filled == "2 of 6 files (t=0 c=0, t=1 c=1)"
+    assert_holds(source, voxels.swapaxes(0, 1))
+    for t in (0, 2):
+        nifti(tmp_path / f"runs{t}.nii", volumes(2))
+    with pytest.raises(
+        SourceError, match="all files at place 1 along t are missing, so that their"
+    ):
+        open_source(tmp_path / "runs{t}.nii", missing="fill")
+
+
 MODALITIES = ("FLAIR", "T1w", "T2w")
 
 

@@ -378,7 +378,7 @@ def test_threads_read_the_same_voxels(tmp_path):
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "um", "spacing": 3}},
          (3, 0.5, 0.25), "micrometer"),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "pixel", "spacing": 3}},
-         (), ""),
+         (3, 0.5, 0.25), ""),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "mm"}}, (), ""),
         ({"resolution": (20_000, 10_000), "resolutionunit": 3}, (), ""),
         ({"resolution": (2, 2)}, (), ""),
@@ -807,15 +807,38 @@ def uneven(folder, *shapes):
     return folder
 
 
-def test_padding_is_logged_and_the_largest_slice_gives_the_metadata(tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_padding_is_said_and_the_largest_slice_gives_the_metadata(tmp_path, caplog):
     uneven(tmp_path, (2, 5), (4, 6), (3, 3))
     source = open_source(tmp_path, pad="center")
     assert source.voxel_size == (1, 0.5, 0.5)
-    assert "2 of 3 slices are padded with zeros to shape (4, 6)" in caplog.text
-    assert (
-        f"{tmp_path}/a0.tif of (2, 5) from (1, 0), {tmp_path}/a2.tif of (3, 3) from" in caplog.text
-    )
+    said = "margins of 2 of 3 slices in (4, 6): a0.tif of (2, 5) from (1, 0), a2.tif of (3, 3) from"
+    assert f"filled with zeros: {said}" in caplog.text
+    assert source.filled.startswith(said)
+    assert open_source(uneven(tmp_path, (4, 6), (4, 6), (4, 6)), pad="corner").filled == ""
+
+
+def test_padded_slices_may_be_missing(tmp_path):
+    uneven(tmp_path, (2, 5), (4, 6), (3, 3), (4, 6))
+    whole_stack = opened(tmp_path, pad="corner")
+    (tmp_path / "a2.tif").unlink()
+    expected = whole_stack.read((slice(0, 1), *whole(whole_stack.shape)[1:]))
+    source = opened(tmp_path, pad="corner", missing="fill")
+    assert source.filled.startswith("1 of 4 files (z=2); margins of 1 of 3 slices in (4, 6)")
+    found = source.read(whole(source.shape))
+    np.testing.assert_array_equal(found[:1], expected)
+    assert not found[2].any()
+    assert found[3].any()
+
+
+@pytest.mark.parametrize("where", ["center", "corner"])
+def test_the_position_of_padded_slices_is_that_of_the_largest(tmp_path, where):
+    for z, shape in enumerate([(2, 5), (4, 6)]):
+        plane = {"PositionX": 7 + z, "PositionY": 3 + z, "PositionZ": 2 + z}
+        plane |= {f"Position{axis}Unit": "um" for axis in "XYZ"}
+        said = {"axes": "YX"} | {f"PhysicalSize{axis}": 0.5 for axis in "XYZ"}
+        path = tmp_path / f"{z}.tif"
+        tifffile.imwrite(path, values(shape), ome=True, metadata=said | {"Plane": plane})
+    assert open_source(tmp_path, pad=where).position == (2, 4, 8)
 
 
 def test_other_axes_of_padded_slices_may_be_named(tmp_path):
@@ -1070,3 +1093,75 @@ def test_a_stack_or_a_mosaic_becomes_a_store(tmp_path, kind):
 )
 def test_a_sample_is_named_after_its_files(path, expected):
     assert stem(path) == expected
+
+
+# Missing files that are filled
+
+
+@pytest.mark.parametrize(
+    ("names", "source", "kept", "filled"),
+    [
+        (["a01", "a02", "a05"], ".", (0, 1, 4), "2 of 5 files (z=2, z=3)"),
+        (["a0", "a10", "a30"], "a*.tif", (0, 1, 3), "1 of 4 files (z=2)"),
+        (["a1", "a2", "a4"], "a{z}.tif", (0, 1, 3), "1 of 4 files (z=2)"),
+        (["a7", "b8"], ".", (0, 1), ""),
+    ],
+)
+def test_missing_slices_are_filled_with_zeros(tmp_path, caplog, names, source, kept, filled):
+    slices = values((len(names), 4, 5)) + 1
+    for name, voxels in zip(names, slices, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels, compression="zlib")
+    found = open_source(tmp_path / source, missing="fill")
+    found.check()
+    expected = np.zeros((max(kept) + 1, 4, 5), slices.dtype)
+    expected[list(kept)] = slices
+    assert_holds(found, expected)
+    assert found.filled == filled
+    assert (f"missing, and filled with zeros: {filled}" in caplog.text) == bool(filled)
+    every = found.files_of(tuple(slice(0, n) for n in found.shape))
+    assert [file.stem for file in every] == sorted(names, key=lambda name: int(name[1:]))
+
+
+def test_missing_tiles_are_filled_with_zeros(tmp_path):
+    whole = values((2, 7, 9)) + 1
+    for c, y, x in np.ndindex(2, 2, 3):
+        tile = whole[c, 4 * y : 4 * y + 4, 3 * x : 3 * x + 3]
+        tifffile.imwrite(tmp_path / f"c{c}_y{y}_x{x}.tif", tile, compression="zlib")
+    (tmp_path / "c0_y1_x1.tif").unlink()
+    (tmp_path / "c1_y0_x2.tif").unlink()
+    expected = whole[:, None].copy()
+    expected[0, 0, 4:, 3:6] = expected[1, 0, :4, 6:] = 0
+    pattern = tmp_path / "c{c}_y{y}_x{x}.tif"
+    source = open_source(pattern, missing="fill")
+    source.check()
+    assert_holds(source, expected)
+    assert source.filled == "2 of 12 files (c=0 y=1 x=1, c=1 y=0 x=2)"
+    with pytest.raises(SourceError, match="2 of 12 are missing; to fill"):
+        open_source(pattern)
+    (tmp_path / "c1_y1_x2.tif").unlink()
+    with pytest.raises(SourceError, match="the first or the last tile is missing"):
+        open_source(pattern, missing="fill")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a0", "a2", "a5"], "slice 4 is missing between"),
+        (["a0", "a1", "a20260101"], "3 files exist, but according to their numbers there are"),
+    ],
+)
+def test_numbers_that_do_not_place_slices_are_refused(tmp_path, names, message):
+    for name in names:
+        tifffile.imwrite(tmp_path / f"{name}.tif", values((4, 5)))
+    with pytest.raises(SourceError, match=message):
+        open_source(tmp_path, missing="fill")
+
+
+def test_the_position_of_a_mosaic_is_that_of_its_first_tile(tmp_path):
+    for x in range(2):
+        said = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+        plane = {"PositionX": 10.0 * x + 3, "PositionXUnit": "nm", "PositionY": 4.0}
+        plane |= {"PositionYUnit": "um"}
+        path = tmp_path / f"x{x}.tif"
+        tifffile.imwrite(path, values((4, 5)), ome=True, metadata=said | {"Plane": plane})
+    np.testing.assert_allclose(open_source(tmp_path / "x{x}.tif").position, (0, 4, 0.003))

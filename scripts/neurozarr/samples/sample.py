@@ -388,6 +388,7 @@ class Sample:
                 "method": "neurozarr.voxels.kernels.downsample",
                 "kwargs": {"mode": self.mode, "no_pyramid_axis": self.zarr.no_pyramid_axis},
                 **({"source_converter": source.converter} if source.converter else {}),
+                **({"source_filled": source.filled} if source.filled else {}),
             },
             orientation=anatomy.directions(self.header),
             spaces=anatomy.spaces(self.header),

@@ -44,6 +44,7 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
     "offset": int,
     "overlap": lambda cell: tuple(map(int, cell.split(","))),
     "pad": str,
+    "missing": str,
 }
 
 #: Columns of the sample sheet that are not options.

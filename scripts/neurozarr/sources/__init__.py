@@ -120,6 +120,8 @@ def open_source(
         check_dtype(source.dtype)
     except TypeError as error:
         raise SourceError(f"{path}: {error}") from None
+    if source.filled:
+        logger.warning("%s: missing, and filled with zeros: %s", path, source.filled)
     if 0 in source.shape:
         raise SourceError(f"{path}: the array is empty: its shape is {source.file_shape}")
     for name, value in (("time_step", time_step), ("time_unit", time_unit)):

@@ -42,6 +42,8 @@ class Layout:
         Overlap of neighbouring tiles along z, y and x, in voxels.
     pad
         Where slices of a stack are placed that are smaller than others: "center" or "corner".
+    missing
+        "fill" to fill planes and files that are missing with zeros; they are refused without it.
     output
         Output directory of the run, in which globs match no slices.
     dicom
@@ -58,6 +60,7 @@ class Layout:
     offset: int | None = None
     overlap: tuple[int, ...] | None = None
     pad: str | None = None
+    missing: str | None = None
     output: str | None = None
     dicom: dict[str, Any] | None = None
     state: str | None = None
@@ -162,6 +165,8 @@ class Source(ABC):
         Text of files to write beside the store, by their endings, such as ".json".
     converter
         Name and version of the program that converted the source; "" if it is read as it is.
+    filled
+        What is missing in the source, and is filled with zeros; "" if nothing is.
     """
 
     #: File name endings of the family, in lower case.
@@ -192,6 +197,7 @@ class Source(ABC):
     labels: dict[str, Any] | None = None
     sidecars: dict[str, str] = field(default_factory=dict)
     converter: str = ""
+    filled: str = ""
 
     @classmethod
     def matches(cls, path: str) -> bool:

@@ -29,8 +29,8 @@ SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 #: Fields of a `TiffSource` that hold for a whole stack or mosaic.
 _METADATA = (
-    "voxel_size", "space_unit", "sized_axes", "time_step", "time_unit", "channel_names",
-    "channel_colors",
+    "voxel_size", "space_unit", "sized_axes", "position", "time_step", "time_unit",
+    "channel_names", "channel_colors",
 )  # fmt: skip
 #: Maximum number of strips or tiles of a file whose offsets are cached.
 _MAX_CACHED_SEGMENTS = 256

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,11 +12,9 @@ from neurozarr.regions import Region
 from neurozarr.sources import images
 from neurozarr.sources.images import Image
 
-logger = logging.getLogger(__name__)
-
 #: Axes along which slices may have different lengths.
 _PADDED = "yx"
-#: Maximum number of slices that the log lists.
+#: Maximum number of slices that are named.
 _MAX_LISTED = 20
 
 
@@ -30,10 +28,13 @@ class Padding:
         Shape of each slice, in voxels.
     starts
         Index of its first voxel in the padded slice.
+    text
+        What is padded, in words; "" if nothing is.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     starts: tuple[tuple[int, ...], ...]
+    text: str
 
     def read(self, number: int, file: str, region: Region, padded: Image) -> np.ndarray:
         """Read a region of a padded slice: zeros where the slice has no voxels.
@@ -68,13 +69,11 @@ class Padding:
         return voxels
 
 
-def pad(path: str, files: Sequence[str], where: str) -> tuple[Image, Padding]:
+def pad(files: Sequence[str], where: str) -> tuple[Image, Padding]:
     """Place slices within one that is as large as any of them; this reads all headers.
 
     Parameters
     ----------
-    path
-        The stack, for the log.
     files
         The slices.
     where
@@ -111,16 +110,15 @@ def pad(path: str, files: Sequence[str], where: str) -> tuple[Image, Padding]:
         for shape in shapes
     ]
     smaller = [number for number, shape in enumerate(shapes) if shape != largest]
-    named = [f"{files[n]} of {shapes[n]} from {starts[n]}" for n in smaller[:_MAX_LISTED]]
-    logger.info(
-        "%s: %d of %d slices are padded with zeros to shape %s: %s",
-        path,
-        len(smaller),
-        len(files),
-        largest,
-        ", ".join(named) + (", ..." if len(smaller) > len(named) else ""),
+    named = [
+        f"{os.path.basename(files[number])} of {shapes[number]} from {starts[number]}"
+        for number in smaller[:_MAX_LISTED]
+    ]
+    more = ", ..." if len(smaller) > _MAX_LISTED else ""
+    text = (
+        f"margins of {len(smaller)} of {len(files)} slices in {largest}: {', '.join(named)}{more}"
     )
     chunk = tuple(map(max, zip(*chunks, strict=True)))
     file = files[shapes.index(largest)] if largest in shapes else files[0]
     padded = replace(first, shape=largest, native_chunk_shape=chunk, file=file)
-    return padded, Padding(shapes=tuple(shapes), starts=tuple(starts))
+    return padded, Padding(shapes=tuple(shapes), starts=tuple(starts), text=text if smaller else "")

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,9 +22,10 @@ from neurozarr.regions import Region
 from neurozarr.sources import channels, images
 from neurozarr.sources.base import Layout, Source, check_columns
 from neurozarr.sources.dicom import DicomSource
+from neurozarr.sources.missing import filled_text
 from neurozarr.sources.nibabel_image import describe
 from neurozarr.sources.paths import PLACE, has_places, is_list, parts, positions
-from neurozarr.sources.stacks import Grid, grid
+from neurozarr.sources.placing import Grid, grid
 
 #: What must be the same for all volumes, and what must be if it is known of both.
 _SAME = ("file_axes", "dtype", "slope", "inter")
@@ -51,13 +52,14 @@ class SeriesSource(Source):
     Attributes
     ----------
     paths
-        Paths of the volumes, in C order of the grid.
+        Paths of the volumes.
     grid_axes
         Names of the axes of the grid of volumes, of t and c.
     starts
         For each of ``grid_axes``, where each volume starts along it, and where the last one ends.
-    counts
-        Number of volumes along each of ``grid_axes``.
+    placed
+        Index in ``paths`` of the volume at each place of the grid; -1 if it is missing, so that its
+        voxels are 0.
     files_of_each
         Files of each volume.
     first
@@ -70,14 +72,14 @@ class SeriesSource(Source):
     """
 
     suffixes = ()
-    takes = ("axes", "dataset", "shape", "dtype", "order", "offset", "pad")
+    takes = ("axes", "dataset", "shape", "dtype", "order", "offset", "pad", "missing")
     #: The families of volumes, in the order in which they are tried.
     families: ClassVar[Sequence[type[Source]]] = ()
 
     paths: tuple[str, ...]
     files_of_each: tuple[tuple[Path, ...], ...]
     grid_axes: str
-    counts: tuple[int, ...]
+    placed: np.ndarray[Any, Any]
     starts: dict[str, tuple[int, ...]]
     first: Source
     opened: Callable[[int], Source] = field(repr=False)
@@ -99,7 +101,7 @@ class SeriesSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        axes, counts, paths, names = _grid(path)
+        axes, placed, paths, names = _grid(path, may_lack=layout.missing is not None)
         if wrong := sorted(set(axes) - set("tc")):
             raise SourceError(
                 f"{path}: {{{wrong[0]}}} applies only to images of slices and tiles; a volume can "
@@ -107,11 +109,12 @@ class SeriesSource(Source):
             )
         open_one = cls._opener(path, paths, layout)
         first = open_one(0)
-        extents = {axis: [0] * count for axis, count in zip(axes, counts, strict=True)}
+        extents = {axis: [0] * n for axis, n in zip(axes, placed.shape, strict=True)}
         facts = _Facts(axes)
         files: list[tuple[Path, ...]] = []
-        each_channel, held = [], 0
-        for number, index in enumerate(np.ndindex(*counts)):
+        each_channel: dict[int, dict[str, Any]] = {}
+        held = 0
+        for number, index in enumerate(np.argwhere(placed >= 0).tolist()):
             volume = open_one(number) if number else first
             facts.add(paths[number], volume)
             place = dict(zip(axes, index, strict=True))
@@ -123,12 +126,13 @@ class SeriesSource(Source):
                         f"{paths[number]}: it has {lengths[axis]} voxels along {axis}, but others "
                         f"at its place along {axis} have {extent}; they must have the same"
                     )
-            if not place.get("t"):
-                each_channel.append(vars(volume))
+            each_channel.setdefault(place.get("c", 0), vars(volume))
             files.append(volume.files)
             held = max(held, volume.held_bytes)
+        _fill_extents(path, extents, first)
         if "c" in axes:
-            facts.known |= channels.joined(each_channel, extents["c"], names)
+            each = [each_channel.get(c, {}) for c in range(len(extents["c"]))]
+            facts.known |= channels.joined(each, extents["c"], names)
         if "t" in axes and first.nifti_header is not None and not facts.known["time_step"]:
             timed = describe(nifti.load(first.nifti_header), "t")
             facts.known["time_step"] = timed["time_step"]
@@ -153,7 +157,8 @@ class SeriesSource(Source):
             paths=tuple(paths),
             files_of_each=tuple(files),
             grid_axes=axes,
-            counts=counts,
+            placed=placed,
+            filled=filled_text("files", axes, np.argwhere(placed < 0).tolist(), placed.size),
             starts=starts,
             first=first,
             opened=lru_cache(maxsize=kept)(open_one),
@@ -174,7 +179,8 @@ class SeriesSource(Source):
                     f"{each}: a DICOM series cannot be one of several volumes; convert it to "
                     "NIfTI, and name that file"
                 )
-            check_columns(each, layout, family.takes)
+            filled = () if is_list(path) else ("missing",)
+            check_columns(each, layout, (*family.takes, *filled))
 
         def open_one(number: int) -> Source:
             family = families[number]
@@ -186,6 +192,9 @@ class SeriesSource(Source):
     def read_file(self, region: Region) -> np.ndarray:
         voxels = np.empty([side.stop - side.start for side in region], self.dtype)
         for number, target, inside in self._volumes(region):
+            if number < 0:
+                voxels[target] = 0
+                continue
             with self.lock:
                 voxels[target] = self._open(number).read_stored(inside)
         return voxels
@@ -199,13 +208,13 @@ class SeriesSource(Source):
     def files_of(self, region: Region) -> tuple[Path, ...]:
         sides = dict(zip(self.axes, region, strict=True))
         volumes = self._volumes(tuple(sides[axis] for axis in self.file_axes))
-        files = (self.files_of_each[number] for number, _, _ in volumes)
+        files = (self.files_of_each[number] for number, _, _ in volumes if number >= 0)
         return tuple(dict.fromkeys(itertools.chain(*files)))
 
     def _volumes(self, region: Region) -> Iterator[tuple[int, Region, Region]]:
         """The volumes that a region (along ``file_axes``) is read from.
 
-        For each, its number; its voxels in the region; and the same voxels in the volume.
+        For each, its number, or -1; its voxels in the region; and the same voxels in the volume.
         """
         sides = dict(zip(self.file_axes, region, strict=True))
         along = [
@@ -223,15 +232,18 @@ class SeriesSource(Source):
                 start, stop = max(sides[axis].start, begin), min(sides[axis].stop, end)
                 target[axis] = slice(start - sides[axis].start, stop - sides[axis].start)
                 inside[axis] = slice(start - begin, stop - begin)
-            number = int(np.ravel_multi_index(index, self.counts))
-            yield number, tuple(target.values()), tuple(inside[a] for a in self.first.file_axes)
+            yield (
+                int(self.placed[index]),
+                tuple(target.values()),
+                tuple(inside[a] for a in self.first.file_axes),
+            )
 
     def _open(self, number: int) -> Source:
         """Open a volume; a SourceError if it has become another one since the series was opened."""
         volume = self.opened(number)
-        index = np.unravel_index(number, self.counts)
+        (index,) = np.argwhere(self.placed == number).tolist()
         expected = _lengths(self.first)
-        for axis, i in zip(self.grid_axes, map(int, index), strict=True):
+        for axis, i in zip(self.grid_axes, index, strict=True):
             if axis in expected:
                 expected[axis] = self.starts[axis][i + 1] - self.starts[axis][i]
         found = (_lengths(volume), *(getattr(volume, name) for name in _SAME))
@@ -284,14 +296,25 @@ class _Facts:
         )
 
 
-def _grid(path: str) -> Grid:
+def _grid(path: str, *, may_lack: bool) -> Grid:
     """The volumes of a pattern or a list, and the names of the channels, if they have any."""
     if not is_list(path):
-        return grid(path)
+        return grid(path, may_lack=may_lack)
     listed = parts(path)
     if len(set(listed)) < max(len(listed), 2):
         raise SourceError(f"{path}: a list of volumes needs two or more different paths")
-    return Grid("c", (len(listed),), listed, tuple(channels.differing(listed)))
+    return Grid("c", np.arange(len(listed)), listed, tuple(channels.differing(listed)))
+
+
+def _fill_extents(path: str, extents: Mapping[str, list[int]], first: Source) -> None:
+    """Set the lengths of places at which all volumes are missing."""
+    for axis, along in extents.items():
+        if 0 in along and axis in first.file_axes:
+            raise SourceError(
+                f"{path}: all files at place {along.index(0)} along {axis} are missing, so that "
+                f"their number of voxels along {axis} is unknown"
+            )
+        along[:] = [length or 1 for length in along]
 
 
 def _lengths(volume: Source) -> dict[str, int]:
