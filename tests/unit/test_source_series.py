@@ -3,6 +3,7 @@
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import h5py
 import nibabel
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.regions import whole
-from neurozarr.sources import channels, open_source
+from neurozarr.samples.rerun import recipe_of
+from neurozarr.sources import channels, open_source, series
 from neurozarr.sources.nibabel_image import NibabelSource
 
-from .conversions import convert, convert_row, exported
+from .conversions import convert, convert_row, exported, paths_of
 from .families import assert_holds
 
 RNG = np.random.default_rng(0)
@@ -243,8 +245,18 @@ def test_a_list_gives_the_channels_in_its_order(subject, monkeypatch):
     store, sample = convert_row(folder, sample="a", source=source)
     assert sample.source.channel_names == ("T2w", "FLAIR")
     np.testing.assert_array_equal(zarr.open_array(store / "0", mode="r")[...], voxels[[2, 0]])
+    recipe = recipe_of(sample, 0, paths_of(store))
+    assert recipe["relative_path"] == "sub-1_T2w.nii.gz;sub-1_FLAIR.nii.gz"
     with pytest.raises(ConfigError, match=r"source .* does not exist"):
         convert_row(folder, sample="a", source="$SCANS/sub-1_T2w.nii.gz;$SCANS/T3.nii.gz")
+
+
+@pytest.mark.parametrize("source", ["{0}/{{c}}.zarr", "{0}/a.zarr;{0}/b.zarr"])
+def test_no_run_may_write_into_the_stores_of_a_series(tmp_path, source):
+    for name, data in zip("ab", volumes(2), strict=True):
+        store(tmp_path / f"{name}.zarr", data)
+    _, sample = convert_row(tmp_path, sample="x", source=source.format(tmp_path))
+    assert {tmp_path / "a.zarr", tmp_path / "b.zarr"} <= set(sample.read_paths)
 
 
 def test_a_list_may_have_patterns_stacks_and_files_of_different_families(tmp_path):
@@ -321,7 +333,6 @@ ODD = {
     "unit": ({"xyzt_units": 3}, (5, 6, 7), "its space unit is micrometer, but .* is millimeter"),
     "voxel size": ({"affine": np.eye(4)}, (5, 6, 7), r"its voxel size is \(1.0, 1.0, 1.0\), but"),
     "affine": ({"affine": OTHER}, (5, 6, 7), r"its affine is \[\[1.0, 0.0, 0.0, 0.2\].* is \[\["),
-    "labels": ({"intent_code": 1002}, (5, 6, 7), None),
 }
 
 
@@ -331,10 +342,16 @@ def test_what_does_not_agree_is_named_with_both_values(tmp_path, change, shape, 
     data = np.zeros(shape, change.get("dtype", "i2"))
     fields = {name: value for name, value in change.items() if name != "dtype"}
     nifti(tmp_path / "s_T2w.nii", data, **fields)
-    if message is None and open_source(tmp_path / "s_T2w.nii").labels is None:
-        pytest.skip("labels are not known")
-    with pytest.raises(SourceError, match=f"s_T2w.nii: {message or 'its voxels is labels'}"):
+    with pytest.raises(SourceError, match=f"s_T2w.nii: {message}"):
         open_source(tmp_path / "s_{c}.nii")
+
+
+def test_labels_and_intensities_are_no_image(tmp_path):
+    nifti(tmp_path / "s_T1w.nii", volumes(1)[0])
+    facts, source = series._Facts("c"), open_source(tmp_path / "s_T1w.nii")
+    facts.add("T1w", source)
+    with pytest.raises(SourceError, match=r"seg: its kind of voxels is labels, but .* intensities"):
+        facts.add("seg", replace(source, labels={}))
 
 
 def test_rounding_and_what_is_unknown_do_not_disagree(tmp_path):

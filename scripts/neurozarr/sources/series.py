@@ -272,7 +272,7 @@ class _Facts:
         inner = tuple(n for axis, n in _lengths(volume).items() if axis not in self._grid_axes)
         exact = {"shape": f"{inner} along {volume.file_axes}"}
         exact |= {name: getattr(volume, name) for name in _SAME}
-        exact["voxels"] = "intensities" if volume.labels is None else "labels"
+        exact["kind of voxels"] = "intensities" if volume.labels is None else "labels"
         for name, value in exact.items():
             if value != self._expected.setdefault(name, value):
                 raise self._error(path, name, value, self._expected[name])
