@@ -72,7 +72,7 @@ class TiffSource(Source):
             series = _series(document, file)
             number = _chosen(path, series, _lacking(root, series), layout.dataset)
             image = series[number].levels[0]
-            described = root is not None or file.is_imagej or file.is_shaped
+            described = root is not None or file.is_shaped or not _fits_imagej(file, image)
             if described and image.kind in _PLAIN and layout.axes is None:
                 raise SourceError(
                     f"{path}: its metadata do not fit its {len(file.pages)} pages; it may be cut "
@@ -230,6 +230,14 @@ def _series(path: str, file: Any) -> list[Any]:
             f"{path}: tiles of this slide overlap, and cannot be converted before they are stitched"
         )
     return found
+
+
+def _fits_imagej(file: Any, image: Any) -> bool:
+    """Whether ImageJ's description, if any, fits pages whose samples Bio-Formats calls channels."""
+    if not file.is_imagej:
+        return True
+    said, samples = file.imagej_metadata, image.keyframe.samplesperpixel
+    return (said.get("channels"), said.get("images")) == (samples, samples * len(image.pages))
 
 
 def _lacking(root: ElementTree.Element | None, series: list[Any]) -> str:
