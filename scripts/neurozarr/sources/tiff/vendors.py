@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -110,17 +111,11 @@ def _scn(xml: str, image: Any) -> Sizes:
     for element in ElementTree.fromstring(xml).iter():
         if not element.tag.endswith("}image") or element.get("name") != image.name:
             continue
-        parts = {child.tag.rpartition("}")[2]: child for child in element}
-        pixels, view = parts["pixels"], parts["view"]
+        parts = {child.tag.rpartition("}")[2]: child.attrib for child in element}
+        pixels, view = parts.get("pixels", {}), parts.get("view", {})
         if [int(pixels.get(f"size{axis}", 0)) for axis in "XY"] == [lengths["X"], lengths["Y"]]:
-            return _meters(
-                {
-                    axis: (number(view.get(f"size{axis.upper()}")) or 0)
-                    * 1e-9
-                    / lengths[axis.upper()]
-                    for axis in "yx"
-                }
-            )
+            along = {axis: number(view.get(f"size{axis.upper()}")) or 0.0 for axis in "yx"}
+            return _meters({axis: s * 1e-9 / lengths[axis.upper()] for axis, s in along.items()})
     return {}
 
 
@@ -238,7 +233,8 @@ _READERS: dict[str, Callable[[Any], Sizes]] = {
 
 def _qpi_name(xml: str) -> str:
     """The name of a channel of a PerkinElmer QPTIFF file; "" if it has none."""
-    return next((x.text or "" for x in ElementTree.fromstring(xml).iter("Name")), "")
+    found = re.search(r"<Name>([^<]*)</Name>", xml)
+    return html.unescape(found[1]).strip() if found else ""
 
 
 def overlaps(file: Any) -> Iterator[float]:
