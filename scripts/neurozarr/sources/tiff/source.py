@@ -90,9 +90,10 @@ class TiffSource(Source):
             series = _series(document, file)
             if lacking := _lacking(root, series):
                 logger.warning("%s: none of the planes of %s is in a file", path, lacking)
+            names = [image.name for image in series]
             return [
-                Member(str(number), image.name or str(number))
-                for number, image in enumerate(series)
+                Member(_number_of(number, names), name or str(number))
+                for number, name in enumerate(names)
             ]
 
     @classmethod
@@ -276,6 +277,14 @@ def _chosen(path: str, series: list[Any], lacking: str, dataset: str | None) -> 
     raise SourceError(
         f"{path}: {wrong}{what}; give the name or number of an image as dataset: {listed}"
     )
+
+
+def _number_of(number: int, names: list[str]) -> str:
+    """A number of an image that is not also the name of an image: with zeros before, if needed."""
+    text = str(number)
+    while text in names:
+        text = f"0{text}"
+    return text
 
 
 def _text(image: Any) -> str:
