@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from neurozarr.sources.tiff.metadata import Sizes, number, sizes, unit_of
+from neurozarr import units
+from neurozarr.sources.tiff.metadata import Sizes, number, resolution, sizes, unit_of
 
 #: Kinds of series of whole-slide images, in which the first image is the slide, and the others are
 #: its thumbnail, its label and an overview of the glass; and LSM, whose other image is a thumbnail.
@@ -208,9 +209,10 @@ def _sis(file: Any) -> Sizes:
     return _meters({axis: known.get(f"pixelsize{axis}") for axis in "yx"})
 
 
-def _no_sizes(file: Any) -> Sizes:
-    """The resolution is in the tags of the page."""
-    return {}
+def _tags(file: Any) -> Sizes:
+    """Hamamatsu and PerkinElmer: the resolution in the tags, which people know in micrometers."""
+    given = resolution(file.pages.first.tags).items()
+    return {axis: (s * units.factor(unit, "micrometer"), "micrometer") for axis, (s, unit) in given}
 
 
 #: Readers of the voxel size, by tifffile's flag of the kind of file.
@@ -218,7 +220,8 @@ _READERS: dict[str, Callable[[Any], Sizes]] = {
     "svs": _svs,
     "bif": _bif,
     "philips": _philips,
-    "qpi": _no_sizes,
+    "qpi": _tags,
+    "ndpi": _tags,
     "lsm": _lsm,
     "stk": _stk,
     "fluoview": _fluoview,
