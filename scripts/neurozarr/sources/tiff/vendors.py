@@ -163,8 +163,8 @@ def _stk_step(stk: dict[str, Any]) -> float | None:
 def _fluoview(file: Any) -> Sizes:
     """Olympus FluoView: resolution and unit of each dimension."""
     given = {}
-    for name, _, _, resolution, unit in file.fluoview_metadata.get("Dimensions", ()):
-        if name.lower() in ("x", "y", "z") and (size := number(resolution)):
+    for name, _, _, step, unit in file.fluoview_metadata.get("Dimensions", ()):
+        if name.lower() in ("x", "y", "z") and (size := number(step)):
             given[name.lower()] = (size, unit_of(str(unit), "space"))
     return given
 
