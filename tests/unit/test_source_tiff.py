@@ -513,6 +513,18 @@ def test_values_that_imagej_omits_are_1(tmp_path, unit, expected, name):
     assert (source.voxel_size, source.space_unit) == (expected, name)
 
 
+def test_colours_that_are_called_channels_are_read(tmp_path):
+    """As Bio-Formats writes them: one image for each channel, but all in one page."""
+    voxels = RNG.integers(0, 99, (20, 21, 4)).astype("u1")
+    said = "ImageJ=\nhyperstack=true\nimages=4\nchannels=4\nslices=1\nframes=1"
+    options = {"photometric": "rgb", "extrasamples": [1], "description": said, "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", voxels, **options)
+    assert_holds(open_source(tmp_path / "a.tif"), voxels.transpose(2, 0, 1)[:, None])
+    tifffile.imwrite(tmp_path / "a.tif", voxels[..., :3], **options | {"extrasamples": None})
+    with pytest.raises(SourceError, match="its metadata do not fit its 1 pages"):
+        open_source(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize(
     ("said", "size", "step"),
     [

@@ -93,6 +93,15 @@ def test_each_image_of_a_file_is_a_sample(tmp_path):
         assert_holds(sample.source, VOXELS[number])
 
 
+def test_images_whose_names_are_numbers_are_told_apart(tmp_path):
+    path = ome_set(tmp_path, ["1", "0"])
+    found = family_of(str(path)).images(str(path), Layout())
+    assert [image.name for image in found] == ["1", "0"]
+    for image, expected in zip(found, VOXELS, strict=True):
+        assert_holds(open_source(path, dataset=image.dataset), expected)
+        assert_holds(open_source(path, dataset=image.name), expected)
+
+
 def test_missing_planes_are_refused_or_filled(tmp_path, caplog):
     path = ome_set(tmp_path, ["one"])
     (tmp_path / NAMES[1]).unlink()

@@ -94,8 +94,8 @@ FILES = {
     ),
     "a.qptiff": (
         IN_CM | {"software": "PerkinElmer-QPI", "description": QPI.format("")},
-        (0.5e-4, 1e-4, 0.5e-4),
-        "centimeter",
+        (0.5, 1, 0.5),
+        "micrometer",
     ),
     "a.scn": ({"description": SCN}, (0.5, 1, 0.5), "micrometer"),
     "philips.tiff": (

@@ -139,7 +139,7 @@ def describe_imagej(
         if number(size):
             given[axis] = (size, unit_of(str(metadata.get(f"{axis}unit", unit)), "space"))
     if not any(name for _, name in given.values()):
-        given |= _resolution(tags)
+        given |= resolution(tags)
     fields = sizes(path, given, axes)
     # Of fps, the speed of the animation on the screen, it does not follow.
     step = number(metadata.get("finterval"))
@@ -173,7 +173,7 @@ def describe_tags(path: str, tags: Any, axes: str) -> dict[str, Any]:
     dict[str, Any]
         Fields of a source.
     """
-    given = _resolution(tags)
+    given = resolution(tags)
     if not given:
         # Without a unit, the resolution is of use only as the aspect of a pixel.
         across = {axis: size for axis in "yx" if (size := _pixel(tags, axis))}
@@ -182,8 +182,19 @@ def describe_tags(path: str, tags: Any, axes: str) -> dict[str, Any]:
     return sizes(path, given, axes)
 
 
-def _resolution(tags: Any) -> Sizes:
-    """The pixel size along y and x, from the tags, if it has a unit and is no default."""
+def resolution(tags: Any) -> Sizes:
+    """The pixel size along y and x, from the tags, if it has a unit and is no default.
+
+    Parameters
+    ----------
+    tags
+        Tags of a page.
+
+    Returns
+    -------
+    Sizes
+        The sizes, in centimeters or inches.
+    """
     unit = _RESOLUTION_UNITS.get(int(tags.valueof(296, default=2)), "")
     found = {axis: size for axis in "yx" if (size := _pixel(tags, axis))}
     return {

@@ -72,7 +72,7 @@ class TiffSource(Source):
             series = _series(document, file)
             number = _chosen(path, series, _lacking(root, series), layout.dataset)
             image = series[number].levels[0]
-            described = root is not None or file.is_imagej or file.is_shaped
+            described = root is not None or file.is_shaped or not _fits_imagej(file, image)
             if described and image.kind in _PLAIN and layout.axes is None:
                 raise SourceError(
                     f"{path}: its metadata do not fit its {len(file.pages)} pages; it may be cut "
@@ -90,9 +90,10 @@ class TiffSource(Source):
             series = _series(document, file)
             if lacking := _lacking(root, series):
                 logger.warning("%s: none of the planes of %s is in a file", path, lacking)
+            names = [image.name for image in series]
             return [
-                Member(str(number), image.name or str(number))
-                for number, image in enumerate(series)
+                Member(_number_of(number, names), name or str(number))
+                for number, name in enumerate(names)
             ]
 
     @classmethod
@@ -232,6 +233,14 @@ def _series(path: str, file: Any) -> list[Any]:
     return found
 
 
+def _fits_imagej(file: Any, image: Any) -> bool:
+    """Whether ImageJ's description, if any, fits pages whose samples Bio-Formats calls channels."""
+    if not file.is_imagej:
+        return True
+    said, samples = file.imagej_metadata, image.keyframe.samplesperpixel
+    return (said.get("channels"), said.get("images")) == (samples, samples * len(image.pages))
+
+
 def _lacking(root: ElementTree.Element | None, series: list[Any]) -> str:
     """Names of the images of OME-XML of which tifffile finds no plane, in one line."""
     if root is None or series[0].kind != "ome":
@@ -268,6 +277,14 @@ def _chosen(path: str, series: list[Any], lacking: str, dataset: str | None) -> 
     raise SourceError(
         f"{path}: {wrong}{what}; give the name or number of an image as dataset: {listed}"
     )
+
+
+def _number_of(number: int, names: list[str]) -> str:
+    """A number of an image that is not also the name of an image: with zeros before, if needed."""
+    text = str(number)
+    while text in names:
+        text = f"0{text}"
+    return text
 
 
 def _text(image: Any) -> str:

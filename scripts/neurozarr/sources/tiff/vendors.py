@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +10,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from neurozarr.sources.tiff.metadata import Sizes, number, sizes, unit_of
+from neurozarr import units
+from neurozarr.sources.tiff.metadata import Sizes, number, resolution, sizes, unit_of
 
 #: Kinds of series of whole-slide images, in which the first image is the slide, and the others are
 #: its thumbnail, its label and an overview of the glass; and LSM, whose other image is a thumbnail.
@@ -110,17 +112,11 @@ def _scn(xml: str, image: Any) -> Sizes:
     for element in ElementTree.fromstring(xml).iter():
         if not element.tag.endswith("}image") or element.get("name") != image.name:
             continue
-        parts = {child.tag.rpartition("}")[2]: child for child in element}
-        pixels, view = parts["pixels"], parts["view"]
+        parts = {child.tag.rpartition("}")[2]: child.attrib for child in element}
+        pixels, view = parts.get("pixels", {}), parts.get("view", {})
         if [int(pixels.get(f"size{axis}", 0)) for axis in "XY"] == [lengths["X"], lengths["Y"]]:
-            return _meters(
-                {
-                    axis: (number(view.get(f"size{axis.upper()}")) or 0)
-                    * 1e-9
-                    / lengths[axis.upper()]
-                    for axis in "yx"
-                }
-            )
+            along = {axis: number(view.get(f"size{axis.upper()}")) or 0.0 for axis in "yx"}
+            return _meters({axis: s * 1e-9 / lengths[axis.upper()] for axis, s in along.items()})
     return {}
 
 
@@ -167,8 +163,8 @@ def _stk_step(stk: dict[str, Any]) -> float | None:
 def _fluoview(file: Any) -> Sizes:
     """Olympus FluoView: resolution and unit of each dimension."""
     given = {}
-    for name, _, _, resolution, unit in file.fluoview_metadata.get("Dimensions", ()):
-        if name.lower() in ("x", "y", "z") and (size := number(resolution)):
+    for name, _, _, step, unit in file.fluoview_metadata.get("Dimensions", ()):
+        if name.lower() in ("x", "y", "z") and (size := number(step)):
             given[name.lower()] = (size, unit_of(str(unit), "space"))
     return given
 
@@ -213,9 +209,10 @@ def _sis(file: Any) -> Sizes:
     return _meters({axis: known.get(f"pixelsize{axis}") for axis in "yx"})
 
 
-def _no_sizes(file: Any) -> Sizes:
-    """The resolution is in the tags of the page."""
-    return {}
+def _tags(file: Any) -> Sizes:
+    """Hamamatsu and PerkinElmer: the resolution in the tags, which people know in micrometers."""
+    given = resolution(file.pages.first.tags).items()
+    return {axis: (s * units.factor(unit, "micrometer"), "micrometer") for axis, (s, unit) in given}
 
 
 #: Readers of the voxel size, by tifffile's flag of the kind of file.
@@ -223,7 +220,8 @@ _READERS: dict[str, Callable[[Any], Sizes]] = {
     "svs": _svs,
     "bif": _bif,
     "philips": _philips,
-    "qpi": _no_sizes,
+    "qpi": _tags,
+    "ndpi": _tags,
     "lsm": _lsm,
     "stk": _stk,
     "fluoview": _fluoview,
@@ -238,7 +236,8 @@ _READERS: dict[str, Callable[[Any], Sizes]] = {
 
 def _qpi_name(xml: str) -> str:
     """The name of a channel of a PerkinElmer QPTIFF file; "" if it has none."""
-    return next((x.text or "" for x in ElementTree.fromstring(xml).iter("Name")), "")
+    found = re.search(r"<Name>([^<]*)</Name>", xml)
+    return html.unescape(found[1]).strip() if found else ""
 
 
 def overlaps(file: Any) -> Iterator[float]:
