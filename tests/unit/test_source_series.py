@@ -152,6 +152,9 @@ def test_rounds_of_staining_keep_the_names_of_their_channels(tmp_path):
     source = open_source(tmp_path / "round{c}.ome.tif")
     assert source.channel_names == tuple("abcad")
     assert_holds(source, voxels[:, None])
+    for t in range(2):
+        tifffile.imwrite(tmp_path / f"{t}.btf", voxels[:2], ome=True, metadata=metadata)
+    assert open_source(tmp_path / "{t}.btf").channel_names == ("a", "d")
     listed = open_source(f"{tmp_path}/round1.ome.tif; {tmp_path}/round2.ome.tif")
     assert listed.channel_names == ("round1 a", "round1 b", "round1 c", "round2 a", "round2 d")
     assert_holds(listed, voxels[:, None])
@@ -270,6 +273,9 @@ def test_a_list_may_have_patterns_stacks_and_files_of_different_families(tmp_pat
     assert_holds(source, voxels.swapaxes(0, 1))
     for name, data in (("red", voxels[0, 0]), ("green", voxels[0, 1])):
         slices(tmp_path / name, data)
+    nifti(tmp_path / "c.nii.gz", voxels[0, 0])
+    mixed = open_source(f"{tmp_path}/a_0.nii;{tmp_path}/c.nii.gz")
+    assert mixed.in_order  # Threads cannot read a compressed stream at once.
     source = open_source(f"{tmp_path}/red/*.tif;{tmp_path}/green/*.tif", output=str(tmp_path / "o"))
     assert source.channel_names == ("red", "green")
     assert_holds(source, voxels[0, :2])
@@ -348,10 +354,10 @@ def test_what_does_not_agree_is_named_with_both_values(tmp_path, change, shape, 
 
 def test_labels_and_intensities_are_no_image(tmp_path):
     nifti(tmp_path / "s_T1w.nii", volumes(1)[0])
-    facts, source = series._Facts("c"), open_source(tmp_path / "s_T1w.nii")
-    facts.add("T1w", source)
+    facts, source = series._Facts("c", (2,)), open_source(tmp_path / "s_T1w.nii")
+    facts.add("T1w", source, (0,))
     with pytest.raises(SourceError, match=r"seg: its kind of voxels is labels, but .* intensities"):
-        facts.add("seg", replace(source, labels={}))
+        facts.add("seg", replace(source, labels={}), (1,))
 
 
 def test_rounding_and_what_is_unknown_do_not_disagree(tmp_path):

@@ -13,7 +13,7 @@ from neurozarr.sources.paths import PLACE
 #: Endings of a file name, such as .ome.tif.
 _ENDING = re.compile(r"(\.[A-Za-z]\w{1,5}){1,2}$")
 #: Fields of a source that have an item for each channel, and the item of one that has none.
-_FIELDS = {
+FIELDS = {
     "channel_names": "",
     "channel_colors": "",
     "channel_windows": None,
@@ -43,7 +43,7 @@ def joined(
         the files; empty if no file has any.
     """
     fields: dict[str, Any] = {}
-    for field, lacking in _FIELDS.items():
+    for field, lacking in FIELDS.items():
         items: list[Any] = []
         for known, length in zip(each, lengths, strict=True):
             own = known.get(field, ())

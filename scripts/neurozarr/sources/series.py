@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -69,6 +69,8 @@ class SeriesSource(Source):
         one pass.
     lock
         Held while a volume is read, if it takes much memory.
+    checked
+        Numbers of the volumes whose files are checked by their families.
     """
 
     suffixes = ()
@@ -84,6 +86,7 @@ class SeriesSource(Source):
     first: Source
     opened: Callable[[int], Source] = field(repr=False)
     lock: AbstractContextManager[Any] = field(repr=False)
+    checked: list[int]
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -109,61 +112,42 @@ class SeriesSource(Source):
             )
         open_one = cls._opener(path, paths, layout)
         first = open_one(0)
-        extents = {axis: [0] * n for axis, n in zip(axes, placed.shape, strict=True)}
-        facts = _Facts(axes)
-        files: list[tuple[Path, ...]] = []
-        each_channel: dict[int, dict[str, Any]] = {}
-        held = 0
+        facts = _Facts(axes, placed.shape)
         for number, index in enumerate(np.argwhere(placed >= 0).tolist()):
-            volume = open_one(number) if number else first
-            facts.add(paths[number], volume)
-            place = dict(zip(axes, index, strict=True))
-            lengths = _lengths(volume)
-            for axis, i in place.items():
-                extent = extents[axis][i] = extents[axis][i] or lengths.get(axis, 1)
-                if lengths.get(axis, 1) != extent:
-                    raise SourceError(
-                        f"{paths[number]}: it has {lengths[axis]} voxels along {axis}, but others "
-                        f"at its place along {axis} have {extent}; they must have the same"
-                    )
-            each_channel.setdefault(place.get("c", 0), vars(volume))
-            files.append(volume.files)
-            held = max(held, volume.held_bytes)
-        _fill_extents(path, extents, first)
-        if "c" in axes:
-            each = [each_channel.get(c, {}) for c in range(len(extents["c"]))]
-            facts.known |= channels.joined(each, extents["c"], names)
-        if "t" in axes and first.nifti_header is not None and not facts.known["time_step"]:
-            timed = describe(nifti.load(first.nifti_header), "t")
-            facts.known["time_step"] = timed["time_step"]
-        starts = {axis: (0, *itertools.accumulate(along)) for axis, along in extents.items()}
-        outer = "".join(axis for axis in axes if axis not in first.file_axes)
+            facts.add(paths[number], open_one(number) if number else first, index)
+        known = facts.known | facts.joined_channels(names)
+        if "t" in axes and first.nifti_header is not None and not known["time_step"]:
+            known["time_step"] = describe(nifti.load(first.nifti_header), "t")["time_step"]
+        starts = facts.starts(path, first)
         lengths = _lengths(first) | {axis: along[-1] for axis, along in starts.items()}
+        outer = "".join(axis for axis in axes if axis not in first.file_axes)
         chunk = first.file_native_chunk_shape
-        kept = 1 if first.in_order or held > _MAX_HELD else _MAX_OPEN
+        kept = 1 if facts.in_order or facts.held_bytes > _MAX_HELD else _MAX_OPEN
+        missing = filled_text("files", axes, np.argwhere(placed < 0).tolist(), placed.size)
         return cls(
-            files=tuple(dict.fromkeys(itertools.chain(*files))),
+            files=tuple(dict.fromkeys(itertools.chain(*facts.files))),
             file_axes=outer + first.file_axes,
             file_shape=tuple(lengths[axis] for axis in outer + first.file_axes),
             dtype=first.dtype,
             file_native_chunk_shape=None if chunk is None else (1,) * len(outer) + chunk,
-            in_order=first.in_order,
-            held_bytes=held * kept,
+            in_order=facts.in_order,
+            held_bytes=facts.held_bytes * kept,
             slope=first.slope,
             inter=first.inter,
             # That of colours would not fit the colours of several files.
             nifti_header=None if {*axes} & {*first.file_axes} == {"c"} else first.nifti_header,
             labels=first.labels,
+            filled="; ".join(filter(None, [missing, *facts.filled])),
             paths=tuple(paths),
-            files_of_each=tuple(files),
+            files_of_each=tuple(facts.files),
             grid_axes=axes,
             placed=placed,
-            filled=filled_text("files", axes, np.argwhere(placed < 0).tolist(), placed.size),
             starts=starts,
             first=first,
             opened=lru_cache(maxsize=kept)(open_one),
-            lock=threading.Lock() if held > _MAX_HELD else nullcontext(),
-            **facts.known,
+            lock=threading.Lock() if facts.held_bytes > _MAX_HELD else nullcontext(),
+            checked=facts.checked,
+            **known,
         )
 
     @classmethod
@@ -201,9 +185,8 @@ class SeriesSource(Source):
 
     def check(self) -> None:
         super().check()
-        if type(self.first).check is not Source.check:
-            for number in range(len(self.paths)):
-                self._open(number).check()
+        for number in self.checked:
+            self._open(number).check()
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
         sides = dict(zip(self.axes, region, strict=True))
@@ -253,23 +236,81 @@ class SeriesSource(Source):
 
 
 class _Facts:
-    """What the volumes of a series have in common.
+    """What the volumes of a series have in common, and what they add to each other.
 
     Attributes
     ----------
     known
         Fields of a source: for each, the value of the first volume that has one.
+    files
+        Files of each volume.
+    held_bytes
+        Most memory that a volume holds, in bytes.
+    in_order
+        Whether a volume can only be read in order.
+    checked
+        Numbers of the volumes whose families check more than that files can be read.
+    filled
+        What is filled with zeros in each volume.
     """
 
-    def __init__(self, grid_axes: str) -> None:
+    def __init__(self, grid_axes: str, counts: Sequence[int]) -> None:
         self.known: dict[str, Any] = {}
-        self._grid_axes = grid_axes
+        self.files: list[tuple[Path, ...]] = []
+        self.held_bytes = 0
+        self.in_order = False
+        self.checked: list[int] = []
+        self.filled: list[str] = []
+        self._extents = {axis: [0] * n for axis, n in zip(grid_axes, counts, strict=True)}
+        self._channels: dict[int, dict[str, Any]] = {}
         self._said_by: dict[str, str] = {}
         self._expected: dict[str, Any] = {}
 
-    def add(self, path: str, volume: Source) -> None:
-        """Add a volume; a SourceError if it contradicts those before it."""
-        inner = tuple(n for axis, n in _lengths(volume).items() if axis not in self._grid_axes)
+    def add(self, path: str, volume: Source, index: Sequence[int]) -> None:
+        """Add a volume at an index of the grid; a SourceError if it contradicts those before it."""
+        self._compare(path, volume)
+        place = dict(zip(self._extents, index, strict=True))
+        lengths = _lengths(volume)
+        for axis, i in place.items():
+            along, length = self._extents[axis], lengths.get(axis, 1)
+            along[i] = along[i] or length
+            if length != along[i]:
+                raise SourceError(
+                    f"{path}: it has {length} voxels along {axis}, but others at its place along "
+                    f"{axis} have {along[i]}; they must have the same"
+                )
+        self._channels.setdefault(place.get("c", 0), vars(volume))
+        if type(volume).check is not Source.check:
+            self.checked.append(len(self.files))
+        self.files.append(volume.files)
+        self.held_bytes = max(self.held_bytes, volume.held_bytes)
+        self.in_order |= volume.in_order
+        self.filled += [f"{os.path.basename(path)}: {volume.filled}"] if volume.filled else []
+
+    def joined_channels(self, names: Sequence[str]) -> dict[str, Any]:
+        """Fields of a source for the channels, if there are volumes for several."""
+        if "c" not in self._extents:
+            return {name: self._channels[0][name] for name in channels.FIELDS}
+        lengths = [length or 1 for length in self._extents["c"]]
+        each = [self._channels.get(number, {}) for number in range(len(lengths))]
+        return channels.joined(each, lengths, names)
+
+    def starts(self, path: str, first: Source) -> dict[str, tuple[int, ...]]:
+        """Where each place starts along each axis of the grid, and where the last one ends."""
+        for axis, along in self._extents.items():
+            if 0 in along and axis in first.file_axes:
+                raise SourceError(
+                    f"{path}: all files at place {along.index(0)} along {axis} are missing, so "
+                    f"that their number of voxels along {axis} is unknown"
+                )
+        return {
+            axis: (0, *itertools.accumulate(length or 1 for length in along))
+            for axis, along in self._extents.items()
+        }
+
+    def _compare(self, path: str, volume: Source) -> None:
+        """Compare a volume with those before it."""
+        inner = tuple(n for axis, n in _lengths(volume).items() if axis not in self._extents)
         exact = {"shape": f"{inner} along {volume.file_axes}"}
         exact |= {name: getattr(volume, name) for name in _SAME}
         exact["kind of voxels"] = "intensities" if volume.labels is None else "labels"
@@ -304,17 +345,6 @@ def _grid(path: str, *, may_lack: bool) -> Grid:
     if len(set(listed)) < max(len(listed), 2):
         raise SourceError(f"{path}: a list of volumes needs two or more different paths")
     return Grid("c", np.arange(len(listed)), listed, tuple(channels.differing(listed)))
-
-
-def _fill_extents(path: str, extents: Mapping[str, list[int]], first: Source) -> None:
-    """Set the lengths of places at which all volumes are missing."""
-    for axis, along in extents.items():
-        if 0 in along and axis in first.file_axes:
-            raise SourceError(
-                f"{path}: all files at place {along.index(0)} along {axis} are missing, so that "
-                f"their number of voxels along {axis} is unknown"
-            )
-        along[:] = [length or 1 for length in along]
 
 
 def _lengths(volume: Source) -> dict[str, int]:
