@@ -9,7 +9,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -74,7 +74,8 @@ class SeriesSource(Source):
     """
 
     suffixes = ()
-    takes = ("axes", "dataset", "shape", "dtype", "order", "offset", "pad", "missing")
+    #: Those of any family; `open` refuses others than those of the families of the volumes.
+    takes = tuple(column.name for column in fields(Layout))
     #: The families of volumes, in the order in which they are tried.
     families: ClassVar[Sequence[type[Source]]] = ()
 
