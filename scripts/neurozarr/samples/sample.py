@@ -23,7 +23,7 @@ from neurozarr.samples import headers
 from neurozarr.sources import Source, family_of, open_source
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
-from neurozarr.sources.paths import is_address
+from neurozarr.sources.paths import find, has_places, is_address, parts
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
@@ -264,8 +264,10 @@ class Sample:
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
         found = list(self.files)
-        if not is_address(self.path) and family_of(self.path) is ZarrSource:
-            found.append(Path(self.path))
+        for part in parts(self.path):
+            named = find(part) if has_places(part) else [part]
+            stores = (path for path in named if not is_address(path) and ZarrSource.matches(path))
+            found += map(Path, stores)
         if self.options["nifti"]["header"]:
             found.append(Path(self.options["nifti"]["header"]))
         return found
@@ -393,6 +395,7 @@ class Sample:
                     "edge": self.zarr.edge,
                 },
                 **({"source_converter": source.converter} if source.converter else {}),
+                **({"source_filled": source.filled} if source.filled else {}),
             },
             orientation=anatomy.directions(self.header),
             spaces=anatomy.spaces(self.header),
