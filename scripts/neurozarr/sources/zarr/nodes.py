@@ -264,14 +264,24 @@ class Store:
             return {"driver": "http", "base_url": base, "path": f"{unquote(url.path)}/{below}"}
         return tensorstore_file(self.address(path))
 
-    def _read(self, path: str, name: str) -> Document | None:
-        """Read a document of a node; None if there is none."""
-        file = self.address(join(path, name))
+    def content(self, path: str) -> bytes | None:
+        """The content of a file in the store that is not a chunk; None if there is none.
+
+        Raises
+        ------
+        SourceError
+            It cannot be read, or is larger than `MAX_BYTES`.
+        """
         try:
-            content = fetch(self.root, join(path, name)) if self.is_address else _content(file)
+            return fetch(self.root, path) if self.is_address else _content(self.address(path))
         except DeniedError as error:
             self.denied = f" ({error})"
             return None
+
+    def _read(self, path: str, name: str) -> Document | None:
+        """Read a document of a node; None if there is none."""
+        file = self.address(join(path, name))
+        content = self.content(join(path, name))
         if content is None:
             return None
         try:
