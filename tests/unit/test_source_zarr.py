@@ -571,6 +571,22 @@ def test_axes_of_n5_are_listed_fastest_first(tmp_path):
     assert_holds(source, voxels.transpose(1, 0, 2, 3))
 
 
+def test_axes_of_n5_may_have_any_form(tmp_path):
+    """As z5py writes them: TensorStore alone refuses a text."""
+    path = save_n5(tmp_path / "a.n5", axes="xyz", units="nm", resolution=None)
+    assert_holds(open_source(path), VOXELS)
+    for key in ("blockSize", "compression"):
+        document = json.loads((path / "attributes.json").read_text())
+        del document[key]
+        (path / "attributes.json").write_text(json.dumps(document))
+        with pytest.raises(SourceError, match=rf"its metadata are invalid \('{key}' is missing"):
+            open_source(path)
+        (path / "attributes.json").write_text(json.dumps(document | {key: None}))
+        with pytest.raises(SourceError, match=r"a\.n5: the array cannot be opened"):
+            open_source(path)
+        add(path, blockSize=[10, 10, 5])
+
+
 def test_setups_of_n5_are_listed(tmp_path):
     root = add(tmp_path / "a.n5", n5="2.5.1")
     for setup in (0, 1):

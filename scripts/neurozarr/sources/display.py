@@ -20,7 +20,7 @@ def colour(text: Any) -> str:
 
     "" if it is invalid.
     """
-    digits = str(text).strip().removeprefix("#")
+    digits = text.strip().removeprefix("#") if isinstance(text, str) else ""
     repeats = _HEXADECIMAL.get(len(digits))
     if repeats is None or not re.fullmatch("[0-9A-Fa-f]+", digits):
         return ""

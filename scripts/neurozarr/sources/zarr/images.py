@@ -97,7 +97,8 @@ def members(path: str) -> list[Member]:
     """List the images of a store, as `images` finds them; of arrays, those that can be images.
 
     These have 2 to 5 dimensions, two of them longer than 1, and hold numbers. An image has the name
-    that the OME-XML of a collection gives it or, without one, its path; "0" if it is the store.
+    that the OME-XML of a collection gives it; or else its path, which in a plate is that of the
+    well and the field; "0" if it is the store.
 
     Raises
     ------
@@ -129,9 +130,11 @@ def _may_be_image(array: Node) -> bool:
 
 
 def _names_in_xml(store: Store) -> dict[str, str]:
-    """Names of the images of a collection, by path, in the order of its OME-XML."""
+    """Names of the images of a collection, by path, in the order of its OME-XML; not of a plate."""
     root = store.node("")
     if root is None or not reading.is_series(root.attributes):
+        return {}
+    if reading.members_of(root.attributes) is not None:
         return {}
     content = store.content(_OME_XML)
     if content is None:
