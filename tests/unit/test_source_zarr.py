@@ -30,7 +30,9 @@ from niizarr import nii2zarr
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.samples.headers import read_template
 from neurozarr.sources import open_source, stem
+from neurozarr.sources.base import Layout
 from neurozarr.sources.zarr import addresses, nodes
+from neurozarr.sources.zarr.store import ZarrSource
 
 from .conversions import convert
 from .families import assert_holds
@@ -693,6 +695,26 @@ def test_consolidated_metadata_list_arrays_at_a_url(tmp_path, served):
         with pytest.raises(SourceError, match=r"several images; name one by dataset: a, b$"):
             open_source(f"{served.address}/{zarr_format}")
         assert_holds(open_source(f"{served.address}/{zarr_format}", dataset="b"), VOXELS)
+
+
+def test_images_and_labels_are_found_at_a_url(tmp_path, served):
+    zarr.create_group(tmp_path / "a", attributes={"ome": {"bioformats2raw.layout": 3}})
+    for name in "01":
+        image(tmp_path / "a" / name)
+    image(tmp_path / "a/0/labels/nuclei")
+    (tmp_path / "a/OME").mkdir()
+    (tmp_path / "a/OME/METADATA.ome.xml").write_text(
+        '<OME><Image Name="A"/><Image Name="B"/></OME>'
+    )
+    members = ZarrSource.images(f"{served.address}/a", Layout())
+    assert members == [("0", "A"), ("1", "B")]
+    assert open_source(f"{served.address}/a", dataset="0").labels is None
+    for path, dataset in (("a", "0/labels/nuclei"), ("a/0", "labels/nuclei")):
+        assert open_source(f"{served.address}/{path}", dataset=dataset).labels == {}
+    # A directory called labels is not enough.
+    assert open_source(f"{served.address}/a/0/labels/nuclei").labels is None
+    zarr.create_group(tmp_path / "a/0/labels")
+    assert open_source(f"{served.address}/a/0/labels/nuclei").labels == {}
 
 
 def test_an_image_over_http_is_converted(tmp_path, served, nii):
