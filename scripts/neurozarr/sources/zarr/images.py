@@ -185,7 +185,7 @@ def images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str
     node = store.node(path)
     if node is None:
         return
-    if node.is_array or _multiscales(node):
+    if node.is_array or multiscales_of(node):
         yield path
         return
     for name in _children(store, node):
@@ -258,7 +258,7 @@ def level_of(store: Store, group: Node, image: Document, level: int) -> Node:
     return node
 
 
-def _multiscales(node: Node) -> list[Document]:
+def multiscales_of(node: Node) -> list[Document]:
     """The multiscale metadata of a group; not in N5, where the same key has other uses."""
     return [] if node.version == "n5" else reading.images_of(node.attributes)
 
@@ -269,7 +269,7 @@ def with_image(store: Store, node: Node) -> tuple[Store, Node, ImageLevel | None
     Returns the store that contains the image, the array in that store, and the image; None if the
     array is not a level of any image.
     """
-    inner, image_level = (store, node), _image_level(store, node)
+    inner, image_level = (store, node), image_level_of(store, node)
     while image_level is None and (found := store.outer()):
         outer, name = found
         try:
@@ -279,15 +279,15 @@ def with_image(store: Store, node: Node) -> tuple[Store, Node, ImageLevel | None
         if group is None or group.is_array or moved is None:
             break
         store, node = outer, moved
-        image_level = _image_level(store, node)
+        image_level = image_level_of(store, node)
     # In N5, the attributes of all outer groups may apply.
     return (store, node, image_level) if image_level or node.version == "n5" else (*inner, None)
 
 
-def _image_level(store: Store, array: Node) -> ImageLevel | None:
+def image_level_of(store: Store, array: Node) -> ImageLevel | None:
     """The image of its store that an array is a level of; None if there is none."""
     for group in parents(store, array):
-        for image in _multiscales(group):
+        for image in multiscales_of(group):
             for level in reading.levels_of(image):
                 if join(group.path, reading.path_of(image, level)) == array.path:
                     return ImageLevel(group=group, image=image, level=level)

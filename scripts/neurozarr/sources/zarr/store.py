@@ -20,7 +20,7 @@ from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Member, Source, as_source_errors, check_axes
 from neurozarr.sources.coordinates import describe, known_affine, of_axistags
-from neurozarr.sources.display import colour, label_details, window
+from neurozarr.sources.display import colour, window
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.images import (
     ImageLevel,
@@ -191,7 +191,7 @@ def _labels(store: Store, image: Node, dtype: np.dtype[Any]) -> Document | None:
     """
     said = None if image.version == "n5" else reading.labels_of(image.attributes)
     if said is not None:
-        return label_details(said)
+        return said if isinstance(said, dict) else {}
     return {} if dtype.kind in "biu" and is_below_labels(store, image.path) else None
 
 
