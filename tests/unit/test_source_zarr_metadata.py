@@ -348,6 +348,7 @@ def listed(path):
 
 OME_XML = (
     '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+    '<Plate><Image Name="no image"/></Plate>'
     '<Image ID="Image:0" Name="Pos 1"/><Image ID="Image:1"/></OME>'
 )
 
@@ -364,6 +365,11 @@ def test_images_of_a_collection_have_the_names_of_their_ome_xml(tmp_path, caplog
     (root / "OME/METADATA.ome.xml").write_text(OME_XML[:-9])
     assert listed(root) == [("1", "1"), ("0", "0")]
     assert "METADATA.ome.xml: names are ignored (unclosed token" in caplog.text
+    entities = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
+    bomb = f'<!DOCTYPE a [<!ENTITY e0 "lol">{entities}]><OME><Image Name="&e9;"/></OME>'
+    (root / "OME/METADATA.ome.xml").write_text(bomb)
+    assert listed(root) == [("1", "1"), ("0", "0")]
+    assert "names are ignored (limit on input amplification" in caplog.text
 
 
 def test_images_of_plates_stores_and_n5_are_listed(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import os
@@ -140,18 +141,26 @@ def _names_in_xml(store: Store) -> dict[str, str]:
     if content is None:
         return {}
     try:
-        described = ElementTree.fromstring(content).findall("{*}Image")
+        names = list(_names(content))
     except (ElementTree.ParseError, ValueError) as error:
         logger.warning("%s: names are ignored (%s)", store.address(_OME_XML), error)
         return {}
     ome = store.node("OME")
     series = (reading.series_of(ome.attributes) if ome else []) or [
-        str(number) for number in range(len(described))
+        str(number) for number in range(len(names))
     ]
-    if len(series) != len(described):
-        return {}
-    names = [image.get("Name", "").strip() for image in described]
-    return dict(zip(series, names, strict=True))
+    return dict(zip(series, names, strict=True)) if len(series) == len(names) else {}
+
+
+def _names(content: bytes) -> Iterator[str]:
+    """Names of the images in OME-XML, which may be large, so that other elements are dropped."""
+    depth = 0
+    for event, element in ElementTree.iterparse(io.BytesIO(content), ("start", "end")):
+        depth += 1 if event == "start" else -1
+        if event == "end":
+            element.clear()
+        elif depth == 2 and element.tag.rpartition("}")[2] == "Image":
+            yield element.get("Name", "").strip()
 
 
 def images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str]:
