@@ -48,6 +48,8 @@ def test_a_volume_has_rows_columns_and_planes(volume, data):
 def test_all_volumes_of_a_file_are_listed(tmp_path):
     path = write(tmp_path / "a.mat", {"step": 5, "v": VOLUME, "word": "hello", "w": VOLUME[0]})
     assert MatlabSource.images(str(path), Layout()) == [("v", "v"), ("w", "w")]
+    path = write(tmp_path / "a.mat", {"labels": VOLUME, "v": VOLUME})
+    assert [open_source(path, dataset=name).labels for name in ("labels", "v")] == [{}, None]
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(SourceError, match=r"a\.mat: cut short"):
         MatlabSource.images(str(path), Layout())

@@ -976,7 +976,11 @@ def documents(tmp_path_factory):
         convert(root / "a.nii", root / "2", {"zarr": {"zarr_version": 2}})[0],
         add(root / "n.n5", resolution=[1, 2, 3], units=["nm"] * 3, scales=[[1, 1, 1]]),
     ]
-    save_n5(root / "n.n5/raw/s0", axes=[*"xyz"])
+    tags = {"axes": [{"key": axis, "resolution": 2} for axis in "zyx"]}
+    save_n5(root / "n.n5/raw/s0", axes=[*"xyz"], axistags=tags, axis_units={"z": "um"})
+    with_labels = {"image-label": {"colors": [{"label-value": 1, "rgba": [1, 2, 3, 4]}]}}
+    omero = {"channels": [{"label": "a", "color": "F00", "window": {"start": 1, "end": 2}}]}
+    stores.append(image(root / "m", extra=with_labels | {"omero": omero}))
     names = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "attributes.json")
     return [
         (store, file)
@@ -1002,6 +1006,8 @@ def test_any_metadata_are_read_or_refused(documents, data):
     try:
         with contextlib.suppress(SourceError):
             open_source(store)
+        with contextlib.suppress(SourceError):
+            ZarrSource.images(str(store), Layout())
     finally:
         file.write_text(text)
 

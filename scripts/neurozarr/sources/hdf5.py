@@ -138,7 +138,8 @@ class Hdf5Source(Source):
         mode = dataset.attrs.get("display_mode")
         text = mode.decode(errors="replace") if isinstance(mode, bytes) else mode
         is_shown = isinstance(text, str) and text == "random-colortable"
-        return cls.numbers(dataset).kind in "biu" and (is_shown or "labels" in name.split("/"))
+        dtype = cls.numbers(dataset)
+        return named_labels(name, dtype) or (is_shown and dtype.kind in "biu")
 
     @classmethod
     def _axes(cls, path: str, dataset: Any, given: str | None) -> str:
@@ -186,6 +187,11 @@ def opened(path: str) -> Iterator[Any]:
     """Open an h5py.File to read its headers; errors in the block become SourceErrors."""
     with as_source_errors(path, "its headers cannot be read"), open_file(path) as file:
         yield file
+
+
+def named_labels(name: str, dtype: np.dtype[Any]) -> bool:
+    """Whether an array holds labels: integers that, or a group of which, are named "labels"."""
+    return dtype.kind in "biu" and "labels" in name.split("/")
 
 
 def members(path: str, arrays: Mapping[str, tuple[int, ...]]) -> list[Member]:

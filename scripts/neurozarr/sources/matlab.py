@@ -23,7 +23,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Member, Source, check_axes, library
-from neurozarr.sources.hdf5 import Hdf5Source, choose_dataset, is_hdf5, members
+from neurozarr.sources.hdf5 import Hdf5Source, choose_dataset, is_hdf5, members, named_labels
 
 #: Default names of the axes in C order, by their number.
 _AXES = {2: "xy", 3: "zxy"}
@@ -136,6 +136,7 @@ class MatlabSource(Source):
             file_shape=shape,
             dtype=dtype,
             held_bytes=held,
+            labels={} if named_labels(variable.name, dtype) else None,
             dataset=variable.name,
         )
 

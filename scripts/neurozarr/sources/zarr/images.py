@@ -125,7 +125,7 @@ def _may_be_image(array: Node) -> bool:
     kind = array.document["dtype"] if array.version == 2 else kind
     try:
         is_number = np.dtype(kind).kind in "biufc"
-    except TypeError:  # A data type that NumPy lacks, or one with fields.
+    except (TypeError, ValueError):  # A data type that NumPy lacks, or one with fields.
         is_number = False
     return 2 <= len(shape) <= 5 and sum(side > 1 for side in shape) > 1 and is_number
 
