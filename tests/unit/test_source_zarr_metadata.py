@@ -136,7 +136,7 @@ def test_n5_translates(tmp_path):
     assert source.position == pytest.approx((-30000, 20000, 10))
 
 
-def test_an_unknown_unit_is_taken_for_that_of_the_others(tmp_path):
+def test_an_unknown_unit_is_taken_for_that_of_the_others(tmp_path, caplog):
     axes = [
         {"name": name, "type": "space", "unit": unit}
         for name, unit in zip("zyx", ("millimeter", "micrometer", "furlong"), strict=True)
@@ -145,6 +145,7 @@ def test_an_unknown_unit_is_taken_for_that_of_the_others(tmp_path):
     datasets = [{"path": "0", "coordinateTransformations": steps}]
     source = open_source(image(tmp_path / "a", axes=axes, datasets=datasets))
     assert (source.voxel_size, source.space_unit) == ((2000, 3, 4), "micrometer")
+    assert "the unit of x, 'furlong', is unknown; it is taken for micrometer" in caplog.text
 
 
 @pytest.mark.parametrize(

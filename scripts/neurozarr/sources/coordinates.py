@@ -44,6 +44,10 @@ def describe(address: str, axes: str, grid: Grid) -> dict[str, Any]:
     grid = _of_same_types(address, axes, grid)
     unit_of = {axis: _unit(unit, axis) for axis, unit in zip(axes, grid.units, strict=False)}
     space_unit = next((unit_of[axis] for axis in "xyz" if unit_of.get(axis)), "")
+    for axis, said in zip(axes, grid.units, strict=False):
+        if said and axis != "c" and not unit_of[axis]:
+            taken = f"; it is taken for {space_unit}" if axis in SPATIAL and space_unit else ""
+            logger.warning("%s: the unit of %s, %r, is unknown%s", address, axis, said, taken)
     fields: dict[str, Any] = {"space_unit": space_unit, "time_unit": unit_of.get("t", "")}
     if grid.scale is None:
         return fields
