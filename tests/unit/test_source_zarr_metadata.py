@@ -177,6 +177,14 @@ def test_sizes_belong_to_dimensions_whatever_their_letters(tmp_path, axes, size,
     assert source.space_unit == "micrometer"
 
 
+def test_axes_of_a_wrong_number_can_be_replaced(tmp_path, caplog):
+    path = image(tmp_path / "a", voxels=VOXELS, axes=[{"name": "y"}, {"name": "x"}])
+    with pytest.raises(SourceError, match="the image has 2 axes, but the array has 3 dimensions"):
+        open_source(path)
+    assert_holds(open_source(path, axes="zyx"), VOXELS)
+    assert "a/0: the image has another number of axes, which are ignored" in caplog.text
+
+
 def test_axes_that_a_user_gives_keep_the_anatomy_of_dimensions(tmp_path):
     affine = np.array([[0, 0, -3, 7], [2, 0, 0, 8], [0, 1, 0, 9], [0, 0, 0, 1.0]])
     nibabel.Nifti1Image(VOXELS.T, affine).to_filename(tmp_path / "a.nii")

@@ -87,7 +87,10 @@ class ZarrSource(Source):
         store, node, image_level = with_image(store, node)
         address, array = store.address(node.path), store.open(node)
         shape, ndim = array.shape, len(array.shape)
-        if image_level is not None:
+        if image_level is not None and layout.axes and not _fits(image_level, ndim):
+            logger.warning("%s: the image has another number of axes, which are ignored", address)
+            grid = Grid()
+        elif image_level is not None:
             grid = grid_of_image(address, image_level.image, image_level.level, ndim)
         elif node.version == "n5":
             grid = grid_of_n5(store, node, ndim)
@@ -173,6 +176,11 @@ def grid_of_image(address: str, image: Document, level: int, ndim: int) -> Grid:
             grid.unknown,
         )
     return grid
+
+
+def _fits(image_level: ImageLevel, ndim: int) -> bool:
+    """Whether the metadata of an image have as many axes as its array."""
+    return len(reading.axes_of(image_level.image, image_level.level)) == ndim
 
 
 def _grid_of_array(node: Node, ndim: int) -> Grid:
