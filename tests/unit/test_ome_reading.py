@@ -101,6 +101,21 @@ def test_level_has_the_axes_of_its_coordinate_system():
     assert (grid.axes, grid.scale, grid.affines) == ("yx", None, ())
 
 
+@pytest.mark.parametrize(
+    ("step", "scale", "shift"),
+    [
+        ({"type": "translation", "translation": [30, 20, 10]}, (1, 1, 1), (30, 20, 10)),
+        ({"type": "identity"}, (1, 1, 1), (0, 0, 0)),
+        ({"type": "mapAxis", "mapAxis": [1, 0, 2]}, None, ()),
+    ],
+)
+def test_a_transformation_without_a_scale_has_one_from_0_6_on(step, scale, shift):
+    grid = reading.grid_of(scaled(step, coordinateSystems=[{"name": "body", "axes": RAS}]), 0)
+    assert (grid.scale, grid.shift) == (scale, shift)
+    grid = reading.grid_of(scaled(step, axes=[*"zyx"]), 0)
+    assert grid.scale is None
+
+
 @pytest.mark.parametrize("key", [None, "ome"])
 def test_members_of_groups_are_found(key):
     def within(**said):

@@ -127,10 +127,18 @@ def test_positions_that_cannot_be_are_ignored(tmp_path, caplog):
     assert "the position is [0.0, nan, 1.0]; it is ignored" in caplog.text
 
 
-def test_n5_translates(tmp_path):
-    transform = {"axes": [*"zyx"], "scale": [3, 2, 1], "units": ["um", "um", "nm"]}
-    path = save_n5(tmp_path / "a.n5", transform=transform | {"translate": [-30, 20, 10]})
-    source = open_source(path)
+@pytest.mark.parametrize("ordering", ["C", "F"])
+def test_n5_translates(tmp_path, ordering):
+    step = {"C": 1, "F": -1}[ordering]
+    transform = {
+        "axes": [*"zyx"][::step],
+        "scale": [3, 2, 1][::step],
+        "units": ["um", "um", "nm"][::step],
+        "translate": [-30, 20, 10][::step],
+        "ordering": ordering,
+    }
+    source = open_source(save_n5(tmp_path / "a.n5", transform=transform))
+    assert source.file_axes == "zyx"
     assert source.space_unit == "nanometer"
     assert source.voxel_size == pytest.approx((3000, 2000, 1))
     assert source.position == pytest.approx((-30000, 20000, 10))

@@ -191,12 +191,14 @@ def _scaling(
     """Scale and translation of a level; or None and the type of an unknown transformation.
 
     The transformations of the level come first, then those of the image; from 0.6 on, only those
-    of the level, since those of the image lead to other coordinate systems.
+    of the level, since those of the image lead to other coordinate systems. Until 0.5, a level has
+    a scale; from 0.6 on, it is 1 if only another transformation is given.
     """
     steps = list(image["datasets"][level].get("coordinateTransformations", ()))
+    is_known = "coordinateSystems" in image and bool(steps)
     if "coordinateSystems" not in image:
         steps += image.get("coordinateTransformations", ())
-    scale, shift, is_known = (1.0,) * ndim, (0.0,) * ndim, False
+    scale, shift = (1.0,) * ndim, (0.0,) * ndim
     for step in _flat(steps):
         kind = step["type"]
         if kind == "scale" and "scale" in step:

@@ -17,20 +17,23 @@ from neurozarr.zarr.documents import Document
 def grid_of_n5(store: Store, array: Node, ndim: int) -> Grid:
     """Axes, scale and units of an N5 array, slowest axis first.
 
-    They are read from its ``transform`` (slowest axis first). Otherwise they come from ``axes``,
+    They are read from its ``transform``: slowest axis first, unless its ``ordering`` is "F".
+    Otherwise they come from ``axes``,
     ``pixelResolution`` or ``resolution``, and ``units`` or ``unit`` (fastest axis first) of the
     array or the nearest group that has them, with ``downsamplingFactors`` that multiply the scale;
     or from ilastik's attributes (slowest axis first).
     """
     if isinstance(transform := array.attributes.get("transform"), dict) and "scale" in transform:
+        step = -1 if transform.get("ordering") == "F" else 1
+        scale = _numbers(transform["scale"], ndim)
         return Grid(
-            axes=reading.letters(transform.get("axes")),
-            scale=_numbers(transform["scale"], ndim),
-            units=tuple(transform.get("units", ())),
-            shift=_numbers(transform.get("translate"), ndim) or (),
+            axes=reading.letters((transform.get("axes") or ())[::step]),
+            scale=None if scale is None else scale[::step],
+            units=tuple((transform.get("units") or ())[::step]),
+            shift=(_numbers(transform.get("translate"), ndim) or ())[::step],
         )
     nearest = [array.attributes, *(group.attributes for group in parents(store, array))]
-    scale: tuple[float, ...] | None = None
+    scale = None
     all_units: Any = None
     for attributes in nearest:
         resolution = attributes.get("pixelResolution", attributes.get("resolution"))
