@@ -389,14 +389,15 @@ def test_images_of_a_collection_have_the_names_of_their_ome_xml(tmp_path, caplog
     assert "names are ignored (limit on input amplification" in caplog.text
 
 
-def test_images_of_plates_stores_and_n5_are_listed(tmp_path):
+def test_images_of_plates_stores_and_n5_are_listed(tmp_path, caplog):
     plate = tmp_path / "plate.zarr"
     group = zarr.create_group(plate, attributes={"ome": {"bioformats2raw.layout": 3}})
-    ome_zarr.writer.write_plate_metadata(group, ["A", "B"], ["1"], ["A/1", "B/1"])
+    ome_zarr.writer.write_plate_metadata(group, ["A", "B", "C"], ["1"], ["A/1", "B/1", "C/1"])
     for name in ("A/1", "B/1"):
         zarr.create_group(plate / name, attributes={"ome": {"well": {"images": [{"path": "0"}]}}})
         image(plate / name / "0", voxels=VOXELS)
     assert listed(plate) == [("A/1/0", "A/1/0"), ("B/1/0", "B/1/0")]
+    assert "plate.zarr: its metadata list 'C/1', which is missing" in caplog.text
     single = image(tmp_path / "b.zarr", voxels=VOXELS)
     zarr.create_group(single / "labels", attributes={"ome": {"labels": ["nuclei"]}})
     image(single / "labels/nuclei", voxels=VOXELS)

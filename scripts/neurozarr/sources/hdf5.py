@@ -18,6 +18,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
 from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
+from neurozarr.sources.arrays import choose_dataset, members, named_labels
 from neurozarr.sources.base import Layout, Member, Source, as_source_errors, check_axes, library
 from neurozarr.sources.coordinates import describe, of_axistags
 from neurozarr.units import is_plausible
@@ -25,8 +26,6 @@ from neurozarr.units import is_plausible
 #: Signature of HDF5 files, at byte 0, 512, 1024, 2048 or a higher power of 2 (HDF5 File Format
 #: Specification 3.0, section II.A).
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-#: Maximum number of datasets that an error lists.
-_MAX_LISTED = 20
 #: Maximum number of links that lead to a dataset, and of nested virtual datasets.
 _MAX_LINKS = 32
 
@@ -187,79 +186,6 @@ def opened(path: str) -> Iterator[Any]:
     """Open an h5py.File to read its headers; errors in the block become SourceErrors."""
     with as_source_errors(path, "its headers cannot be read"), open_file(path) as file:
         yield file
-
-
-def named_labels(name: str, dtype: np.dtype[Any]) -> bool:
-    """Whether an array holds labels: integers that, or a group of which, are named "labels"."""
-    return dtype.kind in "biu" and "labels" in name.split("/")
-
-
-def members(path: str, arrays: Mapping[str, tuple[int, ...]]) -> list[Member]:
-    """List the arrays that can be images: those with two or more axes longer than 1.
-
-    Parameters
-    ----------
-    path
-        The file.
-    arrays
-        Shapes of the arrays that can be converted, by name.
-
-    Raises
-    ------
-    SourceError
-        There are none.
-    """
-    found = [name for name, shape in arrays.items() if _is_image(shape) and 0 not in shape]
-    if not found:
-        raise SourceError(f"{path}: the file holds {_listed(arrays)}, and no image; give dataset")
-    return [Member(name, name.strip("/")) for name in found]
-
-
-def choose_dataset(path: str, named: str | None, arrays: dict[str, tuple[int, ...]]) -> str:
-    """Choose the dataset to convert.
-
-    Parameters
-    ----------
-    path
-        The file.
-    named
-        The dataset that the user names; None to choose the only one. If there are several, only
-        those with two or more non-singleton axes count.
-    arrays
-        Shapes of the datasets that can be converted, by name.
-
-    Returns
-    -------
-    str
-        Name of the dataset.
-
-    Raises
-    ------
-    SourceError
-        There is no such dataset, or several could be meant; the error lists them.
-    """
-    if named in arrays:
-        return named
-    if named is None:
-        images = {name: shape for name, shape in arrays.items() if _is_image(shape)}
-        arrays = images or arrays
-        if len(arrays) == 1:
-            return next(iter(arrays))
-    content = _listed(arrays)
-    if named is not None:
-        raise SourceError(f"{path}: dataset is {named!r}, but the file holds {content}")
-    raise SourceError(f"{path}: the file holds {content}" + "; name one by dataset" * bool(arrays))
-
-
-def _is_image(shape: Sequence[int]) -> bool:
-    return sum(side > 1 for side in shape) > 1
-
-
-def _listed(arrays: Mapping[str, tuple[int, ...]]) -> str:
-    listed = [f"{name} of shape {shape}" for name, shape in arrays.items()]
-    if len(listed) > _MAX_LISTED:
-        listed[_MAX_LISTED:] = [f"{len(listed) - _MAX_LISTED} more"]
-    return ", ".join(listed) or "no array of numbers with 2 to 5 dimensions"
 
 
 def check_filters(path: str, dataset: Any) -> None:

@@ -22,8 +22,9 @@ from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
+from neurozarr.sources.arrays import choose_dataset, members, named_labels
 from neurozarr.sources.base import Layout, Member, Source, check_axes, library
-from neurozarr.sources.hdf5 import Hdf5Source, choose_dataset, is_hdf5, members, named_labels
+from neurozarr.sources.hdf5 import Hdf5Source, is_hdf5
 
 #: Default names of the axes in C order, by their number.
 _AXES = {2: "xy", 3: "zxy"}

@@ -197,11 +197,14 @@ def images(store: Store, path: str, outer: tuple[str, ...] = ()) -> Iterator[str
     if node.is_array or multiscales_of(node):
         yield path
         return
+    listed = reading.members_of(node.attributes) is not None or reading.is_series(node.attributes)
     for name in _children(store, node):
         if not is_below(name):
             raise SourceError(
                 f"{store.address(path)}: damaged: its metadata list an image {name!r}"
             )
+        if listed and store.node(join(path, name)) is None:
+            logger.warning("%s: its metadata list %r, which is missing", address, name)
         yield from images(store, join(path, name), (*outer, real))
 
 
