@@ -107,6 +107,7 @@ class NibabelSource(Source):
             file_shape=shape[::-1],
             dtype=dtype,
             nifti_header=raw,
+            labels={} if raw is not None and nifti.has_labels(raw) else None,
             affine=known_affine(affine),
             slope=1.0 if proxy.slope is None else float(proxy.slope),
             inter=0.0 if proxy.inter is None else float(proxy.inter),
