@@ -24,6 +24,7 @@ from neurozarr.sources import Source, family_of, open_source
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
 from neurozarr.sources.paths import is_address
+from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
@@ -263,7 +264,7 @@ class Sample:
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
         found = list(self.files)
-        if not is_address(self.path) and family_of(self.path) is ZarrSource:
+        if not is_address(self.path) and family_of(self.path) in (ZarrSource, PrecomputedSource):
             found.append(Path(self.path))
         if self.options["nifti"]["header"]:
             found.append(Path(self.options["nifti"]["header"]))

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 #: Placeholder of an axis in a pattern: {z} stands for the position along z.
 PLACE = r"\{([tczyx])\}"
+#: What precedes the URL of a precomputed volume, as in Neuroglancer.
+PRECOMPUTED = "precomputed://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
 #: Directories that a run writes to in the working directory and in the output directory.
@@ -23,7 +25,7 @@ _INSIDE = ("nifti", "verify", ".state")
 
 def is_address(path: str) -> bool:
     """Whether a path is a URL."""
-    return path.startswith(("http://", "https://"))
+    return path.removeprefix(PRECOMPUTED).startswith(("http://", "https://"))
 
 
 def expand(path: str, *, addresses: bool = False) -> str:
