@@ -17,6 +17,8 @@ from neurozarr.units import MAX_LENGTH
 
 logger = logging.getLogger(__name__)
 
+#: What stands for no unit.
+_NO_UNITS = ("", "none", "???", "pixel", "pixels", "voxel", "voxels")
 #: Signs that turn coordinates of an anatomical space to RAS+.
 TO_RAS = {"RAS": (1, 1, 1), "LAS": (-1, 1, 1), "LPS": (-1, -1, 1)}
 
@@ -92,27 +94,30 @@ def _completed(steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return steps
 
 
-def common_unit(path: object, names: Sequence[str], kind: str) -> str:
-    """The unit that all axes of a file have, as in OME-Zarr; "" and a warning if there is none.
+def common_unit(path: object, names: Sequence[str], kind: str) -> tuple[str, np.ndarray[Any, Any]]:
+    """The unit of the first axis that has one, and the factors that convert all axes to it.
 
     Parameters
     ----------
     path
-        The file.
+        The file, for warnings.
     names
-        Units as the file spells them; "" for an axis that has none.
+        Unit of each axis as the file spells it; "" for an axis that has none.
     kind
         "space" or "time".
+
+    Returns
+    -------
+    str, np.ndarray
+        Name of the unit as in OME-Zarr, "" if no axis has a known one; and a factor for each axis,
+        1 if its unit is unknown.
     """
-    given = sorted({name.strip() for name in names} - {"", "none", "???"})
-    if not given:
-        return ""
-    try:
-        known = {units.ome_unit(name, kind) for name in given}
-    except ValueError as error:
-        logger.warning("%s: %s; it is ignored", path, error)
-        return ""
-    if len(known) > 1:
-        logger.warning("%s: its axes have different units, %s; they are ignored", path, given)
-        return ""
-    return known.pop()
+    known = []
+    for name in names:
+        try:
+            known.append("" if name.lower() in _NO_UNITS else units.ome_unit(name, kind))
+        except ValueError:
+            logger.warning("%s: the unit %r is unknown; it is ignored", path, name)
+            known.append("")
+    unit = next(filter(None, known), "")
+    return unit, np.array([units.factor(name, unit) for name in known])

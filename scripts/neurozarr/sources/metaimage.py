@@ -155,7 +155,7 @@ def _place(path: Path, header: dict[str, str], names: str) -> dict[str, Any]:
     sizes = _numbers(path, header, "elementspacing", count)
     sizes = sizes or _numbers(path, header, "elementsize", count)
     fields: dict[str, Any] = {}
-    unit = common_unit(path, [header.get("distanceunits", "mm")], "space")
+    unit, _ = common_unit(path, [header.get("distanceunits", "mm")], "space")
     if not sizes:
         return fields
     if "t" in names:

@@ -224,7 +224,7 @@ def _vectors(header: _Header) -> list[np.ndarray[Any, Any] | None]:
     if len(rows) != len(header.fields["sizes"]):
         raise ValueError(f"space directions has {len(rows)} vectors, not one for each axis")
     vectors = [np.asarray(row, float) for row in rows]
-    return [None if np.isnan(vector).any() else vector for vector in vectors]
+    return [vector if np.isfinite(vector).all() and vector.any() else None for vector in vectors]
 
 
 def _axes(
@@ -271,21 +271,29 @@ def _placed(
         number = axes.index("t")
         vector = vectors[number]
         step = spacings[number] if vector is None else float(np.linalg.norm(vector))
-        fields |= time_of(step, common_unit(path, [names[number]], "time"))
+        fields |= time_of(step, common_unit(path, [names[number]], "time")[0])
     spatial = [number for number, axis in enumerate(axes) if axis in "xyz"]
-    in_space = [number for number in spatial if vectors[number] is not None]
-    if in_space:
-        given = [str(name) for name in header.get("space units", ())][:3]
-        unit = common_unit(path, given, "space") or ("millimeter" if anatomy else "")
-        known = {axes[i]: _padded(vectors[i]) for i in in_space}
+    in_space = [str(name) for name in header.get("space units", ())][:3]
+    if any(vectors[number] is not None for number in spatial):
+        unit, factors = common_unit(path, in_space, "space")
+        scale = np.append(factors, np.ones(3))[:3]
+        known = {axes[i]: _padded(vectors[i]) * scale for i in spatial if vectors[i] is not None}
         found = header.get("space origin")
-        origin = None if found is None or np.isnan(found).any() else _padded(found)
-        return fields | {"space_unit": unit} | place(path, known, origin, anatomy)
-    fields["space_unit"] = common_unit(path, [names[number] for number in spatial], "space")
-    known = {axes[i]: np.eye(3)["xyz".index(axes[i])] * spacings[i] for i in spatial}
-    if not all(is_plausible(spacings[i]) for i in spatial):
+        origin = None if found is None or np.isnan(found).any() else _padded(found) * scale
+        fields["space_unit"] = unit or ("millimeter" if anatomy else "")
+        return fields | place(path, known, origin, anatomy)
+    own = [names[number] for number in spatial]
+    own = own if any(own) or len(in_space) != len(own) else in_space
+    fields["space_unit"], factors = common_unit(path, own, "space")
+    if not all(is_plausible(spacings[number]) for number in spatial):
         return fields
-    return fields | place(path, known, _corner(header, axes, spacings), "")
+    corner = _corner(header, axes, spacings)
+    known, start = {}, np.zeros(3)
+    for number, factor in zip(spatial, factors, strict=True):
+        place_ = "xyz".index(axes[number])
+        known[axes[number]] = np.eye(3)[place_] * spacings[number] * factor
+        start[place_] = corner[place_] * factor
+    return fields | place(path, known, None if np.isnan(start).any() else start, "")
 
 
 def _padded(vector: Any) -> np.ndarray[Any, Any]:
@@ -293,8 +301,8 @@ def _padded(vector: Any) -> np.ndarray[Any, Any]:
     return np.append(np.asarray(vector, float), np.zeros(3))[:3]
 
 
-def _corner(header: _Header, axes: str, spacings: list[float]) -> np.ndarray[Any, Any] | None:
-    """Centre of the first voxel, if the header has the start of each axis (section 6).
+def _corner(header: _Header, axes: str, spacings: list[float]) -> np.ndarray[Any, Any]:
+    """Centre of the first voxel along x, y and z, NaN where it is unknown (section 6).
 
     "axis mins" are the first borders of voxels that are cells, and else their centres.
     """
@@ -304,7 +312,7 @@ def _corner(header: _Header, axes: str, spacings: list[float]) -> np.ndarray[Any
     for axis, low, center, spacing in zip(axes, mins, centers, spacings, strict=True):
         if axis in "xyz":
             corner["xyz".index(axis)] = low + (spacing / 2 if center == "cell" else 0)
-    return None if np.isnan(corner).any() else corner
+    return corner
 
 
 def _labels(fields: dict[str, Any]) -> dict[str, Any] | None:
