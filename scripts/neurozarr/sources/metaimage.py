@@ -18,7 +18,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.sources.base import Layout, as_source_errors, check_axes
 from neurozarr.sources.directions import common_unit, place
-from neurozarr.sources.parts import TEXT, Part, PartsSource, open_parts
+from neurozarr.sources.parts import TEXT, Part, PartsSource, numbered, open_parts
 from neurozarr.sources.scaled_image import time_of
 from neurozarr.sources.streams import codec_of
 
@@ -81,7 +81,7 @@ def _fields(path: Path, given: str | None) -> dict[str, Any]:
         raise SourceError(f"{path}: ElementType is {header['elementtype']}, which is unknown")
     is_big = _is_true(header.get("binarydatabyteordermsb", "False"))
     dtype = np.dtype(_TYPES[name]).newbyteorder(">" if is_big else "<")
-    files = _data_files(path, data, rest)
+    files = _data_files(path, data, rest, math.prod(sizes))
     start, codec = int(header.get("headersize", 0)), ""
     if files == [path] and start == 0:
         start = end
@@ -122,7 +122,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], str, list[str], int]:
     return header, data, [line.strip() for line in rest if line.strip()], found.end()
 
 
-def _data_files(path: Path, data: str, rest: list[str]) -> list[Path]:
+def _data_files(path: Path, data: str, rest: list[str], count: int) -> list[Path]:
     """The files with the voxels: the header itself, those of a list or a pattern, or another."""
     if data.upper() == "LOCAL":
         return [path]
@@ -131,9 +131,8 @@ def _data_files(path: Path, data: str, rest: list[str]) -> list[Path]:
         if not rest:
             raise SourceError(f"{path}: ElementDataFile is a LIST without files")
         return [path.parent / name for name in rest]
-    if len(words) >= 3 and re.fullmatch(r"[^%]*%0?\d*d[^%]*", words[0]):
-        first, last, step = map(int, (*words[1:4], "1")[:3])
-        return [path.parent / (words[0] % number) for number in range(first, last + 1, step)]
+    if len(words) in (3, 4) and "%" in words[0]:
+        return numbered(path, words, count)
     return [path.parent / data]
 
 

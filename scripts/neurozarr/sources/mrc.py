@@ -72,7 +72,7 @@ def _is_mrc(path: str) -> bool:
 def _fields(path: Path, given: str | None) -> dict[str, Any]:
     """The fields of the source."""
     header = _read_header(path)
-    mrc = library("mrcfile.utils", "volumes", str(path))
+    mrc = library("mrcfile.utils", "mrc", str(path))
     flags = _imod_flags(header)
     try:
         dtype = mrc.data_dtype_from_header(header)
@@ -112,14 +112,14 @@ def _fields(path: Path, given: str | None) -> dict[str, Any]:
 
 def _read_header(path: Path) -> Any:
     """Read a header, a record of mrcfile, in the byte order of its machine stamp or its axes."""
-    dtypes = library("mrcfile.dtypes", "volumes", str(path))
+    dtypes = library("mrcfile.dtypes", "mrc", str(path))
     opened: dict[str, Any] = {".gz": igzip.open, ".bz2": bz2.open}
     with opened.get(path.suffix.lower(), open)(path, "rb") as file:
         raw = file.read(_HEADER_SIZE)
     if len(raw) < _HEADER_SIZE:
         raise SourceError(f"{path}: cut short: {len(raw)} bytes, but its header has {_HEADER_SIZE}")
     record = np.frombuffer(raw, dtypes.HEADER_DTYPE.newbyteorder("<")).view(np.recarray)[0]
-    utils = library("mrcfile.utils", "volumes", str(path))
+    utils = library("mrcfile.utils", "mrc", str(path))
     try:
         order = utils.byte_order_from_machine_stamp(record.machst) if _has_map(record) else ""
     except ValueError:

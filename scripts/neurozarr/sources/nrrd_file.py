@@ -19,7 +19,7 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.sources.base import Layout, as_source_errors, check_axes, library
 from neurozarr.sources.directions import TO_RAS, common_unit, place
-from neurozarr.sources.parts import TEXT, Part, PartsSource, open_parts
+from neurozarr.sources.parts import TEXT, Part, PartsSource, numbered, open_parts
 from neurozarr.sources.scaled_image import time_of
 from neurozarr.units import is_plausible
 
@@ -79,6 +79,7 @@ class _Header(NamedTuple):
         """
         count = len(self.fields["sizes"])
         values = self.get(name)
+        values = values.split() if isinstance(values, str) else values  # As of "centers".
         values = [empty] * count if values is None else list(values)
         if len(values) != count:
             raise ValueError(f"{name} has {len(values)} values for {count} axes")
@@ -128,7 +129,7 @@ def _fields(path: Path, given: str | None) -> dict[str, Any]:
 
 def _read_header(path: Path) -> _Header:
     """Read a header, up to an empty line or the end of the file."""
-    nrrd = library("nrrd", "volumes", str(path))
+    nrrd = library("nrrd", "nrrd", str(path))
     with path.open("rb") as file:
         content = file.read(_MAX_HEADER)
     if not content.startswith(b"NRRD"):
@@ -147,9 +148,8 @@ def _read_header(path: Path) -> _Header:
         if name not in fields:
             raise SourceError(f"{path}: its header has no {name}")
     if len(fields["sizes"]) != fields["dimension"]:
-        raise SourceError(
-            f"{path}: dimension is {fields['dimension']}, but sizes is {list(fields['sizes'])}"
-        )
+        sizes = fields["sizes"].tolist()
+        raise SourceError(f"{path}: dimension is {fields['dimension']}, but sizes is {sizes}")
     return _Header(fields, [line.strip() for line in lines[stop:] if line.strip()], end)
 
 
@@ -177,9 +177,7 @@ def _parts(path: Path, header: _Header, size: int, codec: str) -> list[Part]:
     elif words and words[0] == "LIST":
         files = [path.parent / line for line in header.files]
     elif len(words) in (4, 5) and "%" in words[0]:
-        first, last, step = map(int, words[1:4])
-        stop = last + (1 if step > 0 else -1)
-        files = [path.parent / (words[0] % number) for number in range(first, stop, step)]
+        files = numbered(path, words[:4], size)
     else:
         files = [path.parent / name]
     if not files:
@@ -194,7 +192,8 @@ def _parts(path: Path, header: _Header, size: int, codec: str) -> list[Part]:
         with file.open("rb") as opened:
             opened.seek(start)
             for _ in range(lines):
-                opened.readline(_MAX_HEADER)
+                if not opened.readline(_MAX_HEADER):
+                    raise SourceError(f"{file}: cut short: line skip is {lines}")
             start = opened.tell()
             if skip == -1:  # The voxels are the last bytes.
                 end = opened.seek(0, 2)
@@ -307,7 +306,8 @@ def _corner(header: _Header, axes: str, spacings: list[float]) -> np.ndarray[Any
     "axis mins" are the first borders of voxels that are cells, and else their centres.
     """
     mins = header.of_axes("axis mins", math.nan)
-    centers = header.get("centerings") or header.of_axes("centers", "")
+    name = "centers" if header.get("centerings") is None else "centerings"
+    centers = header.of_axes(name, "")
     corner = np.zeros(3)
     for axis, low, center, spacing in zip(axes, mins, centers, spacings, strict=True):
         if axis in "xyz":

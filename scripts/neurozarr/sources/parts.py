@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +43,32 @@ class Part(NamedTuple):
     file: Path
     start: int = 0
     skip: int = 0
+
+
+def numbered(header: Path, words: Sequence[str], count: int) -> list[Path]:
+    """The files that a pattern names, beside the header.
+
+    Parameters
+    ----------
+    header
+        The file that describes the array.
+    words
+        The pattern, as of printf; the first and the last number; and the step, if it is not 1.
+    count
+        Number of voxels of the array.
+
+    Raises
+    ------
+    SourceError
+        The pattern is not valid, or there would be more files than voxels.
+    """
+    numbers = range(0)
+    if re.fullmatch(r"[^%]*%0?\d?\dd[^%]*|[^%]*%d[^%]*", words[0]):
+        first, last, step = map(int, (*words[1:4], "1")[:3])
+        numbers = range(first, last + (1 if step > 0 else -1), step)
+    if not 0 < len(numbers) <= count:
+        raise SourceError(f"{header}: {' '.join(words)} names no files of {count} voxels")
+    return [header.parent / (words[0] % number) for number in numbers]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -132,18 +132,23 @@ class PrecomputedSource(Source):
 
 
 class _Files:
-    """The files of chunks in a directory: reading a pipe would never end."""
+    """The files of chunks or shards in a directory: reading a pipe would never end."""
 
     def __init__(self, address: str, scale: dict[str, Any]) -> None:
-        self._is_local = not is_address(address) and not scale.get("sharding")
         self._folder = os.path.join(address, str(scale["key"]))
+        self._is_local = not is_address(address)
+        self._is_sharded = bool(scale.get("sharding"))
         self._starts = scale.get("voxel_offset") or [0, 0, 0]
         self._ends = [start + size for start, size in zip(self._starts, scale["size"], strict=True)]
         self._chunk = scale["chunk_sizes"][0]
 
     def check(self, sides: Region) -> None:
         """Check the files of the chunks of a region along x, y and z, in voxels of the volume."""
-        if not self._is_local:
+        if not self._is_local or not os.path.isdir(self._folder):
+            return
+        if self._is_sharded:
+            for entry in os.scandir(self._folder):
+                check_kind(entry.path)
             return
         names = []
         for side, start, end, size in zip(

@@ -37,7 +37,7 @@ class _Decompressed(io.RawIOBase):
     def _restart(self) -> None:
         self._file.seek(self._start)
         self._decompressor = _DECOMPRESSORS[self._codec]()
-        self._place = 0
+        self._place, self._is_over = 0, False
 
     def readable(self) -> bool:
         return True
@@ -71,13 +71,14 @@ class _Decompressed(io.RawIOBase):
         Exception
             The stream is damaged.
         """
-        while True:
+        while not self._is_over:
             given = b""
             if self._decompressor.eof:
                 given = self._decompressor.unused_data or self._file.read(_READ_BYTES)
                 magic = _MAGIC[self._codec]
                 if magic is None or not given.startswith(magic):
-                    return 0
+                    self._is_over = True
+                    break
                 self._decompressor = _DECOMPRESSORS[self._codec]()
             elif self._decompressor.needs_input:
                 given = self._file.read(_READ_BYTES)
@@ -88,6 +89,7 @@ class _Decompressed(io.RawIOBase):
                 buffer[: len(found)] = found
                 self._place += len(found)
                 return len(found)
+        return 0
 
 
 def decompressed(file: Path, start: int, codec: str) -> io.BufferedReader:

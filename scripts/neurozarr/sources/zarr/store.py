@@ -22,7 +22,7 @@ from neurozarr.ome import reading
 from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes
-from neurozarr.sources.paths import is_address
+from neurozarr.sources.paths import PRECOMPUTED, is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Array, Node, Store, is_below, join
 from neurozarr.units import MAX_LENGTH, is_plausible
 from neurozarr.zarr.documents import HEADER, Document
@@ -163,8 +163,10 @@ def open_store(path: str) -> Store:
     if store.node("") is None:
         if not store.is_address and not os.path.exists(path):
             raise SourceError(f"{path}: there is no such directory")
+        other = f"; is it {PRECOMPUTED}{path}?" if store.is_address else ""
         raise SourceError(
             f"{path}: neither Zarr nor N5: it has none of {', '.join(DOCUMENTS)}{store.denied}"
+            f"{other}"
         )
     return store
 
