@@ -118,7 +118,7 @@ def _read_header(path: Path) -> Any:
         raw = file.read(_HEADER_SIZE)
     if len(raw) < _HEADER_SIZE:
         raise SourceError(f"{path}: cut short: {len(raw)} bytes, but its header has {_HEADER_SIZE}")
-    record = np.frombuffer(raw, dtypes.HEADER_DTYPE.newbyteorder("<")).view(np.recarray)[0]
+    record = np.frombuffer(raw, dtypes.HEADER_DTYPE.newbyteorder("<")).reshape(()).view(np.recarray)
     utils = library("mrcfile.utils", "mrc", str(path))
     try:
         order = utils.byte_order_from_machine_stamp(record.machst) if _has_map(record) else ""
@@ -127,7 +127,7 @@ def _read_header(path: Path) -> Any:
     if not order:  # As IMOD does, by fields that are small.
         order = "<" if 0 <= record.mapc <= 3 and 0 <= record.mode < 2**16 else ">"
     if order == ">":
-        record = np.frombuffer(raw, dtypes.HEADER_DTYPE.newbyteorder(">")).view(np.recarray)[0]
+        record = record.view(dtypes.HEADER_DTYPE.newbyteorder(">")).view(np.recarray)
     if not _has_map(record):
         axes = sorted(int(record[name]) for name in ("mapc", "mapr", "maps"))
         if axes not in ([0, 0, 0], [1, 2, 3]):
@@ -137,7 +137,7 @@ def _read_header(path: Path) -> Any:
 
 
 def _has_map(record: Any) -> bool:
-    return bool(record["map"][:3] == b"MAP")
+    return bool(record["map"].item()[:3] == b"MAP")
 
 
 def _imod_flags(header: Any) -> int | None:
