@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -63,7 +64,7 @@ class MrcSource(PartsSource):
 
 def _is_mrc(path: str) -> bool:
     """Whether a file has the header of MRC."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
         return False
     with open(path, "rb") as file:
         return file.read(_HEADER_SIZE)[_MAP] == b"MAP"
