@@ -1,5 +1,6 @@
 """Neuroglancer's precomputed volumes, as TensorStore writes them."""
 
+import gzip
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,9 @@ def test_missing_chunks_are_zeros_and_pipes_are_refused(tmp_path):
     expected = VOXELS[0].astype("u2")
     expected[:3, :4, :5] = 0
     assert_holds(source, expected)
+    chunk.with_name(f"{chunk.name}.br").touch()
+    with pytest.raises(SourceError, match=r"5-8\.br: chunks that end in \.br are not supported"):
+        source.read((slice(2, 3), slice(3, 4), slice(4, 5)))
     os.mkfifo(chunk)
     with pytest.raises(SourceError, match=r"100-105_-3-1_5-8: a directory, a pipe or a device"):
         source.read((slice(2, 3), slice(3, 4), slice(4, 5)))
@@ -121,6 +125,24 @@ def test_missing_chunks_are_zeros_and_pipes_are_refused(tmp_path):
     chunk.write_bytes(b"short")
     with pytest.raises(SourceError, match="the voxels cannot be read"):
         source.read((slice(2, 3), slice(3, 4), slice(4, 5)))
+
+
+@settings(max_examples=5)
+@given(data=st.data())
+@pytest.mark.parametrize("encoding", ["raw", "png"])
+def test_chunks_as_cloudvolume_compresses_them_are_read(tmp_path_factory, encoding, data):
+    voxels = VOXELS.astype("u2")
+    path = write(tmp_path_factory.mktemp("a"), voxels, encoding=encoding)
+    for number, chunk in enumerate(sorted((path / "8_8_40").iterdir())):
+        if number % 5:
+            chunk.with_name(f"{chunk.name}.gz").write_bytes(gzip.compress(chunk.read_bytes()))
+            chunk.unlink()
+    assert_holds(open_source(path), voxels, data)
+    assert_holds(open_source(path), voxels)
+    chunk = next((path / "8_8_40").glob("*.gz"))
+    chunk.write_bytes(chunk.read_bytes()[:-9])
+    with pytest.raises(SourceError, match="the voxels cannot be read"):
+        assert_holds(open_source(path), voxels)
 
 
 def test_threads_read_the_same_voxels(tmp_path):
