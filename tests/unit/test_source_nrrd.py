@@ -181,6 +181,7 @@ def test_voxels_in_several_files_are_read(tmp_path, encoding, count):
     [
         ("spacings: 1 2 3\n", "zyx", ((3, 2, 1), "", ())),
         ('spacings: 1 2 3\nunits: "um" "um" "mm"\n', "zyx", ((3000, 2, 1), "micrometer", ())),
+        ("Spacings: 1 2 3\nUnits: mm mm mm\nUNITS:=cm\n", "zyx", ((3, 2, 1), "millimeter", ())),
         ("spacings: 1 2 nan\n", "cyx", ((1, 2, 1), "", ())),
         (
             "spacings: 1 2 4\naxis mins: 5 6 7\ncenters: cell node cell\n",
@@ -270,6 +271,8 @@ def test_a_segmentation_of_slicer_is_labels(tmp_path):
         "colors": [{"label-value": 3, "rgba": [255, 128, 0, 255]}],
         "properties": [{"label-value": 3, "name": "liver"}],
     }
+    layers = f"{fields}kinds: list domain domain\n"
+    assert open_source(nrrd_file(tmp_path / "a.seg.nrrd", layers)).labels == {}
     assert open_source(nrrd_file(tmp_path / "a.nrrd")).labels is None
 
 

@@ -122,8 +122,9 @@ def _fields(path: Path, given: str | None) -> dict[str, Any]:
     fields = open_parts(
         path, parts, axes=axes[::-1], shape=tuple(sizes[::-1]), dtype=dtype, codec=codec
     )
-    if "c" not in axes and (labels := _labels(header.fields)) is not None:
-        fields["labels"] = labels
+    if (labels := _labels(header.fields)) is not None:
+        # Layers, which are channels, have labels of their own.
+        fields["labels"] = {} if "c" in axes else labels
     return fields | _placed(path, header, axes, vectors)
 
 
@@ -140,7 +141,11 @@ def _read_header(path: Path) -> _Header:
         text = content[:end].decode("utf-8")
     except UnicodeDecodeError:
         text = content[:end].decode("latin-1")
-    lines = text.rstrip("\r\n").split("\n")
+    # pynrrd knows names of fields in lower case only; those of keys, with :=, have any.
+    lines = [
+        re.sub(r"^[\w ]+:(?!=)", lambda name: name[0].lower(), line)
+        for line in text.rstrip("\r\n").split("\n")
+    ]
     lists = [i for i, line in enumerate(lines) if re.match(r"data ?file:\s*LIST\b", line)]
     stop = lists[0] + 1 if lists else len(lines)
     fields = dict(nrrd.read_header(lines[:stop]))
