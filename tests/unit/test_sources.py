@@ -9,6 +9,7 @@ import sys
 
 import h5py
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 import tifffile
@@ -279,6 +280,11 @@ def save_npy(path, voxels):
     return path
 
 
+def save_nrrd(path, voxels):
+    nrrd.write(str(path), voxels, {"encoding": "raw"})
+    return path
+
+
 def save_pages(path, voxels):
     tifffile.imwrite(path, voxels, photometric="minisblack")
     return path
@@ -287,7 +293,13 @@ def save_pages(path, voxels):
 @pytest.mark.parametrize("populates", [True, False])
 @pytest.mark.parametrize(
     ("name", "save_as"),
-    [("a.nii", save), ("a.npy", save_npy), ("a.tif", save_pages), ("a", save_stack)],
+    [
+        ("a.nii", save),
+        ("a.npy", save_npy),
+        ("a.nrrd", save_nrrd),
+        ("a.tif", save_pages),
+        ("a", save_stack),
+    ],
 )
 def test_errors_name_the_file_of_an_unreadable_map(tmp_path, monkeypatch, name, save_as, populates):
     """As when the disk fails: of a file whose end is gone, the system has no page either."""
@@ -413,12 +425,14 @@ def test_unknown_directories_and_unused_columns_are_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="lists the open files of the process")
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.npy", "a.tif", "a.h5"])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.npy", "a.nrrd", "a.tif", "a.h5"])
 def test_a_source_keeps_no_file_open_before_it_is_read(tmp_path, voxels, name):
     path, data = tmp_path / name, voxels[..., 0, 0]
     match path.suffix:
         case ".npy":
             np.save(path, data)
+        case ".nrrd":
+            nrrd.write(str(path), data)
         case ".tif":
             tifffile.imwrite(path, data)
         case ".h5":

@@ -24,6 +24,7 @@ from neurozarr.sources import Source, family_of, open_source
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
 from neurozarr.sources.paths import find, has_places, is_address, parts
+from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
@@ -266,8 +267,7 @@ class Sample:
         found = list(self.files)
         for part in parts(self.path):
             named = find(part) if has_places(part) else [part]
-            stores = (path for path in named if not is_address(path) and ZarrSource.matches(path))
-            found += map(Path, stores)
+            found += (Path(path) for path in named if not is_address(path) and _is_store(path))
         if self.options["nifti"]["header"]:
             found.append(Path(self.options["nifti"]["header"]))
         return found
@@ -443,3 +443,8 @@ class Sample:
             windows=self.source.channel_windows,
             active=self.source.channel_active,
         )
+
+
+def _is_store(path: str) -> bool:
+    """Whether a path is a store that is read as a whole: its files are not all listed."""
+    return family_of(path) in (ZarrSource, PrecomputedSource)

@@ -23,10 +23,14 @@ from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
 from neurozarr.sources.matlab import MatlabHdf5Source, MatlabSource
+from neurozarr.sources.metaimage import MetaImageSource
 from neurozarr.sources.mif import MifSource
+from neurozarr.sources.mrc import MrcSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
+from neurozarr.sources.nrrd_file import NrrdSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
 from neurozarr.sources.paths import parts
+from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.series import SeriesSource
 from neurozarr.sources.stacks import StackSource
@@ -41,11 +45,15 @@ logger = logging.getLogger(__name__)
 
 #: Types of source, in the order in which they are tried.
 FAMILIES: tuple[type[Source], ...] = (
+    PrecomputedSource,
     SeriesSource,
     ZarrSource,
     NibabelSource,
+    MrcSource,
     ScaledSource,
     MifSource,
+    NrrdSource,
+    MetaImageSource,
     StackSource,
     TiffSource,
     NpySource,

@@ -21,6 +21,8 @@ SEPARATOR = ";"
 _NEIGHBOURS = re.compile(rf"\{{c\}}{PLACE}|{PLACE}\{{c\}}")
 #: A word that {c} may stand for, such as Cy3 or T2-FLAIR.
 _WORD = r"[^/_.]+"
+#: What precedes the URL of a precomputed volume, as in Neuroglancer.
+PRECOMPUTED = "precomputed://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
 #: Directories that a run writes to in the working directory and in the output directory.
@@ -30,7 +32,7 @@ _INSIDE = ("nifti", "verify", ".state")
 
 def is_address(path: str) -> bool:
     """Whether a path is a URL."""
-    return path.startswith(("http://", "https://"))
+    return path.removeprefix(PRECOMPUTED).startswith(("http://", "https://"))
 
 
 def expand(path: str, *, addresses: bool = False) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.ome import reading
 from neurozarr.sources.base import Member, as_source_errors
-from neurozarr.sources.paths import is_address
+from neurozarr.sources.paths import PRECOMPUTED, is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Node, Store, is_below, join
 from neurozarr.zarr.documents import Document
 
@@ -65,8 +65,10 @@ def open_store(path: str) -> Store:
     if store.node("") is None:
         if not store.is_address and not os.path.exists(path):
             raise SourceError(f"{path}: there is no such directory")
+        other = f"; is it {PRECOMPUTED}{path}?" if store.is_address else ""
         raise SourceError(
             f"{path}: neither Zarr nor N5: it has none of {', '.join(DOCUMENTS)}{store.denied}"
+            f"{other}"
         )
     return store
 
