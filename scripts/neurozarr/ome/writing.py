@@ -52,7 +52,7 @@ def attributes(
     orientation
         Anatomical orientation of spatial axes, by their names: values of RFC-4.
     spaces
-        Anatomical coordinate systems of the image; ignored before version 0.6.
+        Coordinate systems of the image, anatomical or not; ignored before version 0.6.
 
     Returns
     -------
@@ -100,7 +100,9 @@ def attributes(
             multiscale["coordinateSystems"] += [
                 {
                     "name": space.name,
-                    "axes": [_axis(axis, space.unit, time_unit, RAS) for axis in axes],
+                    "axes": [
+                        _axis(axis, space.unit, time_unit, space.orientation) for axis in axes
+                    ],
                 }
                 for space in spaces
             ]
@@ -227,7 +229,7 @@ def _dataset(path: str, row: Sequence[tuple[float, float]], batch: Sequence[floa
 
 
 def _affine(space: Space, axes: Sequence[str], voxel_size: Sequence[float]) -> Document:
-    """The 0.6 transformation from scaled voxels to an anatomical coordinate system."""
+    """The 0.6 transformation from scaled voxels to another coordinate system."""
     sizes = dict(zip(reversed(axes), reversed(voxel_size), strict=False))
 
     def entry(to: str, start: str) -> float:

@@ -388,7 +388,7 @@ class Sample:
                 **({"source_converter": source.converter} if source.converter else {}),
             },
             orientation=anatomy.directions(self.header),
-            spaces=anatomy.spaces(self.header),
+            spaces=[*anatomy.spaces(self.header), *source.spaces],
             ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
 

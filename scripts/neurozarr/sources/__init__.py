@@ -19,6 +19,7 @@ from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.bdv.source import BdvHdf5Source, BdvSource
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
@@ -50,6 +51,8 @@ FAMILIES: tuple[type[Source], ...] = (
     NpySource,
     RawSource,
     DicomSource,
+    BdvSource,
+    BdvHdf5Source,
     Hdf5Source,
     ImarisSource,
     MatlabHdf5Source,

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from neurozarr.axes import SPATIAL, STORED_ORDER
+from neurozarr.axes import SPATIAL, STORED_ORDER, Space
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 
@@ -116,6 +116,8 @@ class Source(ABC):
     affine
         4 by 4 matrix from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``; None if
         unknown.
+    spaces
+        Coordinate systems without anatomical orientation, such as that of registered views.
     slope, inter
         Scale factors: real value = slope * stored value + inter.
     nifti_header
@@ -155,6 +157,7 @@ class Source(ABC):
     time_unit: str = ""
     position: tuple[float, ...] = ()
     affine: np.ndarray[Any, Any] | None = None
+    spaces: tuple[Space, ...] = ()
     slope: float = 1.0
     inter: float = 0.0
     nifti_header: bytes | None = None
