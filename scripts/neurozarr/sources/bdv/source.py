@@ -33,8 +33,8 @@ _LOADERS = ("bdv.hdf5", "bdv.n5", "bdv.multimg.zarr", "bdv.ome.zarr")
 WORLD = "world"
 #: Largest ratio between the units of the world along two axes that are taken as equal.
 _EQUAL_UNITS = 1.05
-#: Setups and time points in an HDF5 file, by their groups.
-_GROUP = {"s": r"s(\d{2,})", "t": r"t(\d{5,})"}
+#: Names of the groups of setups and time points in an HDF5 file.
+_GROUPS = {"s": r"s(\d{2,})", "t": r"t(\d{5,})"}
 #: What ``dataset`` can name in an HDF5 file without XML: a setup, or one of its arrays.
 _NAMED = re.compile(r"/?(?:t(\d{5,})/)?s(\d{2,})(?:/(\d+)/cells)?/?")
 
@@ -149,51 +149,49 @@ class BdvHdf5Source(ViewsSource):
     @classmethod
     def matches(cls, path: str) -> bool:
         try:
-            return super().matches(path) and is_hdf5(path) and bool(_groups(path))
+            return super().matches(path) and is_hdf5(path) and bool(_numbers(path)["s"])
         except SourceError:  # As an HDF5 file, it is refused with the same error.
             return False
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        found = _groups(path)
-        named = layout.dataset
+        numbers, named = _numbers(path), layout.dataset
         match = _NAMED.fullmatch(named or "")
-        if named is None and len(found) == 1:
-            setup, times, level = *next(iter(found.items())), 0
-        elif match and (setup := int(match[2])) in found:
-            level = int(match[3] or 0)
-            times = found[setup] if match[1] is None else [int(match[1])]
+        if named is None and len(numbers["s"]) == 1:
+            (setup,) = numbers["s"]
+        elif match and int(match[2]) in numbers["s"]:
+            setup = int(match[2])
         else:
             told = "" if named is None else f"dataset is {named!r}, but "
             raise SourceError(
                 f"{path}: {told}the file has the view setups "
-                f"{', '.join(f's{number:02}' for number in found)}; name one by dataset, or give "
-                "the XML file"
+                f"{', '.join(f's{number:02}' for number in numbers['s'])}; name one by dataset, or "
+                "give the XML file"
             )
-        return cls(**cls._fields(path, Hdf5Views(path, setup, times, level), len(times)))
+        times = [int(match[1])] if match and match[1] else numbers["t"]
+        views = Hdf5Views(path, setup, times, int(match[3] or 0) if match else 0)
+        return cls(**cls._fields(path, views, len(times)))
 
     @classmethod
     def images(cls, path: str, layout: Layout) -> Sequence[Member]:
-        return [Member(f"s{number:02}", f"s{number:02}") for number in _groups(path)]
+        return [Member(f"s{number:02}", f"s{number:02}") for number in _numbers(path)["s"]]
 
 
-def _groups(path: str) -> dict[int, list[int]]:
-    """Time points of each view setup of an HDF5 file; empty if it is not of BigDataViewer."""
+def _numbers(path: str) -> dict[str, list[int]]:
+    """Numbers of the view setups (s) and time points (t) of an HDF5 file of BigDataViewer.
+
+    There are no view setups in other HDF5 files.
+    """
     with opened(path) as file:
-        numbers = {
+        found = {
             kind: sorted(int(match[1]) for name in file if (match := re.fullmatch(pattern, name)))
-            for kind, pattern in _GROUP.items()
+            for kind, pattern in _GROUPS.items()
         }
-        found: dict[int, list[int]] = {}
-        for setup in numbers["s"]:
-            check_links(path, file, f"s{setup:02}/resolutions")
-            if f"s{setup:02}/resolutions" not in file:
-                continue
-            for time in numbers["t"]:
-                name = f"t{time:05}/s{setup:02}/0/cells"
-                check_links(path, file, name)
-                if name in file:
-                    found.setdefault(setup, []).append(time)
+        for setup in found["s"][:1]:
+            name = f"s{setup:02}/resolutions"
+            check_links(path, file, name)
+            if not found["t"] or name not in file:
+                found["s"] = []
         return found
 
 

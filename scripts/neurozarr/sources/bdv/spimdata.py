@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -22,7 +23,7 @@ from neurozarr.sources.zarr.nodes import is_below
 #: Maximum number of view setups that an error lists.
 _MAX_LISTED = 20
 #: Maximum number of time points.
-_MAX_TIMES = 1_000_000
+_MAX_TIMES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,22 +215,21 @@ class SpimData:
 
 
 def read(path: str) -> SpimData:
-    """Read an XML file; the last one is kept, as each of its images is opened by itself.
+    """Read an XML file; the last one is kept parsed, as each of its images is opened by itself.
 
     Raises
     ------
     SourceError
-        It is not an XML file of BigDataViewer.
+        It cannot be read, or is not an XML file of BigDataViewer.
     """
     check_file(path)
-    status = os.stat(path)
-    return _parsed(path, status.st_mtime_ns, status.st_size)
+    return _parsed(path, Path(path).read_bytes())
 
 
 @lru_cache(maxsize=1)
-def _parsed(path: str, modified: int, size: int) -> SpimData:
+def _parsed(path: str, content: bytes) -> SpimData:
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise SourceError(f"{path}: damaged: not XML ({error})") from None
     if root.tag != "SpimData":
