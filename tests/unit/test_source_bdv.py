@@ -413,6 +413,16 @@ def test_what_is_unknown_is_left_out(tmp_path, caplog, said, expected, message):
     assert_holds(source, VOXELS[0])
 
 
+def test_the_voxel_size_of_a_user_is_the_unit_of_the_world_too(tmp_path):
+    """BigStitcher's voxel size is often in pixels."""
+    save_hdf5(tmp_path / "a.h5", VOXELS)
+    path = write(tmp_path, size="1 1 4", unit="pixels", registrations=registered(GRID, CALIBRATION))
+    assert open_source(path, dataset="0").position == (8, -20, 100)
+    source = open_source(path, dataset="0", voxel_size=(2, 0.5, 0.5), unit="um")
+    assert source.position == (4, -10, 50)
+    assert source.spaces[0].unit == "micrometer"
+
+
 def test_the_world_is_a_coordinate_system_of_ome_zarr_0_6(tmp_path):
     save_hdf5(tmp_path / "a.h5", VOXELS)
     path = write(tmp_path, times="0", registrations=registered(TURN, GRID, CALIBRATION), names="x")

@@ -133,7 +133,7 @@ def open_source(
                 "empty, or give axes"
             )
     source = _with_units(path, source, {"space": unit, "time": time_unit}, template)
-    return _with_sizes(path, source, voxel_size, time_step)
+    return _with_sizes(path, source, voxel_size, time_step).placed()
 
 
 def family_of(path: str) -> type[Source] | None:

@@ -237,6 +237,13 @@ class Source(ABC):
             if not os.access(file, os.R_OK):
                 raise SourceError(f"{file}: the file cannot be read: permission denied")
 
+    def placed(self) -> Self:
+        """The source with its position and spaces, if they follow from its voxel size and unit.
+
+        These are final then: a user may have replaced those of the file.
+        """
+        return self
+
     def close(self) -> None:  # noqa: B027 (most sources have nothing to delete)
         """Delete the files that were made only to read the source."""
 

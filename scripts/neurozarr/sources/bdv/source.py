@@ -6,7 +6,7 @@ import functools
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,10 +98,18 @@ class BdvSource(ViewsSource):
     unit of the world is the voxel size divided by the scale of the registration, as BigStitcher
     takes it (``TransformationTools.computeCalibration``): usually one unit of the voxel size, or
     the smallest voxel size. The position is that in the world, in the unit of the voxel size.
+
+    Attributes
+    ----------
+    registration
+        Affines of the first time point, 4 by 4 matrices, the one that is applied last first; empty
+        if unknown.
     """
 
     suffixes = (".xml",)
     takes = ("dataset",)
+
+    registration: tuple[np.ndarray, ...]
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
@@ -116,13 +124,30 @@ class BdvSource(ViewsSource):
                     f"{path}: view setup {setup.number} has no voxels at the time points {listed}, "
                     "as <MissingViews> says; only setups with all time points can be converted"
                 )
-            size = _size(setup)
             return cls(
                 **cls._fields(path, _views(data, setup), len(times)),
-                **size,
-                **_placement(data, setup, size),
+                **_size(setup),
+                registration=_registration(data, setup),
                 channel_names=(setup.channel,) if setup.channel else (),
             )
+
+    def placed(self) -> Self:
+        if not self.registration:
+            return self
+        affine = _product(self.registration)
+        length = _world_unit(self.registration[-1], affine, self.voxel_size[::-1])
+        if length is None:
+            logger.warning(
+                "%s: the unit of its registration is unknown, so that its position is not kept",
+                self._name,
+            )
+            return replace(self, spaces=(Space(WORLD, _rows(affine), "", {}),))
+        affine[:3] *= length
+        return replace(
+            self,
+            position=tuple(affine[2::-1, 3].tolist()),
+            spaces=(Space(WORLD, _rows(affine), self.space_unit, {}),),
+        )
 
     @classmethod
     def images(cls, path: str, layout: Layout) -> Sequence[Member]:
@@ -236,35 +261,19 @@ def _size(setup: Setup) -> dict[str, Any]:
     return {"voxel_size": setup.voxel_size, "space_unit": unit}
 
 
-def _placement(data: SpimData, setup: Setup, size: dict[str, Any]) -> dict[str, Any]:
-    """Position and coordinate system of the first time point, as fields of a source.
-
-    ``size`` is the result of `_size`.
-    """
+def _registration(data: SpimData, setup: Setup) -> tuple[np.ndarray, ...]:
+    """The transformations of the first time point, the one that is applied last first."""
     registrations = data.registrations(setup)
-    affines = registrations.get(data.times[0])
-    if affines is None:
-        return {}
-    name = f"{data.path}, view setup {setup.number}"
-    affine = _product(affines)
+    affines = registrations.get(data.times[0], ())
+    name, affine = f"{data.path}, view setup {setup.number}", _product(affines)
     if np.abs(affine).max() > MAX_LENGTH or not nifti.has_inverse(affine):
         logger.warning("%s: its registration has no inverse; it is ignored", name)
-        return {}
+        return ()
     if any(not np.array_equal(_product(other), affine) for other in registrations.values()):
         logger.warning(
             "%s: its registration differs between time points; that of the first one is kept", name
         )
-    length = _world_unit(affines[-1:], affine, size.get("voxel_size", ())[::-1])
-    if length is None:
-        logger.warning(
-            "%s: the unit of its registration is unknown, so that its position is not kept", name
-        )
-    unit = size["space_unit"] if length else ""
-    affine[:3] *= length or 1.0
-    fields: dict[str, Any] = {"spaces": (Space(WORLD, _rows(affine), unit, {}),)}
-    if length:
-        fields["position"] = tuple(affine[2::-1, 3].tolist())
-    return fields
+    return affines
 
 
 def _product(affines: Sequence[np.ndarray]) -> np.ndarray:
@@ -277,7 +286,7 @@ def _rows(affine: np.ndarray) -> tuple[tuple[float, ...], ...]:
 
 
 def _world_unit(
-    calibration: Sequence[np.ndarray], affine: np.ndarray, voxel_size: Sequence[float]
+    calibration: np.ndarray, affine: np.ndarray, voxel_size: Sequence[float]
 ) -> float | None:
     """Length of a unit of the world, in the unit of the voxel size; None if axes contradict.
 
@@ -287,17 +296,14 @@ def _world_unit(
     Parameters
     ----------
     calibration
-        The transformation that is applied first, if there is one.
+        The transformation that is applied first.
     affine
         The whole registration.
     voxel_size
-        Along x, y and z; empty if unknown.
+        Along x, y and z.
     """
-    if not voxel_size:
-        return None
-    for matrix in (*calibration, affine):
-        scales = np.linalg.norm(matrix[:3, :3], axis=0)
-        lengths = np.divide(voxel_size, scales)
+    for matrix in (calibration, affine):
+        lengths = np.divide(voxel_size, np.linalg.norm(matrix[:3, :3], axis=0))
         if lengths.max() < _EQUAL_UNITS * lengths.min():
             return float(lengths.mean())
     return None
