@@ -122,7 +122,7 @@ class BdvSource(ViewsSource):
                 listed = ", ".join(map(str, missing[:10])) + ", ..." * (len(missing) > 10)
                 raise SourceError(
                     f"{path}: view setup {setup.number} has no voxels at the time points {listed}, "
-                    "as <MissingViews> says; only setups with all time points can be converted"
+                    "as <MissingViews> says; give an XML file whose <Timepoints> leave them out"
                 )
             return cls(
                 **cls._fields(path, _views(data, setup), len(times)),
@@ -136,17 +136,17 @@ class BdvSource(ViewsSource):
             return self
         affine = _product(self.registration)
         length = _world_unit(self.registration[-1], affine, self.voxel_size[::-1])
-        if length is None:
+        scaled = np.diag([length or 0.0] * 3 + [1.0]) @ affine
+        if not _is_valid(scaled):
             logger.warning(
                 "%s: the unit of its registration is unknown, so that its position is not kept",
                 self._name,
             )
             return replace(self, spaces=(Space(WORLD, _rows(affine), "", {}),))
-        affine[:3] *= length
         return replace(
             self,
-            position=tuple(affine[2::-1, 3].tolist()),
-            spaces=(Space(WORLD, _rows(affine), self.space_unit, {}),),
+            position=tuple(scaled[2::-1, 3].tolist()),
+            spaces=(Space(WORLD, _rows(scaled), self.space_unit, {}),),
         )
 
     @classmethod
@@ -266,10 +266,11 @@ def _registration(data: SpimData, setup: Setup) -> tuple[np.ndarray, ...]:
     registrations = data.registrations(setup)
     affines = registrations.get(data.times[0], ())
     name, affine = f"{data.path}, view setup {setup.number}", _product(affines)
-    if np.abs(affine).max() > MAX_LENGTH or not nifti.has_inverse(affine):
+    if not _is_valid(affine):
         logger.warning("%s: its registration has no inverse; it is ignored", name)
         return ()
-    if any(not np.array_equal(_product(other), affine) for other in registrations.values()):
+    others = [registrations[time] for time in data.times if affines and time in registrations]
+    if any(not np.array_equal(_product(other), affine) for other in others):
         logger.warning(
             "%s: its registration differs between time points; that of the first one is kept", name
         )
@@ -279,6 +280,10 @@ def _registration(data: SpimData, setup: Setup) -> tuple[np.ndarray, ...]:
 def _product(affines: Sequence[np.ndarray]) -> np.ndarray:
     """The affine of a view: the last one of the list is applied first."""
     return functools.reduce(np.matmul, affines, np.eye(4))
+
+
+def _is_valid(affine: np.ndarray) -> bool:
+    return bool((np.abs(affine) < MAX_LENGTH).all()) and nifti.has_inverse(affine)
 
 
 def _rows(affine: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -303,7 +308,9 @@ def _world_unit(
         Along x, y and z.
     """
     for matrix in (calibration, affine):
-        lengths = np.divide(voxel_size, np.linalg.norm(matrix[:3, :3], axis=0))
-        if lengths.max() < _EQUAL_UNITS * lengths.min():
-            return float(lengths.mean())
+        with np.errstate(all="ignore"):  # A length that overflows is not valid.
+            lengths = np.divide(voxel_size, np.linalg.norm(matrix[:3, :3], axis=0))
+            length = float(lengths.mean())
+        if lengths.max() < _EQUAL_UNITS * lengths.min() and is_plausible(length):
+            return length
     return None
