@@ -232,6 +232,11 @@ def test_hdf5_is_read_without_its_xml(tmp_path):
     assert_holds(coarse, VOXELS[0, 2, ::2, ::2, ::2])
     with pytest.raises(SourceError, match="/t00001/s01/0/cells is missing or not a 3D array"):
         open_source(path, dataset="t00001/s01")
+    for other in (VOXELS[0], VOXELS[0, 0].astype("c8"), VOXELS[0, 0].astype("S5")):
+        with h5py.File(tmp_path / "c.h5", "w") as file:
+            file["t00000/s00/0/cells"], file["s00/resolutions"] = other, [[1.0, 1, 1]]
+        with pytest.raises(SourceError, match="/t00000/s00/0/cells is missing or not a 3D array"):
+            open_source(tmp_path / "c.h5")
     path = tmp_path / "b.h5"
     save_hdf5(path, VOXELS[:1, :1])
     with h5py.File(path, "r+") as file:

@@ -74,8 +74,10 @@ class ViewsSource(Source):
     def read_file(self, region: Region) -> np.ndarray:
         if self.times == 1:
             return self.views.read(0, region)
-        times = range(region[0].start, region[0].stop)
-        return np.stack([self.views.read(time, region[1:]) for time in times])
+        voxels = np.empty([side.stop - side.start for side in region], self.dtype)
+        for place, time in enumerate(range(region[0].start, region[0].stop)):
+            voxels[place] = self.views.read(time, region[1:])
+        return voxels
 
     def check(self) -> None:
         super().check()

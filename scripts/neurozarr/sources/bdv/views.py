@@ -101,7 +101,7 @@ class Hdf5Views(Views):
             check_links(self.path, file, name)
             data = file.get(name)
             dtype = None if data is None else Hdf5Source.numbers(data)
-            if dtype is None or data.ndim != 3:
+            if dtype is None or dtype.kind not in "iuf" or data.ndim != 3:
                 raise SourceError(f"{self.path}: /{name} is missing or not a 3D array of numbers")
             check_filters(self.path, data)
             check_links(self.path, file, self.group)
