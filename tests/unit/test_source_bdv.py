@@ -250,20 +250,27 @@ def test_hdf5_is_read_without_its_xml(tmp_path):
 
 
 def test_partitions_of_hdf5_are_followed(tmp_path):
-    save_hdf5(tmp_path / "a-00.h5", VOXELS)
+    """One file for each time point, and a file of links to them."""
+    element = '<hdf5 type="relative">a.h5</hdf5>'
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        for t in TIMES:
-            file[f"t{t:05}/s01"] = h5py.ExternalLink("a-00.h5", f"t{t:05}/s01")
+        for t, time in enumerate(TIMES):
+            name = f"a-{t:02}.h5"
+            save_hdf5(tmp_path / name, VOXELS)
+            element += f'<partition><path type="relative">{name}</path></partition>'
+            file[f"t{time:05}/s01"] = h5py.ExternalLink(name, f"t{time:05}/s01")
         file["s01/resolutions"] = [[1.0, 1, 1]]
-    source = open_source(write(tmp_path), dataset="1")
+    path = write(tmp_path, element=element)
+    source = open_source(path, dataset="1")
+    source.check()
     assert_holds(source, VOXELS[1])
-    assert [file.name for file in source.files] == ["a.xml", "a.h5", "a-00.h5"]
-    (tmp_path / "a-00.h5").unlink()
-    with pytest.raises(SourceError, match="/t00000/s01/0/cells is missing"):
-        open_source(write(tmp_path), dataset="1")
-    os.mkfifo(tmp_path / "a-00.h5")
-    with pytest.raises(SourceError, match=r"a-00\.h5: a directory, a pipe or a device"):
-        open_source(write(tmp_path), dataset="1")
+    names = {"a.xml", "a.h5", "a-00.h5", "a-01.h5", "a-02.h5"}
+    assert {file.name for file in source.files} == names
+    (tmp_path / "a-01.h5").unlink()
+    with pytest.raises(SourceError, match="/t00002/s01/0/cells is missing"):
+        open_source(path, dataset="1").check()
+    os.mkfifo(tmp_path / "a-01.h5")
+    with pytest.raises(SourceError, match=r"a-01\.h5: a directory, a pipe or a device"):
+        open_source(path, dataset="1").check()
 
 
 # Setups and time points

@@ -55,8 +55,8 @@ class ViewsSource(Source):
     times: int
 
     @classmethod
-    def _fields(cls, path: str, views: Views, times: int) -> dict[str, Any]:
-        """Fields of a source that follow from its views."""
+    def _fields(cls, files: Sequence[str | Path], views: Views, times: int) -> dict[str, Any]:
+        """Fields of a source that follow from its views; ``files`` are others that it has."""
         first = views.volume(0)
         chunks = first.chunks
         if times > 1:
@@ -64,7 +64,7 @@ class ViewsSource(Source):
         return {
             "views": views,
             "times": times,
-            "files": tuple(dict.fromkeys((Path(path), *first.files))),
+            "files": tuple(dict.fromkeys(map(Path, (*files, *first.files)))),
             "file_axes": "tzyx" if times > 1 else "zyx",
             "file_shape": (times, *first.shape) if times > 1 else first.shape,
             "dtype": first.dtype,
@@ -127,7 +127,7 @@ class BdvSource(ViewsSource):
                     "as <MissingViews> says; give an XML file whose <Timepoints> leave them out"
                 )
             return cls(
-                **cls._fields(path, _views(data, setup), len(times)),
+                **cls._fields([path, *data.partitions], _views(data, setup), len(times)),
                 **_size(setup),
                 registration=_registration(data, setup),
                 channel_names=(setup.channel,) if setup.channel else (),
@@ -197,7 +197,7 @@ class BdvHdf5Source(ViewsSource):
             )
         times = [int(match[1])] if match and match[1] else numbers["t"]
         views = Hdf5Views(path, setup, times, int(match[3] or 0) if match else 0)
-        return cls(**cls._fields(path, views, len(times)))
+        return cls(**cls._fields([path], views, len(times)))
 
     @classmethod
     def images(cls, path: str, layout: Layout) -> Sequence[Member]:

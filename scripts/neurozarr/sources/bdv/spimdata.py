@@ -64,22 +64,31 @@ class SpimData:
         return self._element("SequenceDescription/ImageLoader")
 
     def location(self, tag: str) -> str:
-        """Path or URL of the voxels, from an element of the image loader.
-
-        Relative paths start from the BasePath, which is relative to the XML file. In those of N5
-        and Zarr, special characters are percent-encoded by newer versions of BigDataViewer. Some
-        paths were written on Windows.
-        """
-        base = os.path.dirname(self.path)
-        found = self.root.find("BasePath")
-        if found is not None:
-            base = _located(self.path, found, base)
+        """Path or URL of the voxels, from an element of the image loader."""
         if bucket := _text(self.loader, "s3bucket"):
             raise SourceError(f"{self.path}: its voxels are in the S3 bucket {bucket}; copy them")
         element = self.loader.find(tag)
         if element is None:
             raise SourceError(f"{self.path}: its image loader has no element <{tag}>")
-        return _located(self.path, element, base)
+        return self._located(element)
+
+    @property
+    def partitions(self) -> list[Path]:
+        """The files to which the links of an HDF5 file lead, if they exist."""
+        found = map(self._located, self.loader.iterfind("partition/path"))
+        return [Path(path) for path in found if os.path.isfile(path)]
+
+    def _located(self, element: ElementTree.Element) -> str:
+        """Path or URL of an element.
+
+        Relative paths start from the BasePath, which is relative to the XML file. In those of N5
+        and Zarr, special characters are percent-encoded by newer versions of BigDataViewer. Some
+        paths were written on Windows.
+        """
+        folder, base = os.path.dirname(self.path), self.root.find("BasePath")
+        return _located(
+            self.path, element, folder if base is None else _located(self.path, base, folder)
+        )
 
     @cached_property
     def setups(self) -> dict[int, Setup]:
