@@ -229,7 +229,7 @@ def _dataset(path: str, row: Sequence[tuple[float, float]], batch: Sequence[floa
 
 
 def _affine(space: Space, axes: Sequence[str], voxel_size: Sequence[float]) -> Document:
-    """The 0.6 transformation from scaled voxels to another coordinate system."""
+    """The 0.6 transformation from scaled voxels to an anatomical coordinate system."""
     sizes = dict(zip(reversed(axes), reversed(voxel_size), strict=False))
 
     def entry(to: str, start: str) -> float:
