@@ -397,12 +397,13 @@ def test_registrations_give_the_position_of_views(tmp_path_factory, size, calibr
         ({"unit": "furlong"}, {"space_unit": "", "position": (4, -10, 50)}, None),
         ({"size": "0.5 0.5 -2"}, {"position": (), "voxel_size": (1, 1, 1)}, "unit of its registr"),
         ({"size": "1 2 3"}, {"position": (), "voxel_size": (3, 2, 1)}, "unit of its registration"),
-        ({"registrations": ""}, {"position": (), "spaces": ()}, None),
-        ({"registrations": registered(GRID, views=[(0, 2)])}, {"position": (), "spaces": ()}, None),
+        ({"registrations": registered(), "size": "2 2 2"}, {"position": (0, 0, 0)}, None),
+        ({"registrations": ""}, {"position": (), "spaces": ()}, "registration is missing or not"),
+        ({"registrations": registered(GRID, views=[(0, 2)])}, {"spaces": ()}, "is missing or not"),
         (
             {"registrations": registered(GRID).replace("affine", "generic")},
             {"position": (), "spaces": ()},
-            None,
+            "its registration is missing or not an affine; its position is not kept",
         ),
         (
             {"registrations": registered("1e-300 0 0 1 0 1e-300 0 2 0 0 1e-300 3")},
@@ -417,7 +418,7 @@ def test_registrations_give_the_position_of_views(tmp_path_factory, size, calibr
         (
             {"registrations": registered("1 0 0 0 0 1 0 0 0 0 0 0")},
             {"position": (), "spaces": ()},
-            "its registration has no inverse; it is ignored",
+            "its registration has no inverse; its position",
         ),
         (
             {"registrations": registered(GRID, CALIBRATION) + registered(GRID, views=[(0, 2)])},

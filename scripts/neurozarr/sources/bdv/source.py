@@ -268,10 +268,11 @@ def _registration(data: SpimData, setup: Setup) -> tuple[np.ndarray, ...]:
     registrations = data.registrations(setup)
     affines = registrations.get(data.times[0], ())
     name, affine = f"{data.path}, view setup {setup.number}", _product(affines)
-    if not _is_valid(affine):
-        logger.warning("%s: its registration has no inverse; it is ignored", name)
+    if not affines or not _is_valid(affine):
+        wrong = "is missing or not an affine" if not affines else "has no inverse"
+        logger.warning("%s: its registration %s; its position is not kept", name, wrong)
         return ()
-    others = [registrations[time] for time in data.times if affines and time in registrations]
+    others = [registrations[time] for time in data.times if time in registrations]
     if any(not np.array_equal(_product(other), affine) for other in others):
         logger.warning(
             "%s: its registration differs between time points; that of the first one is kept", name

@@ -207,7 +207,7 @@ class SpimData:
                 transforms = view.findall("ViewTransform")
                 if all(transform.get("type") == "affine" for transform in transforms):
                     affines = tuple(map(self._affine, transforms))
-                    found[int(view.get("timepoint", ""))] = affines
+                    found[int(view.get("timepoint", ""))] = affines or (np.eye(4),)
         return found
 
     def _affine(self, transform: ElementTree.Element) -> np.ndarray:
