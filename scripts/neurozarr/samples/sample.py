@@ -398,7 +398,7 @@ class Sample:
                 **({"source_filled": source.filled} if source.filled else {}),
             },
             orientation=anatomy.directions(self.header),
-            spaces=anatomy.spaces(self.header),
+            spaces=[*anatomy.spaces(self.header), *source.spaces],
             ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
 

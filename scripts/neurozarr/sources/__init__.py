@@ -19,6 +19,7 @@ from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Layout, Source, check_columns
+from neurozarr.sources.bdv.source import BdvHdf5Source, BdvSource
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
@@ -59,6 +60,8 @@ FAMILIES: tuple[type[Source], ...] = (
     NpySource,
     RawSource,
     DicomSource,
+    BdvSource,
+    BdvHdf5Source,
     Hdf5Source,
     ImarisSource,
     MatlabHdf5Source,
@@ -138,8 +141,13 @@ def open_source(
                 f"{path}: {name} is {value}, but the axes are {source.axes}, without t; leave it "
                 "empty, or give axes"
             )
+    was = source.space_unit
     source = _with_units(path, source, {"space": unit, "time": time_unit}, template)
-    return _with_sizes(path, source, voxel_size, time_step)
+    if voxel_size is not None and was:
+        # A voxel size that is given has the unit that is given, but the position that of the file.
+        ratio = units.factor(was, source.space_unit)
+        source = replace(source, position=tuple(ratio * at for at in source.position))
+    return _with_sizes(path, source, voxel_size, time_step).positioned()
 
 
 def family_of(path: str) -> type[Source] | None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from neurozarr.axes import SPATIAL, STORED_ORDER
+from neurozarr.axes import SPATIAL, STORED_ORDER, Space
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 
@@ -146,6 +146,8 @@ class Source(ABC):
     affine
         4 by 4 matrix from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``; None if
         unknown.
+    spaces
+        Coordinate systems without anatomical orientation, such as that of registered views.
     slope, inter
         Scale factors: real value = slope * stored value + inter.
     nifti_header
@@ -187,6 +189,7 @@ class Source(ABC):
     time_unit: str = ""
     position: tuple[float, ...] = ()
     affine: np.ndarray[Any, Any] | None = None
+    spaces: tuple[Space, ...] = ()
     slope: float = 1.0
     inter: float = 0.0
     nifti_header: bytes | None = None
@@ -266,6 +269,13 @@ class Source(ABC):
         for file in self.files:
             if not os.access(file, os.R_OK):
                 raise SourceError(f"{file}: the file cannot be read: permission denied")
+
+    def positioned(self) -> Self:
+        """The source with its position and spaces, if they follow from its voxel size and unit.
+
+        These are final then: a user may have replaced those of the file.
+        """
+        return self
 
     def close(self) -> None:  # noqa: B027 (most sources have nothing to delete)
         """Delete the files that were made only to read the source."""
