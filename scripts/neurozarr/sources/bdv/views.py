@@ -24,8 +24,8 @@ from neurozarr.sources.hdf5 import (
     open_file,
     opened,
 )
-from neurozarr.sources.zarr.nodes import Array, Node, join
 from neurozarr.sources.zarr.images import level_of, open_store
+from neurozarr.sources.zarr.nodes import Array, Node, join
 
 
 @dataclass(frozen=True, kw_only=True)
