@@ -11,6 +11,7 @@ import scipy.io
 import tensorstore
 import tifffile
 import zarr
+from pylibCZIrw import czi
 
 from ..unit import dicoms
 
@@ -51,6 +52,13 @@ def write_hdf5(folder):
         file.create_dataset("raw", data=VOXELS, chunks=(20, 5, 5), compression="lzf")
         file.create_dataset("other", data=VOXELS[:3])
     return "c.h5", {"dataset": "/raw"}
+
+
+def write_czi(folder):
+    with czi.create_czi(str(folder / "k.czi")) as file:
+        for z, plane in enumerate(VOXELS):
+            file.write(plane[..., None].copy(), plane={"Z": z})
+    return "k.czi", {}
 
 
 def write_matlab(folder):

@@ -23,6 +23,7 @@ from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
 from neurozarr.sources.matlab import MatlabHdf5Source, MatlabSource
+from neurozarr.sources.microscope import MicroscopeSource
 from neurozarr.sources.mif import MifSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
 from neurozarr.sources.numpy_file import NpySource, RawSource
@@ -52,6 +53,7 @@ FAMILIES: tuple[type[Source], ...] = (
     DicomSource,
     Hdf5Source,
     ImarisSource,
+    MicroscopeSource,
     MatlabHdf5Source,
     MatlabSource,
 )
