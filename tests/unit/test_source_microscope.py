@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import liffile
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pylibCZIrw import czi
 
@@ -47,6 +47,7 @@ def image(tmp_path_factory):
     return write_czi(path, stack(VOXELS), compression="zstd1:ExplicitLevel=1", channel_names=names)
 
 
+@settings(max_examples=30)
 @given(data=st.data())
 def test_any_region_of_an_image_is_read(image, data):
     assert_holds(open_source(image), VOXELS, data)
@@ -311,6 +312,7 @@ def series(tmp_path_factory):
         return path, [image.asarray() for image in file.images]
 
 
+@settings(max_examples=30)
 @given(data=st.data())
 def test_any_region_of_a_lif_series_is_read(series, data):
     path, (cells, spectrum) = series

@@ -14,6 +14,7 @@ import zarr
 from pylibCZIrw import czi
 
 from ..unit import dicoms
+from ..unit.test_source_deltavision import write_dv as save_dv
 
 SHAPE = (20, 24, 28)
 VOXELS = np.random.default_rng(0).integers(0, 60_000, SHAPE).astype("u2")
@@ -59,6 +60,11 @@ def write_czi(folder):
         for z, plane in enumerate(VOXELS):
             file.write(plane[..., None].copy(), plane={"Z": z})
     return "k.czi", {}
+
+
+def write_deltavision(folder):
+    save_dv(folder / "l.dv", VOXELS[None, None])
+    return "l.dv", {}
 
 
 def write_matlab(folder):

@@ -19,6 +19,7 @@ from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.deltavision import DeltaVisionSource
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
@@ -54,6 +55,7 @@ FAMILIES: tuple[type[Source], ...] = (
     Hdf5Source,
     ImarisSource,
     MicroscopeSource,
+    DeltaVisionSource,
     MatlabHdf5Source,
     MatlabSource,
 )
