@@ -211,6 +211,15 @@ def test_the_other_files_of_a_set_must_be_files(image, tmp_path, name, other):
     assert open_source(tmp_path / name).files == (tmp_path / name, tmp_path / other)
 
 
+def test_more_planes_than_the_file_can_hold_are_refused(image, tmp_path):
+    content = image.read_bytes()
+    last = b"C\0\0\0" + struct.pack("<ii", 2, 1)
+    assert last in content
+    (tmp_path / "a.czi").write_bytes(content.replace(last, last[:4] + struct.pack("<ii", 2**30, 1)))
+    with pytest.raises(SourceError, match=r"a\.czi: cut short"):
+        open_source(tmp_path / "a.czi")
+
+
 def test_a_file_that_is_cut_short_after_opening_is_refused(tmp_path):
     path = write_czi(tmp_path / "a.czi", stack(VOXELS))
     source = open_source(path)

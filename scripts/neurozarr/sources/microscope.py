@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,13 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Member, Source, library
+from neurozarr.sources.base import Layout, Member, Source, check_size, library
 from neurozarr.units import is_plausible
 
 logger = logging.getLogger(__name__)
 
+#: Highest ratio of the size of an image, with the gaps of a mosaic, to that of its files.
+_MAX_RATIO = 100_000
 #: Maximum number of images that an error lists.
 _MAX_LISTED = 20
 #: Names and colours of the samples of a colour image, in the order in which they are read.
@@ -69,8 +72,11 @@ class MicroscopeSource(Source):
         # Tiles of a mosaic may overlap, so that they are no grid; the first is at its corner.
         native = {"c": samples, "y": level.get("tile_height"), "x": level.get("tile_width")}
         chunk = {axis: native.get(axis, 1) or lengths[axis] for axis in axes}
+        files = (Path(path), *_beside(path))
+        size = sum(other.stat().st_size for other in files)
+        check_size(path, size, math.prod(lengths.values()) * dtype.itemsize, _MAX_RATIO)
         return cls(
-            files=(Path(path), *_beside(path)),
+            files=files,
             file_axes=axes,
             file_shape=tuple(lengths[axis] for axis in axes),
             dtype=dtype,
@@ -107,17 +113,8 @@ class MicroscopeSource(Source):
         y, x = sides["y"], sides["x"]
         height, width = y.stop - y.start, x.stop - x.start
         first, last = channels.start // self.samples, -(-channels.stop // self.samples)
-        found = np.empty(
-            (
-                times.stop - times.start,
-                last - first,
-                self.samples,
-                planes.stop - planes.start,
-                height,
-                width,
-            ),
-            self.dtype,
-        )
+        counts = (times.stop - times.start, last - first, self.samples, planes.stop - planes.start)
+        found = np.empty((*counts, height, width), self.dtype)
         for t, c, z in np.ndindex(*found.shape[:2], found.shape[3]):
             with _errors(str(self.files[0]), "the voxels cannot be read"):
                 plane = file.read_plane(
@@ -266,8 +263,7 @@ def _time(image: Any) -> dict[str, Any]:
 
 def _channels(image: Any, count: int) -> dict[str, Any]:
     """Names and colours of the channels; the samples of a colour image have names of their own."""
-    known = {channel["index"]: channel for channel in image["channels"]}
-    channels = [known.get(number, {}) for number in range(image["size_c"])]
+    channels = sorted(image["channels"], key=lambda channel: channel["index"])
     names = [str(channel.get("name") or "") for channel in channels]
     colors = [str(channel.get("color") or "").lstrip("#")[:6].upper() for channel in channels]
     if image["samples_per_pixel"] == len(_SAMPLES):
