@@ -268,11 +268,17 @@ def test_threads_share_one_open_file(image):
 # LIF
 
 #: Numbers of the axes in DimensionDescription (DimID).
-AXES = {"x": 1, "y": 2, "z": 3, "t": 4, "λ": 5}
+AXES = {"x": 1, "y": 2, "z": 3, "t": 4, "λ": 5, "m": 10}
 
 
-def write_lif(path, series):
-    """Series by name, each an array and its axes, as LAS X saves them (container version 2)."""
+def write_lif(path, series, places=()):
+    """Series by name, each an array and its axes, as LAS X saves them (container version 2).
+
+    Tiles, along m, have places y and x on the stage, in metres.
+    """
+    tiles = "".join(f'<Tile FieldX="0" FieldY="0" PosX="{x}" PosY="{y}"/>' for y, x in places)
+    flags = 'Name="TileScanInfo" FlipX="0" FlipY="0" SwapXY="0"'
+    attached = f"<Attachment {flags}>{tiles}</Attachment>" if tiles else ""
     elements, blocks = "", b""
     for number, (name, (data, axes)) in enumerate(series.items()):
         size = data.itemsize
@@ -293,7 +299,7 @@ def write_lif(path, series):
         elements += (
             f'<Element Name="{name}" Visibility="1" UniqueID="{number}"><Data><Image>'
             f"<ImageDescription><Channels>{channels}</Channels><Dimensions>{dimensions}"
-            "</Dimensions></ImageDescription></Image></Data>"
+            f"</Dimensions></ImageDescription>{attached}</Image></Data>"
             f'<Memory Size="{data.nbytes}" MemoryBlockID="MemBlock_{number}"/></Element>'
         )
         block = f"MemBlock_{number}".encode("utf-16-le")
@@ -338,6 +344,19 @@ def test_metadata_of_a_lif_series_are_read(series):
     np.testing.assert_allclose(source.voxel_size, (0.3, 0.3, 0.3))
     assert (source.time_step, source.time_unit) == (2.5, "second")
     assert source.channel_colors == ("00FF00", "FF0000")
+
+
+def test_tiles_of_a_lif_series_are_joined_where_the_stage_was(tmp_path):
+    tiles = np.random.default_rng(1).integers(1, 99, (6, 20, 30)).astype("u1")
+    places = [(18 * y, 25 * x) for y, x in np.ndindex(2, 3)]
+    stage = [(1e-3 + 3e-7 * y, 2e-3 + 3e-7 * x) for y, x in places]
+    expected = np.zeros((1, 38, 80), "u1")
+    for tile, (y, x) in zip(tiles, places, strict=True):
+        expected[0, y : y + 20, x : x + 30] = tile
+    path = write_lif(tmp_path / "a.lif", {"tiles": (tiles, "myx")}, stage)
+    with liffile.LifFile(path) as file:
+        np.testing.assert_allclose(file.images[0].tilescan.tiles["pos_x"], np.array(stage)[:, 1])
+    assert_holds(open_source(path), expected)
 
 
 # ND2
