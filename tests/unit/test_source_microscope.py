@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import liffile
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pylibCZIrw import czi
@@ -425,3 +426,35 @@ def test_an_nd2_file_is_read(tmp_path):
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(SourceError, match=r"a\.nd2: (damaged|its headers)"):
         read(path)
+
+
+# OIF
+
+
+def write_oif(path, voxels):
+    """Channels and planes, each a TIFF with its place, as FluoView saves them."""
+    folder = path.with_name(f"{path.name}.files")
+    folder.mkdir()
+    lines = ["[Version Info]", 'FileVersion="2.0.0.0"', 'SystemName="FLUOVIEW FV1000"']
+    lengths = dict(zip("CZYX", voxels.shape, strict=True))
+    for number, axis in enumerate("XYCZ"):
+        lines += [f"[Axis {number} Parameters Common]", f'AxisCode="{axis}"']
+        lines += [f"MaxSize={lengths[axis]}"]
+    lines += ["[Axis Parameter Common]", "AxisCount=4", 'AxisOrder="XYCZ"']
+    for c, z in np.ndindex(voxels.shape[:2]):
+        tifffile.imwrite(folder / f"s_C{c + 1:03}Z{z + 1:03}.tif", voxels[c, z])
+    path.write_bytes("\r\n".join(lines).encode("utf-16"))
+    return path
+
+
+def test_an_oif_file_is_read_with_the_planes_in_its_folder(tmp_path):
+    path = write_oif(tmp_path / "a.oif", VOXELS[0])
+    source = open_source(path)
+    source.check()
+    assert_holds(source, VOXELS[0])
+    assert len(source.files) == 1 + 12
+    source.files[4].unlink()
+    with pytest.raises(SourceError, match=r"a\.oif: damaged .*11 plane files for 12"):
+        open_source(path).check()
+    with pytest.raises(SourceError, match=r"a\.oif: the voxels cannot be read \(oif: .*no plane"):
+        open_source(path).read(whole(VOXELS[0].shape))
