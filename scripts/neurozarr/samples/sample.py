@@ -17,13 +17,14 @@ from neurozarr import ome, plan
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
-from neurozarr.regions import factors, parent_region
+from neurozarr.regions import parent_region
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import Source, family_of, open_source
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
-from neurozarr.sources.paths import is_address
+from neurozarr.sources.paths import find, has_places, is_address, parts
+from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
@@ -205,7 +206,7 @@ class Sample:
         options = self.options["nifti"]
         return {
             "template": options["header"],
-            "orientation": options["orientation"],
+            "orientation": self.options["ome"]["orientation"],
             "center": options["center"],
         }
 
@@ -243,6 +244,7 @@ class Sample:
                 self.dtype,
                 source.axes,
                 self.zarr,
+                voxel_size=source.voxel_size,
                 native_chunk_shape=source.native_chunk_shape,
                 in_order=source.file_axes if source.in_order else None,
                 block_mb=self.options["resources"]["block_mb"],
@@ -263,8 +265,9 @@ class Sample:
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
         found = list(self.files)
-        if not is_address(self.path) and family_of(self.path) is ZarrSource:
-            found.append(Path(self.path))
+        for part in parts(self.path):
+            named = find(part) if has_places(part) else [part]
+            found += (Path(path) for path in named if not is_address(path) and _is_store(path))
         if self.options["nifti"]["header"]:
             found.append(Path(self.options["nifti"]["header"]))
         return found
@@ -365,8 +368,8 @@ class Sample:
             Number of the block in that level.
         """
         parent, child = self.levels[level - 1], self.levels[level]
-        steps = factors(parent.shape, child.shape)
-        return parent.blocks_of(parent_region(child.region(block), steps))
+        above = parent_region(child.region(block), child.factors, parent.shape)
+        return parent.blocks_of(above)
 
     @cached_property
     def attributes(self) -> Document:
@@ -374,21 +377,28 @@ class Sample:
         source, version = self.source, self.zarr.ome_version
         return ome.attributes(
             axes=source.axes,
-            shapes=[level.shape for level in self.levels],
+            placements=ome.of_factors(
+                [level.factors[-3:] for level in self.levels], centred=self.mode != "stride"
+            ),
             space_scale=source.voxel_size,
+            position=source.position,
             time_scale=source.time_step,
             space_unit=source.space_unit,
             time_unit=source.time_unit,
             name=self.options["ome"]["name"] or self.name,
-            no_pool=self.zarr.no_pyramid_axis,
             multiscales_type=self.mode,
             metadata={
                 "method": "neurozarr.voxels.kernels.downsample",
-                "kwargs": {"mode": self.mode, "no_pyramid_axis": self.zarr.no_pyramid_axis},
+                "kwargs": {
+                    "mode": self.mode,
+                    "factors": [list(level.factors[-3:]) for level in self.levels[1:]],
+                    "edge": self.zarr.edge,
+                },
                 **({"source_converter": source.converter} if source.converter else {}),
+                **({"source_filled": source.filled} if source.filled else {}),
             },
             orientation=anatomy.directions(self.header),
-            spaces=anatomy.spaces(self.header),
+            spaces=[*anatomy.spaces(self.header), *source.spaces],
             ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
 
@@ -402,6 +412,7 @@ class Sample:
             "attributes": self.attributes,
             "channels": self.channels,
             "header_checksum": xxhash.xxh3_64_intdigest(self.header) if has_header else None,
+            "factors": [level.factors for level in self.levels],
             "mode": self.mode,
         }
 
@@ -432,3 +443,8 @@ class Sample:
             windows=self.source.channel_windows,
             active=self.source.channel_active,
         )
+
+
+def _is_store(path: str) -> bool:
+    """Whether a path is a store that is read as a whole: its files are not all listed."""
+    return family_of(path) in (ZarrSource, PrecomputedSource)
