@@ -47,7 +47,7 @@ def test_defaults_are_filled_in(read):
     assert (run.output, run.nii, run.zarr_version) == ("results", True, 3)
     sample = samples["a"]
     assert sample.zarr.chunk == 128
-    assert (sample.mode, sample.zarr.levels) == ("mean", -1)
+    assert (sample.options["pyramid"]["mode"], sample.zarr.levels) == ("auto", -1)
     assert sample.attributes["ome"]["multiscales"][0]["name"] == "a"
 
 

@@ -20,7 +20,7 @@ from neurozarr.nifti.fit import stored_dtype
 from neurozarr.regions import parent_region
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
-from neurozarr.sources import Source, family_of, open_source
+from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
 from neurozarr.sources.paths import find, has_places, is_address, parts
@@ -131,9 +131,42 @@ class Sample:
         return ZarrConfig(**options, ome_version=self.options["ome"]["ome_version"])
 
     @property
+    def labels(self) -> Document | None:
+        """Details of the labels, as of a `Source`; None if the voxels are intensities.
+
+        They are labels if the source says so, or a BIDS file has the suffix ``dseg`` (BIDS 1.10,
+        "Segmentations": discrete, while those with the suffix ``probseg`` are probabilities).
+        """
+        if self.source.labels is None and stem(self.path).endswith("_dseg"):
+            return {}
+        return self.source.labels
+
+    @property
+    def is_image_label(self) -> bool:
+        """Whether the image gets "image-label" metadata, which OME-Zarr has only for integers."""
+        return self.dtype.kind in "iu" and self.labels is not None
+
+    @property
     def mode(self) -> str:
         """Downsampling mode of the pyramid."""
-        return self.options["pyramid"]["mode"]
+        return self._mode_and_reason[0]
+
+    @property
+    def mode_described(self) -> str:
+        """Downsampling mode of the pyramid, and why it is this one, for the log."""
+        return "pyramid by {} ({})".format(*self._mode_and_reason)
+
+    @property
+    def _mode_and_reason(self) -> tuple[str, str]:
+        mode, dtype = self.options["pyramid"]["mode"], self.source.dtype
+        if mode != "auto":
+            return mode, "as pyramid.mode says"
+        if self.labels is not None and dtype.kind in kernels.KINDS["mode"]:
+            says = "its name ends in _dseg" if self.source.labels is None else "its metadata say so"
+            return "mode", f"it is labels: {says}"
+        if dtype.kind not in kernels.KINDS["mean"]:
+            return "mode", f"voxels of dtype {dtype} have no mean"
+        return "mean", "nothing says that it is labels"
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -375,7 +408,7 @@ class Sample:
     def attributes(self) -> Document:
         """OME-Zarr attributes of the group, without the channels' windows."""
         source, version = self.source, self.zarr.ome_version
-        return ome.attributes(
+        attributes = ome.attributes(
             axes=source.axes,
             placements=ome.of_factors(
                 [level.factors[-3:] for level in self.levels], centred=self.mode != "stride"
@@ -401,6 +434,7 @@ class Sample:
             spaces=[*anatomy.spaces(self.header), *source.spaces],
             ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
+        return ome.with_labels(attributes, self.labels or {}) if self.is_image_label else attributes
 
     @property
     def planned(self) -> dict[str, Any]:
@@ -418,14 +452,14 @@ class Sample:
 
     @cached_property
     def channels(self) -> list[Document]:
-        """Name and colour of each channel for the OMERO metadata; empty for complex voxels.
+        """Name and colour of each channel for the OMERO metadata; empty for complex or labels.
 
         Raises
         ------
         ConfigError
             The number of names or colours differs from the number of channels.
         """
-        if self.dtype.kind == "c":
+        if self.dtype.kind == "c" or self.is_image_label:
             return []
         lengths = dict(zip(self.source.axes, self.source.shape, strict=True))
         count = lengths.get("c", 1)

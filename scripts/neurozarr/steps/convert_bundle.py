@@ -47,6 +47,8 @@ def convert_sample(
         place = paths.level(number)
         created = not todo.is_done(place.document, place.array_receipt)
         if created:
+            if number == 1:
+                logger.info("%s: %s", paths.store, sample.mode_described)
             create_array(paths, number, **arguments.create_array(sample, paths, level=number))
             written.add((number, -1))
         for block in range(level.blocks):

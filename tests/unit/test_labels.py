@@ -1,0 +1,153 @@
+"""Images whose voxels are labels: how they are found, downsampled, described and verified."""
+
+import json
+import logging
+
+import nibabel
+import numpy as np
+import ome_zarr_models
+import pytest
+import yaozarrs
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neurozarr import ome
+from neurozarr.samples.sheet import read_run
+from neurozarr.steps.convert_bundle import convert_sample
+
+from .conversions import convert
+
+DETAILS = {
+    "version": "0.3",
+    "source": {"image": "../../../elsewhere"},
+    "colors": [{"label-value": 7, "rgba": [255, 0, 0, 128]}],
+    "properties": [{"label-value": 7, "name": "hippocampus", "area": 1.5}],
+    "more": [1],
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 300) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=9,
+)
+ENTRIES = st.fixed_dictionaries(
+    {}, optional={"label-value": JSON, "rgba": JSON | st.lists(st.integers(0, 255)), "x": JSON}
+)
+
+
+def volume(folder, name, dtype="u2", length=24):
+    """A NIfTI file with few values, all far from each other."""
+    voxels = np.random.default_rng(0).choice([0, 7, 90, 250], (length,) * 3).astype(dtype)
+    if dtype == "bool":
+        np.save(folder / f"{name}.npy", voxels > 0)
+        return folder / f"{name}.npy"
+    nibabel.Nifti1Image(voxels, np.eye(4)).to_filename(folder / f"{name}.nii.gz")
+    return folder / f"{name}.nii.gz"
+
+
+def sample_of(path, folder, **config):
+    config = {"source": str(path), "output": str(folder), "zarr": {"chunk": 8}} | config
+    (sample,) = read_run(config)[1].values()
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "nii", "config", "mode", "described"),
+    [
+        ("sub-01_T1w", "u2", True, {}, "mean", False),
+        ("sub-01_dseg", "u2", True, {}, "mode", True),
+        ("sub-01_dseg", "u2", True, {"pyramid": {"mode": "stride"}}, "stride", True),
+        ("sub-01_probseg", "u1", True, {}, "mean", False),
+        ("dseg", "u2", True, {}, "mean", False),
+        ("sub-01_dseg", "f4", True, {}, "mode", False),
+        ("mask", "bool", True, {}, "mode", False),
+        ("mask_dseg", "bool", True, {}, "mode", True),
+        ("mask_dseg", "bool", False, {}, "mode", False),
+        ("mask", "bool", False, {}, "mode", False),
+        ("wave_dseg", "c8", True, {}, "mean", False),
+    ],
+)
+def test_labels_are_downsampled_by_mode(tmp_path, name, dtype, nii, config, mode, described):
+    path = volume(tmp_path, name, dtype)
+    sample = sample_of(path, tmp_path, nifti={"nii": nii}, **config)
+    sample.check()
+    assert sample.mode == mode
+    metadata = sample.attributes["ome"]
+    assert metadata["multiscales"][0]["type"] == mode
+    assert metadata["multiscales"][0]["metadata"]["kwargs"]["mode"] == mode
+    assert ("image-label" in metadata) is described
+    assert bool(sample.channels) is not (described or dtype == "c8")
+
+
+def test_log_says_once_which_mode_is_used_and_why(tmp_path, caplog):
+    def logged():
+        return [line for line in caplog.messages if "pyramid by" in line]
+
+    caplog.set_level(logging.INFO)
+    config = {"zarr": {"chunk": 8}}
+    convert(volume(tmp_path, "a_dseg"), tmp_path, config)
+    assert logged() == [
+        f"{tmp_path}/a_dseg.nii.zarr: pyramid by mode (it is labels: its name ends in _dseg)"
+    ]
+    convert(tmp_path / "a_dseg.nii.gz", tmp_path, config)
+    convert(volume(tmp_path, "small", length=4), tmp_path, config)
+    assert len(logged()) == 1
+    convert(volume(tmp_path, "b"), tmp_path, config)
+    assert logged()[1].endswith("pyramid by mean (nothing says that it is labels)")
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [("0.4", {"zarr_version": 2, "compressor": "zlib"}), ("0.5", {}), ("0.6", {})],
+)
+def test_labels_have_image_label_metadata_and_no_windows(tmp_path, version, options):
+    path = volume(tmp_path, "a_dseg")
+    config = {"zarr": {"chunk": 8} | options, "ome": {"ome_version": version}}
+    run, samples = read_run(config | {"source": str(path), "output": str(tmp_path)})
+    vars(samples["a_dseg"].source)["labels"] = DETAILS
+    paths = run.paths("a_dseg")
+    convert_sample(samples["a_dseg"], paths, verify="full", threads=1)
+    group = zarr.open_group(paths.store, mode="r")
+    attributes = dict(group.attrs)
+    found = attributes.get("ome", attributes)
+    assert "omero" not in found
+    assert found["image-label"] == ({"version": "0.4"} if version == "0.4" else {}) | {
+        name: DETAILS[name] for name in ("colors", "properties", "more")
+    }
+    values = [set(np.unique(group[name][...])) for name in ("0", "1")]
+    assert values[1] <= values[0]
+    models = {"0.4": ome_zarr_models.v04.ImageLabel, "0.5": ome_zarr_models.v05.ImageLabel}
+    if version in models:
+        models[version].from_zarr(group)
+    report = json.loads(paths.report.read_text())
+    assert (report["verify"], report["sound"]) == ("full", True)
+
+
+@settings(max_examples=20)
+@given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(DETAILS, st.lists(ENTRIES) | JSON)))
+def test_details_that_are_not_valid_are_left_out(details):
+    if not isinstance(details, dict):
+        return
+    for version in ("0.4", "0.5"):
+        attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version=version)
+        labels = ome.with_labels(attributes, details, image="../../")
+        yaozarrs.validate_ome_json(json.dumps(labels, allow_nan=False))
+
+
+def test_details_that_are_valid_are_kept():
+    attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version="0.5")
+    colors = [
+        {"label-value": 1, "rgba": [0, 0, 0, 256]},
+        {"label-value": 2.0, "rgba": [0, 0, 0, 255]},
+        {"label-value": 2, "rgba": [1, 1, 1, 255]},
+        {"label-value": 3.5},
+        {"label-value": True},
+        {"rgba": [1, 1, 1, 255]},
+        [],
+    ]
+    details = {"colors": colors, "properties": [{"label-value": 3, "size": float("nan")}]}
+    found = ome.with_labels(attributes, details, image="../../")["ome"]["image-label"]
+    assert found == {
+        "colors": [{"label-value": 2, "rgba": [0, 0, 0, 255]}],
+        "source": {"image": "../../"},
+    }
