@@ -51,12 +51,12 @@ source = open_source(sys.argv[1])
 base = group.create_array("0", source.shape, source.dtype)
 child = group.create_array_from_base("1", [length // 2 for length in source.shape])
 header = file_header(header_of(source, dtype=source.dtype))
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)  # A failed job ends.
 watcher.start()
 peaks = []
 for work in (
     lambda: voxels.copy_from_source(source, base, slab=json.loads(sys.argv[4]), threads=2),
-    lambda: voxels.downsample_level(base, child, threads=2),
+    lambda: voxels.downsample_level(base, child, factors=[2, 2, 2], threads=2),
     lambda: export.write_nifti(
         base,
         "zyx",
