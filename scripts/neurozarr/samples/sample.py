@@ -27,7 +27,7 @@ from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
-from neurozarr.zarr.documents import Document
+from neurozarr.zarr.documents import LABELS, Document
 from neurozarr.zarr.versions import version_for
 
 logger = logging.getLogger(__name__)
@@ -68,9 +68,14 @@ class RunSettings:
     bundle: bool
 
     def paths(self, sample: str) -> StorePaths:
-        """Return the paths of a sample."""
+        """Return the paths of a sample, by its name."""
+        image, slash, label = sample.partition("/")
         return StorePaths(
-            output=self.output, sample=sample, nii=self.nii, zarr_version=self.zarr_version
+            output=self.output,
+            sample=image,
+            nii=self.nii,
+            zarr_version=self.zarr_version,
+            label=slash + label,
         )
 
     def written(self, samples: Iterable[str]) -> list[Path]:
@@ -87,7 +92,8 @@ class Sample:
     Attributes
     ----------
     name
-        Name of its files in the output.
+        Name of its files in the output; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the
+        name of the sample that it is a label of.
     path
         The source: a file, a directory, a pattern or a URL.
     layout
@@ -133,12 +139,18 @@ class Sample:
     def labels(self) -> Document | None:
         """Details of the labels, as of a `Source`; None if the voxels are intensities.
 
-        They are labels if the source says so, or a BIDS file has the suffix ``dseg`` (BIDS 1.10,
-        "Segmentations": discrete, while those with the suffix ``probseg`` are probabilities).
+        They are labels if the user or the source says so, or a BIDS file has the suffix ``dseg``
+        (BIDS 1.10, "Segmentations": discrete; those with the suffix ``probseg`` are probabilities).
         """
-        if self.source.labels is None and stem(self.path).endswith("_dseg"):
+        if self.source.labels is None and (self.image or stem(self.path).endswith("_dseg")):
             return {}
         return self.source.labels
+
+    @property
+    def image(self) -> str | None:
+        """Name of the sample that this one is a label of; None if it is an image of its own."""
+        image, _, label = self.name.partition(f"/{LABELS}/")
+        return image if label else None
 
     @property
     def is_image_label(self) -> bool:
@@ -162,7 +174,7 @@ class Sample:
             return mode, "as pyramid.mode says"
         if self.labels is not None and dtype.kind in kernels.KINDS["mode"]:
             says = "its name ends in _dseg" if self.source.labels is None else "its metadata say so"
-            return "mode", f"it is labels: {says}"
+            return "mode", f"it is labels: {f'of {self.image}' if self.image else says}"
         if dtype.kind not in kernels.KINDS["mean"]:
             return "mode", f"voxels of dtype {dtype} have no mean"
         return "mean", "nothing says that it is labels"
@@ -307,8 +319,14 @@ class Sample:
 
         Without a plan, only the files of the source are looked at.
         """
-        if self.is_planned:
-            _ = self.levels, self.attributes, self.channels
+        if not self.is_planned:
+            return
+        if self.image and not self.is_image_label:
+            raise ConfigError(
+                f"{self.path}: its data type is {self.dtype}, but labels beneath an image are "
+                f"integers: convert it, or do not make it a label of {self.image}"
+            )
+        _ = self.levels, self.attributes, self.channels
 
     def memory_mb(self, level: int, threads: int) -> int:
         """Estimate the memory of a job that writes a block, in MB.
@@ -412,7 +430,7 @@ class Sample:
             time_scale=source.time_step,
             space_unit=source.space_unit,
             time_unit=source.time_unit,
-            name=self.options["ome"]["name"] or self.name,
+            name=self.options["ome"]["name"] or self.name.rpartition("/")[-1],
             no_pool=self.zarr.no_pyramid_axis,
             multiscales_type=self.mode,
             metadata={
@@ -424,7 +442,11 @@ class Sample:
             spaces=anatomy.spaces(self.header),
             ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
-        return ome.with_labels(attributes, self.labels or {}) if self.is_image_label else attributes
+        if not self.is_image_label:
+            return attributes
+        return ome.with_labels(
+            attributes, self.labels or {}, image="../../" if self.image else None
+        )
 
     @property
     def planned(self) -> dict[str, Any]:

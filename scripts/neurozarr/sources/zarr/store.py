@@ -21,11 +21,11 @@ from neurozarr.nifti.fit import COLOURS, level_header
 from neurozarr.ome import reading
 from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes
+from neurozarr.sources.base import Layout, Member, Source, as_source_errors, check_axes
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Array, Node, Store, is_below, join
 from neurozarr.units import MAX_LENGTH, is_plausible
-from neurozarr.zarr.documents import HEADER, Document
+from neurozarr.zarr.documents import HEADER, LABELS, Document
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +130,24 @@ class ZarrSource(Source):
             array=array,
             **fields,
         )
+
+    @classmethod
+    def labels_of(cls, path: str, layout: Layout) -> Sequence[Member]:
+        with damage_named(path):
+            store, array = _find(path, layout.dataset)
+            asked, found = (layout.dataset or "").strip("/"), _image_level(store, array)
+            if found is None or asked == array.path:
+                return ()
+            group = store.node(join(found.group.path, LABELS))
+            names = [] if group is None else reading.members_of(group.attributes) or []
+            labels = []
+            for name in names:
+                label = store.node(join(found.group.path, f"{LABELS}/{name}"))
+                if not is_below(name) or label is None or not _multiscales(label):
+                    logger.warning("%s: its list of labels names %r, which is none", path, name)
+                    continue
+                labels.append(Member(dataset=label.path, name=name))
+            return labels
 
     def read_file(self, region: Region) -> np.ndarray:
         return self.array.read(region)
