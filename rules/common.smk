@@ -80,10 +80,11 @@ onstart:
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
-    # Snakemake itself deletes the metadata of a label before the job that writes them.
+    # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
+    # out of the list of labels first.
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name in ("ome_metadata", "nifti_header"):
-            publishing.unlist(paths_of(job.wildcards))
+        if job.rule.name in ("ome_metadata", "nifti_header") and job.wildcards.label:
+            publishing.unpublish(paths_of(job.wildcards))
     # Local jobs need no rate limit, but Snakemake has no option to turn it off. With the limit, the
     # scheduler wakes up once per second for every job that has run so far. After some hundreds of
     # jobs, this takes most of a processor.

@@ -240,11 +240,12 @@ def test_sheet_with_many_kinds_of_sources(make_workflow, tmp_path):
         ),
     }
     images["big.nii"].set_data_dtype("u2")
-    lines = ["sample\tsource\taxes\tvoxel_size\tunit\tpyramid.mode"]
+    lines = ["sample\tsource\taxes\tvoxel_size\tunit\tpyramid.mode\tlabel_of"]
     for name, image in images.items():
         image.to_filename(tmp_path / name)
         extra = "czyx\t4, 5, 6\tmicron\tmode" if name == "labels.nii" else ""
         lines.append(f"{name.split('.')[0]}\t{tmp_path / name}\t{extra}")
+    lines.append(f"seg\t{tmp_path}/big.nii\t\t\t\t\tpair")
     workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 16}})
     (workflow.directory / "sheet.tsv").write_text("\n".join(lines))
     workflow()
@@ -270,6 +271,11 @@ def test_sheet_with_many_kinds_of_sources(make_workflow, tmp_path):
             assert back.shape == source.shape
             affine = back.header.get_best_affine()
             np.testing.assert_allclose(affine, source.affine, atol=1e-5)
+    label = zarr.open_group(str(workflow.store("pair")), mode="r")["labels/seg"]
+    big = zarr.open_array(str(workflow.store("big") / "0"), mode="r")[...]
+    np.testing.assert_array_equal(label["0"][...], big)
+    np.testing.assert_array_equal(label["1"][...], downsample(big, [2, 2, 2], "mode"))
+    assert workflow("--dry-run").jobs == set()
     assert (workflow.store("big") / "nifti").exists()
     header = zarr.open_array(str(workflow.store("big") / "nifti"), mode="r")[...].tobytes()
     assert header[:4] == (540).to_bytes(4, "big")

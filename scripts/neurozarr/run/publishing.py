@@ -70,12 +70,6 @@ def unpublish(paths: StorePaths) -> None:
         sync(paths.store)
 
 
-def unlist(paths: StorePaths) -> None:
-    """Take a label out of the list of its image, before something else unpublishes it."""
-    with _unlisted(paths):
-        pass
-
-
 def list_problem(paths: StorePaths) -> str | None:
     """What is wrong with the list of labels, as far as a published label is concerned."""
     listed = _listed(paths)
@@ -107,7 +101,7 @@ def _locked(paths: StorePaths) -> Iterator[None]:
     make_folder(paths.image.state)
     with (paths.image.state / "labels.lock").open("w") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             logger.warning("%s: the file system has no locks (%s)", file.name, error)
         yield

@@ -174,7 +174,10 @@ class Sample:
             return mode, "as pyramid.mode says"
         if self.labels is not None and dtype.kind in kernels.KINDS["mode"]:
             says = "its name ends in _dseg" if self.source.labels is None else "its metadata say so"
-            return "mode", f"it is labels: {f'of {self.image}' if self.image else says}"
+            return (
+                "mode",
+                f"it is labels of {self.image}" if self.image else f"it is labels: {says}",
+            )
         if dtype.kind not in kernels.KINDS["mean"]:
             return "mode", f"voxels of dtype {dtype} have no mean"
         return "mean", "nothing says that it is labels"

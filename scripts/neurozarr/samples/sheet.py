@@ -195,7 +195,8 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
     while not os.path.isdir(there):
         there = os.path.dirname(there)
     longest = max(samples, key=len)
-    names = [*real.split("/"), *(longest + _LONGEST_SUFFIX).split("/")]
+    names = real.split("/")
+    names += (part + _LONGEST_SUFFIX for sample in samples for part in sample.split("/"))
     for what, size, limit in (
         ("name", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
         ("path", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
