@@ -83,7 +83,10 @@ onstart:
     # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
     # out of the list of labels first.
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name in ("ome_metadata", "nifti_header") and job.wildcards.label:
+        if (
+            job.rule.name in ("ome_metadata", "nifti_header")
+            and job.wildcards.label
+        ):
             publishing.unpublish(paths_of(job.wildcards))
     # Local jobs need no rate limit, but Snakemake has no option to turn it off. With the limit, the
     # scheduler wakes up once per second for every job that has run so far. After some hundreds of
@@ -289,7 +292,7 @@ def files(paths):
 
 def base_receipt(wildcards):
     """Receipt of the array of level 0, which is created before the other levels."""
-    return [] if wildcards.level == "0" else str(paths_of(wildcards).level(0).array_receipt)
+    return [] if wildcards.level == "0" else str(BASE.array_receipt)
 
 
 def own_array(wildcards):

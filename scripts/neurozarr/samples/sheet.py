@@ -314,8 +314,10 @@ def _with_labels(
         return
     try:
         found = family.labels_of(row["source"], Layout(**_layout(row, options)))
-    except SourceError:
-        return  # The plan of the image says what is wrong.
+    except SourceError as error:
+        if find(row["source"]):  # Otherwise, that there is no source is said anyway.
+            logger.warning("%s: the labels of its source cannot be listed: %s", where, error)
+        return
     said = [name for name in ("axes", *SIZES) if name in row]
     if found and said:
         logger.warning(
