@@ -252,6 +252,9 @@ def test_deleted_labels_are_made_again(tmp_path, deleted):
 def test_labels_of_others_are_refused(tmp_path, foreign):
     sheet = Sheet(tmp_path, "one")
     sheet.run()
+    # Snakemake makes directories before a job that may not get to write anything.
+    (sheet.store / "labels/empty/0").mkdir(parents=True)
+    assert sheet.run() == []
     place = sheet.store / "labels" / foreign
     place.parent.mkdir(exist_ok=True, parents=True)
     if foreign == "link":
@@ -260,7 +263,7 @@ def test_labels_of_others_are_refused(tmp_path, foreign):
         place.write_text('{"precious": true}')
     before = sheet.tree()
     sheet.config["zarr"] = {"chunk": 4}
-    with pytest.raises(OwnershipError, match=r"labels/.* was not written by this workflow"):
+    with pytest.raises(OwnershipError, match=rf"labels/{foreign} was not written by this"):
         sheet.run()
     assert {n: c for n, c in sheet.tree().items() if "labels" in n} == {
         n: c for n, c in before.items() if "labels" in n

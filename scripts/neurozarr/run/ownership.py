@@ -197,16 +197,18 @@ def _foreign(store: Path, state: Path) -> Iterator[Path]:
 
 
 def _foreign_labels(folder: Path, state: Path) -> Iterator[Path]:
-    """Find what the workflow did not write in the group of an image's labels.
+    """Find the files that the workflow did not write in the group of an image's labels.
 
-    Only each label itself is looked at: its files are checked with its own store, and the image's
-    steps never change them.
+    Files of labels that it wrote are not looked at: they are checked with the store of each, and
+    the steps of the image never change them.
     """
     entries = _entries(folder)
     yield from _foreign_documents(entries, state)
     for entry in entries:
-        is_label = entry.is_dir(follow_symlinks=False) and has_label(state, entry.name)
-        if not (is_label or entry.name in _DOCUMENTS or _UNFINISHED.search(entry.name)):
+        if entry.is_dir(follow_symlinks=False):
+            if not has_label(state, entry.name):
+                yield from (Path(entry.path, key) for key, _ in _files(Path(entry.path)))
+        elif entry.name not in _DOCUMENTS and not _UNFINISHED.search(entry.name):
             yield Path(entry.path)
 
 

@@ -77,6 +77,8 @@ def list_problem(paths: StorePaths) -> str | None:
         return "the list of labels does not name it"
     published = _published(paths)
     missing = [name for name in listed if name not in published]
+    # Others may have been unlisted and unpublished meanwhile.
+    missing = [name for name in _listed(paths) if name in missing]
     return f"the list of labels names {missing[0]}, which is not there" if missing else None
 
 
