@@ -67,24 +67,19 @@ def shifted(inner: Region, outer: Region) -> Region:
     )
 
 
-def factors(parent: Sequence[int], child: Sequence[int]) -> tuple[int, ...]:
-    """Downsampling factor of each axis, 1 or 2, from the shapes of a level and its parent level.
+def parent_region(region: Region, factors: Sequence[int], parent_shape: Sequence[int]) -> Region:
+    """The region of the parent level that a region of a level is downsampled from.
 
-    Raises
-    ------
-    ValueError
-        The shapes are not those of two successive levels.
+    Parameters
+    ----------
+    region
+        Region of the level.
+    factors
+        Downsampling factor of each axis.
+    parent_shape
+        Shape of the parent level, in voxels, at whose edge the last windows may be cut.
     """
-    steps = tuple(1 if c == p else 2 for p, c in zip(parent, child, strict=True))
-    if any(c != p // step for p, c, step in zip(parent, child, steps, strict=True)):
-        raise ValueError(
-            f"a level of shape {tuple(child)} is not half of one of shape {tuple(parent)}"
-        )
-    return steps
-
-
-def parent_region(region: Region, steps: Sequence[int]) -> Region:
-    """The region of the parent level that a region of a level is downsampled from."""
     return tuple(
-        slice(side.start * step, side.stop * step) for side, step in zip(region, steps, strict=True)
+        slice(side.start * factor, min(side.stop * factor, length))
+        for side, factor, length in zip(region, factors, parent_shape, strict=True)
     )

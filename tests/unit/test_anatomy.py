@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr import nifti, ome
+from neurozarr.axes import RAS
 from neurozarr.nifti import anatomy
-from neurozarr.zarr.layout import pyramid_shapes
+from neurozarr.plan.pyramid import pyramid
 
 SCHEMAS = Path(__file__).parents[3] / "shared/schemas/ngff-0.6"
 SHAPE = (20, 30, 40)
@@ -95,11 +96,21 @@ def test_directions_of_aligned_axes_equal_those_of_nibabel(signs, order):
     assert anatomy.directions(header(qform=affine(matrix), codes=(0, 1))) == expected
 
 
-def test_oblique_or_unplaced_axes_have_no_direction():
-    assert anatomy.directions(header(sform=affine())) == {}
+@given(st.tuples(*[st.floats(-np.pi, np.pi)] * 3), st.sampled_from([1, -1]))
+def test_directions_of_oblique_axes_are_the_nearest_up_to_45_degrees(angles, flip):
+    rotation = nibabel.eulerangles.euler2mat(*angles) @ np.diag([flip, 1, 1])
+    found = anatomy.directions(header(sform=affine(rotation)))
+    nearest = np.abs(rotation).argmax(axis=0)
+    for axis, row, column in zip("xyz", nearest, rotation.T, strict=True):
+        if abs(column[row]) < np.sqrt(0.5) - 1e-3:
+            assert axis not in found
+        elif abs(column[row]) > np.sqrt(0.5) + 1e-3:
+            start, end = RAS["xyz"[row]].split("-to-")[:: int(np.sign(column[row]))]
+            assert found[axis] == f"{start}-to-{end}"
+
+
+def test_unplaced_axes_have_no_direction():
     assert anatomy.directions(header(sform=affine(np.eye(3)), codes=(0, 0))) == {}
-    about_x = nibabel.eulerangles.euler2mat(0, 0, 0.2)
-    assert anatomy.directions(header(sform=affine(about_x))) == {"x": "left-to-right"}
 
 
 def test_sform_takes_precedence_over_qform():
@@ -111,11 +122,10 @@ def test_sform_takes_precedence_over_qform():
 
 
 def attributes(raw, axes="zyx", version="0.6", voxel_size=(3.0, 2.0, 1.0), time_scale=2.5):
-    batch = (2,) * (len(axes) - 3)
-    shapes = [(*batch, *s) for s in pyramid_shapes(SHAPE[::-1], (16,) * 3)]
+    factors = [step.factors for step in pyramid(SHAPE[::-1], (16,) * 3)]
     return ome.attributes(
         axes=axes,
-        shapes=shapes,
+        placements=ome.of_factors(factors),
         space_scale=voxel_size,
         time_scale=time_scale,
         space_unit="millimeter",
@@ -228,5 +238,5 @@ def test_versions_before_0_6_have_directions_of_aligned_axes(version):
         {"type": "anatomical", "value": "posterior-to-anterior"},
         {"type": "anatomical", "value": "right-to-left"},
     ]
-    oblique = attributes(header(sform=affine()), "tzyx", version)
-    assert "orientation" not in json.dumps(oblique)
+    unplaced = attributes(header(sform=affine(), codes=(0, 0)), "tzyx", version)
+    assert "orientation" not in json.dumps(unplaced)

@@ -9,6 +9,7 @@ import pytest
 import neurozarr
 from neurozarr import nifti
 from neurozarr.errors import ConfigError
+from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import (
     changed_fields,
     file_header,
@@ -238,7 +239,6 @@ def test_header_is_nifti_2_for_a_long_volume():
 @pytest.mark.parametrize(
     ("orientation", "letters"),
     [
-        (None, "RAS"),
         ("LPI", "LPI"),
         ("sra", "SRA"),
         ("axial", "LPS"),
@@ -253,6 +253,18 @@ def test_orientation_gives_an_affine_about_the_centre(orientation, letters, cent
     np.testing.assert_allclose(nibabel.affines.voxel_sizes(affine), (1, 2, 3))
     origin = (np.array([4, 5, 6]) - 1) / 2 if center else np.zeros(3)
     np.testing.assert_allclose(nibabel.affines.apply_affine(affine, origin), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_header_without_known_orientation_claims_none(center):
+    raw = make(center=center)
+    assert (load(raw)["sform_code"], load(raw)["qform_code"]) == (0, 0)
+    assert anatomy.directions(raw) == {}
+    assert anatomy.spaces(raw) == []
+    origin = (np.array([4, 5, 6]) - 1) / 2 if center else np.zeros(3)
+    sform = load(raw).get_sform()
+    np.testing.assert_allclose(sform[:3, :3], np.diag([1, 2, 3]))
+    np.testing.assert_allclose(nibabel.affines.apply_affine(sform, origin), 0, atol=1e-6)
 
 
 def test_orientation_replaces_the_affine_of_the_volume():
@@ -273,7 +285,7 @@ def test_new_header_converts_units_without_nifti_code():
 @pytest.mark.parametrize("orientation", ["RA", "RAA", "RLS", "oblique", ""])
 def test_unknown_orientation_is_refused(orientation):
     source = volume(np.zeros((6, 5, 4), "f4"))
-    with pytest.raises(ConfigError, match=r"nifti\.orientation is .*; allowed: three letters"):
+    with pytest.raises(ConfigError, match=r"ome\.orientation is .*; allowed: three letters"):
         headers.header_of(source, dtype=FLOAT, orientation=orientation)
 
 

@@ -15,7 +15,6 @@ from nibabel.openers import ImageOpener
 
 import neurozarr
 from neurozarr import ZarrConfig
-from neurozarr.regions import factors
 from neurozarr.voxels.kernels import downsample
 from neurozarr.zarr.config import DRIVERS
 
@@ -84,7 +83,8 @@ def test_pyramid_by_chunks_equals_pyramid_of_whole_arrays(
         for level in (1, 2):
             batch, spatial = shape[:-3], shapes[level]
             assert group[str(level)].shape == (*batch, *spatial)
-            voxels = downsample(voxels, factors(voxels.shape, (*batch, *spatial)), mode)
+            ratios = zip(voxels.shape, (*batch, *spatial), strict=True)
+            voxels = downsample(voxels, [2 - (was == now) for was, now in ratios], mode)
             np.testing.assert_array_equal(group[str(level)][...], voxels)
 
 
@@ -95,6 +95,31 @@ def test_pyramid_refuses_wrong_arguments(image):
         image.generate_pyramid(levels=-2)
     with pytest.raises(ValueError, match="no_pyramid_axis is 3"):
         image.generate_pyramid(no_pyramid_axis=3)
+    with pytest.raises(ValueError, match=r"factors is \[\[2, 2\]\]; allowed: .*of 3 spatial axes"):
+        image.generate_pyramid(factors=[[2, 2]])
+
+
+def test_factors_of_each_level_and_the_edge_can_be_given(image, voxels):
+    given = [[1, 2, 3], [2, 4, 1]]
+    shapes = image.generate_pyramid(factors=given, edge="keep")
+    expected = [-(-np.array(SHAPE) // given[0])]
+    expected.append(-(-expected[0] // given[1]))
+    assert shapes == [list(SHAPE), *(shape.tolist() for shape in expected)]
+    once = downsample(voxels, given[0], edge="keep")
+    np.testing.assert_array_equal(image["1"][...], once)
+    np.testing.assert_array_equal(image["2"][...], downsample(once, given[1], edge="keep"))
+    image.write_ome_metadata("zyx", factors=given, **ome(image))
+    scale, translation = multiscales(image)["datasets"][2]["coordinateTransformations"]
+    assert (scale["scale"], translation["translation"]) == ([2, 8, 3], [0.5, 3.5, 1])
+    with pytest.raises(ValueError, match="level 2 has length 4"):
+        image.write_ome_metadata("zyx", **ome(image))
+
+
+def test_wrong_axes_of_the_metadata_are_refused(image):
+    with pytest.raises(ValueError, match=r"axes are \('y', 'x'\), but level 0 has shape"):
+        image.write_ome_metadata("yx", **ome(image))
+    with pytest.raises(ValueError, match="no_pool is 3; allowed: None, or an index below 3"):
+        image.write_ome_metadata("zyx", no_pool=3, **ome(image))
 
 
 def ome(group):
@@ -149,9 +174,8 @@ def test_every_argument_of_write_ome_metadata_has_an_effect(group):
     found = multiscales(group)
     assert (found["name"], found["type"]) == ("brain", "mean")
     assert [axis.get("unit") for axis in found["axes"]] == ["minute"] + ["millimeter"] * 3
-    assert found["coordinateTransformations"] == [{"type": "scale", "scale": [0.5, 1, 1, 1]}]
     scale, translation = found["datasets"][1]["coordinateTransformations"]
-    assert scale["scale"] == [1, 1, 4, 3 * 15 / 7]
+    assert scale["scale"] == [0.5, 1, 4, 3 * 15 / 7]
     assert translation["translation"] == [0, 0, 1, 0]
 
 

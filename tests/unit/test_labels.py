@@ -129,13 +129,17 @@ def test_details_that_are_not_valid_are_left_out(details):
     if not isinstance(details, dict):
         return
     for version in ("0.4", "0.5"):
-        attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version=version)
+        attributes = ome.attributes(
+            axes="zyx", placements=ome.of_factors([(1, 1, 1)]), ome_version=version
+        )
         labels = ome.with_labels(attributes, details, image="../../")
         yaozarrs.validate_ome_json(json.dumps(labels, allow_nan=False))
 
 
 def test_details_that_are_valid_are_kept():
-    attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version="0.5")
+    attributes = ome.attributes(
+        axes="zyx", placements=ome.of_factors([(1, 1, 1)]), ome_version="0.5"
+    )
     colors = [
         {"label-value": 1, "rgba": [0, 0, 0, 256]},
         {"label-value": 2.0, "rgba": [0, 0, 0, 255]},

@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr import ome
-from neurozarr.zarr.layout import pyramid_shapes
+from neurozarr.plan.pyramid import pyramid
 
 
-def multiscale(**arguments):
-    defaults = {"axes": "zyx", "shapes": [(8, 8, 8), (4, 4, 4), (2, 2, 2)], "ome_version": "0.5"}
-    return ome.attributes(**defaults | arguments)["ome"]["multiscales"][0]
+def multiscale(shapes=((8, 8, 8), (4, 4, 4), (2, 2, 2)), pyramid_aligns=2, **arguments):
+    aligns = ome.per_axis("pyramid_aligns", pyramid_aligns, 3)
+    arguments["placements"] = ome.of_shapes([s[-3:] for s in shapes], aligns)
+    return ome.attributes(**{"axes": "zyx", "ome_version": "0.5"} | arguments)["ome"][
+        "multiscales"
+    ][0]
 
 
 def transforms(found):
@@ -34,7 +37,7 @@ def test_scale_and_translation_double_with_each_level():
 
 def test_axis_that_is_not_pooled_keeps_its_scale():
     shapes = [(8, 8, 8), (8, 4, 4), (8, 2, 2)]
-    found = transforms(multiscale(shapes=shapes, no_pool=0))
+    found = transforms(multiscale(shapes=shapes))
     assert found[2] == ([1, 4, 4], [0, 1.5, 1.5])
 
 
@@ -43,6 +46,21 @@ def test_axis_of_length_1_keeps_its_scale():
     found = transforms(multiscale(shapes=shapes))
     assert found[1] == ([2, 2, 2], [0.5, 0.5, 0.5])
     assert found[2] == ([2, 4, 4], [0.5, 1.5, 1.5])
+
+
+def test_factors_of_an_axis_add_up_only_where_it_is_downsampled():
+    found = transforms(multiscale(shapes=[(8, 8, 8), (8, 4, 4), (4, 2, 2)]))
+    assert found[2] == ([2, 4, 4], [0.5, 1.5, 1.5])
+
+
+def test_voxels_that_are_copies_are_where_they_were_copied_from():
+    found = transforms(multiscale(shapes=[(9, 9, 9), (5, 5, 5)], pyramid_aligns="first"))
+    assert found[1] == ([2] * 3, [0] * 3)
+
+
+def test_all_levels_start_at_the_position_of_level_0():
+    found = transforms(multiscale(space_scale=[3, 2, 0.5], position=[-10, 0, 7.5]))
+    assert [shift for _, shift in found] == [[-10, 0, 7.5], [-8.5, 1, 7.75], [-5.5, 3, 8.25]]
 
 
 def test_scale_does_not_depend_on_odd_lengths():
@@ -84,11 +102,10 @@ def test_axes_have_types_and_units():
     assert "unit" not in multiscale(space_unit="")["axes"][0]
 
 
-def test_time_scale_is_a_transformation_of_the_image():
-    found = multiscale(axes="tzyx", shapes=[(5, 8, 8, 8)], time_scale=2.5)
-    assert found["coordinateTransformations"] == [{"type": "scale", "scale": [2.5, 1, 1, 1]}]
-    assert transforms(found)[0][0] == [1, 1, 1, 1]
-    assert "coordinateTransformations" not in multiscale(time_scale=2.5)
+def test_time_step_is_in_the_scale_of_every_level():
+    found = multiscale(axes="tzyx", shapes=[(5, 8, 8, 8), (5, 4, 4, 4)], time_scale=2.5)
+    assert [scale for scale, _ in transforms(found)] == [[2.5, 1, 1, 1], [2.5, 2, 2, 2]]
+    assert "coordinateTransformations" not in found
 
 
 def test_name_and_type_are_optional():
@@ -103,11 +120,11 @@ def test_name_and_type_are_optional():
         ({"axes": "xyz"}, "axes are .*; allowed: t, c, z, y, x in this order"),
         ({"axes": ["c", "t", "y"]}, "axes are"),
         ({"axes": "zzyx"}, "axes are"),
-        ({"axes": "yx"}, r"a level has shape \(8, 8, 8\)"),
         ({"space_scale": [1, 2]}, r"space_scale is \[1, 2\]; allowed: one value, or one for each"),
+        ({"position": [1, 2]}, r"position is \[1, 2\]; allowed: one value, or one for each"),
         ({"pyramid_aligns": "middle"}, 'has \'middle\'; allowed: .*"edge" or "center"'),
         ({"pyramid_aligns": 0}, "has 0"),
-        ({"no_pool": 3}, "no_pool is 3; allowed: None, or an index below 3"),
+        ({"pyramid_aligns": 3}, "level 1 has length 4, and its parent level 8, .* factor of 3"),
         ({"ome_version": "0.3"}, "ome_version is '0.3'"),
         ({"space_unit": "furlong"}, "'furlong' is no unit of space .*known: angstrom, attometer"),
     ],
@@ -127,17 +144,13 @@ def test_wrong_argument_is_named(wrong, message):
 )
 def test_attributes_validate_against_the_schemas(axes, spatial, aligns, unit, name):
     ndim = 2 if axes == "yx" else 3
-    shapes = [
-        (*(3,) * (len(axes) - ndim), *shape)
-        for shape in pyramid_shapes(spatial[:ndim], (64,) * ndim)
-    ]
+    shapes = [step.shape for step in pyramid(spatial[:ndim], (64,) * ndim)]
     for version in ("0.4", "0.5"):
         attributes = ome.attributes(
             axes=axes,
-            shapes=shapes,
+            placements=ome.of_shapes(shapes, [aligns] * ndim),
             space_unit=unit,
             name=name,
-            pyramid_aligns=aligns,
             ome_version=version,
         )
         image = attributes if version == "0.4" else attributes["ome"]

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from neurozarr import ZarrConfig, plan
 from neurozarr.plan import slabs
-from neurozarr.regions import factors, parent_region, regions, regions_in_order, whole
+from neurozarr.plan.pyramid import pyramid
+from neurozarr.regions import parent_region, regions, regions_in_order, whole
 from neurozarr.run.paths import StorePaths, coarse_levels
-from neurozarr.zarr.layout import array_layout, pyramid_shapes
+from neurozarr.zarr.layout import array_layout
 
 UINT16 = np.dtype("uint16")
 
@@ -43,7 +44,7 @@ def test_regions_tile_an_array_exactly(case):
     st.sampled_from([None, 0, 1, 2]),
 )
 def test_levels_are_halved_until_one_fits_in_a_chunk(shape, chunks, skipped):
-    shapes = pyramid_shapes(shape, chunks, no_pyramid_axis=skipped)
+    shapes = [step.shape for step in pyramid(shape, chunks, no_pyramid_axis=skipped)]
     assert shapes[0] == tuple(shape)
     for parent, child in itertools.pairwise(shapes):
         for axis in range(3):
@@ -57,12 +58,102 @@ def test_levels_are_halved_until_one_fits_in_a_chunk(shape, chunks, skipped):
 
 
 def test_explicit_levels_may_be_smaller_than_a_chunk():
-    assert pyramid_shapes((5, 2, 1), (64,) * 3, levels=3) == [
-        (5, 2, 1),
-        (2, 1, 1),
-        (1, 1, 1),
-        (1, 1, 1),
+    assert pyramid((5, 2, 1), (64,) * 3, levels=3) == [
+        ((5, 2, 1), (1, 1, 1)),
+        ((2, 1, 1), (2, 2, 1)),
+        ((1, 1, 1), (2, 1, 1)),
+        ((1, 1, 1), (1, 1, 1)),
     ]
+
+
+def test_automatic_factors_make_voxels_isotropic():
+    thick = pyramid((40, 800, 800), (64,) * 3, factors="auto", voxel_size=(4, 0.5, 0.5))
+    assert thick == [
+        ((40, 800, 800), (1, 1, 1)),
+        ((40, 400, 400), (1, 2, 2)),
+        ((40, 200, 200), (1, 2, 2)),
+        ((40, 100, 100), (1, 2, 2)),
+        ((20, 50, 50), (2, 2, 2)),
+    ]
+    thin = pyramid((5, 800, 800), (64,) * 3, factors="auto")
+    assert [step.shape[0] for step in thin] == [5, 2, 2, 2, 2]
+
+
+sides = st.lists(st.integers(1, 3000), min_size=3, max_size=3)
+
+
+@given(
+    sides,
+    st.lists(st.integers(1, 300), min_size=3, max_size=3),
+    st.lists(st.floats(0.01, 100), min_size=3, max_size=3),
+    st.integers(-1, 9),
+    st.sampled_from(["drop", "keep"]),
+    st.sampled_from([None, 0, 1, 2]),
+)
+def test_automatic_factors_halve_the_axes_with_small_voxels(
+    shape, chunks, sizes, levels, edge, skipped
+):
+    steps = pyramid(
+        shape,
+        chunks,
+        factors="auto",
+        voxel_size=sizes,
+        levels=levels,
+        edge=edge,
+        no_pyramid_axis=skipped,
+    )
+    assert levels < 0 or len(steps) <= levels + 1
+
+    def halved(length):
+        return length // 2 if edge == "drop" else -(-length // 2)
+
+    def able(shape):
+        return [axis for axis in range(3) if axis != skipped and halved(shape[axis]) > 1]
+
+    for parent, child in itertools.pairwise(steps):
+        smallest = min(sizes[axis] for axis in able(parent.shape))
+        for axis in range(3):
+            small = axis in able(parent.shape) and sizes[axis] < 1.998 * smallest
+            assert child.factors[axis] == 2 if small else child.factors[axis] in (1, 2)
+            assert (
+                child.shape[axis]
+                == [parent.shape[axis], halved(parent.shape[axis])][child.factors[axis] - 1]
+            )
+            assert child.factors[axis] == 1 or sizes[axis] < 2 * smallest
+        sizes = [size * factor for size, factor in zip(sizes, child.factors, strict=True)]
+    last = steps[-1].shape
+    if levels < 0:
+        assert all(last[axis] <= chunks[axis] for axis in able(last))
+    elif len(steps) <= levels:
+        assert not able(last)
+
+
+def test_factors_of_each_level_can_be_listed():
+    listed = [[1, 2, 4], [3, 1, 1]]
+    assert [step.shape for step in pyramid((10, 10, 10), (4,) * 3, factors=listed)] == [
+        (10, 10, 10),
+        (10, 5, 2),
+        (3, 5, 2),
+    ]
+    kept = pyramid((10, 10, 10), (4,) * 3, factors=listed, edge="keep", levels=1)
+    assert [step.shape for step in kept] == [(10, 10, 10), (10, 5, 3)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factors": 1}, r"factors is \[\[1\]\]; allowed: .*a number from 2 on"),
+        ({"factors": [[1, 1, 1]]}, r"factors is \[\[1, 1, 1\]\]; allowed: .*, not all 1"),
+        ({"factors": [[2, 2]]}, "a positive integer for each of 3 spatial axes"),
+        ({"factors": [[2, 2, 2]], "levels": 2}, "levels is 2, but factors has 1 levels"),
+        ({"factors": [[2, 2, 2]], "no_pyramid_axis": 0}, "is 0, but factors is a list"),
+        ({"edge": "cut"}, "edge is 'cut'; allowed"),
+    ],
+    ids=str,
+)
+def test_wrong_factors_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        pyramid((100, 100, 100), (8, 8, 8), **options)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +204,7 @@ def test_automatic_shard_is_whole_chunks_up_to_1_gib(shape, chunk, dtype):
 
 
 def test_plan_has_a_document_for_each_level():
-    config = ZarrConfig(chunk=32, shard=64, no_pyramid_axis=0)
+    config = ZarrConfig(chunk=32, shard=64, factors=2, no_pyramid_axis=0)
     levels = plan.plan_levels((3, 100, 200, 200), UINT16, "tzyx", config)
     assert [level.shape for level in levels] == [
         (3, 100, 200, 200),
@@ -134,16 +225,23 @@ def planned(draw):
     shape = draw(st.lists(st.integers(1, 60), min_size=ndim, max_size=ndim))
     chunk = draw(st.tuples(*[st.integers(1, 20)] * 3))
     multiple = draw(st.sampled_from([None, 1, 2, 3]))
+    listed = st.lists(st.tuples(st.just(2), *[st.integers(1, 5)] * 2), min_size=1, max_size=3)
+    factors = draw(st.one_of(st.sampled_from(["auto", 2, 3]), listed))
     config = ZarrConfig(
         chunk=chunk,
         shard=multiple and tuple(multiple * size for size in chunk),
-        no_pyramid_axis=draw(st.sampled_from([None, 0, 1, 2])),
+        factors=factors,
+        edge=draw(st.sampled_from(["drop", "keep"])),
+        no_pyramid_axis=None
+        if isinstance(factors, list)
+        else draw(st.sampled_from([None, 0, 1, 2])),
     )
     return plan.plan_levels(
         shape,
         UINT16,
         "tzyx"[-ndim:],
         config,
+        voxel_size=draw(st.tuples(*[st.sampled_from([1, 2.5, 8])] * 3)),
         block_mb=draw(st.floats(1e-5, 1)),
         max_jobs=draw(st.integers(1, 10_000)),
         in_order=draw(st.sampled_from([None, "zyx"])),
@@ -167,9 +265,8 @@ def test_blocks_tile_each_level_and_share_no_file(levels):
 @given(planned())
 def test_blocks_of_the_parent_level_cover_a_block(levels):
     for parent, child in itertools.pairwise(levels):
-        steps = factors(parent.shape, child.shape)
         for block in range(child.blocks):
-            needed = parent_region(child.region(block), steps)
+            needed = parent_region(child.region(block), child.factors, parent.shape)
             covered = np.zeros(parent.shape, bool)
             for number in parent.blocks_of(needed):
                 touched = parent.region(number)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from neurozarr.regions import factors
+from neurozarr import ome
 from neurozarr.voxels.kernels import check_mode, downsample
 
 INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
@@ -20,9 +20,10 @@ FLOATS = ["f2", "f4", "f8"]
 shapes = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=5)
 
 
-def windows(voxels, steps):
+def windows(voxels, steps, edge="drop"):
     """For each window of voxels that become one: the index of the result, and its values."""
-    shape = [length // step for length, step in zip(voxels.shape, steps, strict=True)]
+    lengths = zip(voxels.shape, steps, strict=True)
+    shape = [length // step if edge == "drop" else -(-length // step) for length, step in lengths]
     for index in itertools.product(*map(range, shape)):
         window = tuple(
             slice(i * step, (i + 1) * step) for i, step in zip(index, steps, strict=True)
@@ -38,7 +39,7 @@ def cases(draw, dtypes, **options):
     elements = hnp.from_dtype(np.dtype(dtype), **options)
     few = st.lists(elements, min_size=1, max_size=3).flatmap(st.sampled_from)
     voxels = draw(hnp.arrays(dtype, shape, elements=st.one_of(elements, few)))
-    sides = [st.sampled_from([1, 2]) if length > 1 else st.just(1) for length in shape]
+    sides = [st.sampled_from([1, 2, 2, 3, 4][: 2 * length - 1]) for length in shape]
     return voxels, draw(st.tuples(*sides))
 
 
@@ -166,6 +167,35 @@ def test_result_of_a_function_is_rounded_to_integers():
     assert downsample(np.array([0, 1, 1, 2], "u1"), [2], np.mean).tolist() == [0, 2]
 
 
+@given(
+    cases(["u1", "i2", "i8"]),
+    st.sampled_from(
+        [
+            ("mean", lambda values: round(Fraction(sum(values), len(values)))),
+            ("stride", lambda values: values[0]),
+            (np.max, max),
+        ]
+    ),
+)
+def test_windows_at_the_edge_can_be_kept(case, how):
+    (voxels, steps), (mode, expected) = case, how
+    result = downsample(voxels, steps, mode, edge="keep")
+    assert result.shape == tuple(-(-n // s) for n, s in zip(voxels.shape, steps, strict=True))
+    for index, values in windows(voxels, steps, "keep"):
+        assert result[index] == expected(values)
+
+
+@pytest.mark.parametrize("mode", ["mean", "median", "stride", np.mean])
+@pytest.mark.parametrize("factors", [[2], [4], [3], [2, 3]])
+def test_voxels_of_a_ramp_are_where_the_metadata_say(mode, factors):
+    ramp = np.arange(48, dtype=float)
+    for factor in factors:
+        ramp = downsample(ramp, [factor], mode)
+    steps = [[1], *([factor] for factor in factors)]
+    size, first = ome.of_factors(steps, centred=mode != "stride")[-1]
+    np.testing.assert_array_equal(ramp, first[0] + size[0] * np.arange(len(ramp)))
+
+
 @pytest.mark.parametrize("mode", ["mean", "median", "mode", "stride"])
 def test_odd_last_plane_is_dropped(mode):
     voxels = np.arange(5 * 7 * 3).reshape(5, 7, 3)
@@ -190,9 +220,3 @@ def test_mode_not_defined_for_a_dtype_is_refused(mode, dtype, able):
 def test_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="mode is 'max'; allowed: mean, median, mode, stride, or"):
         check_mode("max", np.dtype("u1"))
-
-
-def test_factors_follow_from_two_shapes():
-    assert factors((3, 1, 7, 8), (3, 1, 3, 4)) == (1, 1, 2, 2)
-    with pytest.raises(ValueError, match=r"shape \(5,\) is not half of one of shape \(8,\)"):
-        factors((8,), (5,))

@@ -9,6 +9,7 @@ import niizarr
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
@@ -17,31 +18,47 @@ from .conversions import convert, headers, nifti_file
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@settings(max_examples=25)
-@given(headers())
-def test_other_readers_agree_on_voxels_axes_and_transformations(made):
+STORES = (
+    {"zarr": {"chunk": 2, "zarr_version": 2, "compressor": "blosc"}},
+    {"zarr": {"chunk": 2}},
+    {"zarr": {"chunk": 2, "shard": 4}},
+    {"zarr": {"chunk": 2}, "ome": {"ome_version": "0.6"}},
+)
+
+
+@settings(max_examples=30)
+@given(headers(), st.sampled_from(STORES), st.sampled_from(["auto", 2, [[1, 2, 3], [2, 1, 1]]]))
+def test_other_readers_agree_on_voxels_axes_and_transformations(made, config, factors):
     with tempfile.TemporaryDirectory() as folder:
         source = nifti_file(Path(folder, "a.nii"), made)
-        store, sample = convert(source, Path(folder), {"zarr": {"chunk": 2}})
+        store, sample = convert(source, Path(folder), config | {"pyramid": {"factors": factors}})
         image = nibabel.load(source)
         voxels = sample.source.read(tuple(slice(0, n) for n in sample.source.shape))
         axes = sample.source.axes
-        (node, *_) = Reader(parse_url(str(store)))()
-        assert "".join(axis["name"] for axis in node.metadata["axes"]) == axes
-        np.testing.assert_array_equal(np.asarray(node.data[0]), voxels)
-        for level, read in enumerate(ngff_zarr.from_ngff_zarr(str(store)).images):
+        zooms = dict(zip("xyzt", map(float, image.header.get_zooms()), strict=False))
+        is_0_6 = "ome" in config
+        node = None if is_0_6 else next(Reader(parse_url(str(store)))())
+        total = np.ones(len(axes))
+        for level, read in enumerate(
+            ngff_zarr.from_ngff_zarr(str(store), validate=not is_0_6).images
+        ):
             assert "".join(read.dims) == axes
-            transforms = node.metadata["coordinateTransformations"][level]
-            found = {step["type"]: step for step in transforms}
-            scale = dict(zip(axes, found["scale"]["scale"], strict=True))
-            shift = dict(zip(axes, found["translation"]["translation"], strict=True))
-            for axis, zoom in zip("xyz", image.header.get_zooms(), strict=False):
-                size = sample.levels[0].shape[axes.index(axis)]
-                # An axis of length 1 is not downsampled.
-                steps = min(level, size.bit_length() - 1)
-                assert read.scale[axis] == scale[axis] == abs(float(zoom)) * 2**steps
-                expected = abs(float(zoom)) * (2**steps - 1) / 2
-                assert read.translation[axis] == shift[axis] == pytest.approx(expected)
+            total *= sample.levels[level].factors
+            scale, shift = dict(read.scale), dict(read.translation)
+            if node is not None:
+                assert "".join(axis["name"] for axis in node.metadata["axes"]) == axes
+                np.testing.assert_array_equal(np.asarray(node.data[level]), np.asarray(read.data))
+                steps = node.metadata["coordinateTransformations"][level]
+                assert [dict(zip(axes, step[step["type"]], strict=True)) for step in steps] == [
+                    dict.fromkeys(axes, 1.0) | scale,
+                    dict.fromkeys(axes, 0.0) | shift,
+                ]
+            for axis, factor in zip(axes, total, strict=True):
+                size = abs(zooms.get(axis, 1.0))
+                if axis == "t" and not 0 < zooms.get("t", 1.0) < np.inf:
+                    size = 1.0
+                assert scale.get(axis, 1.0) == size * factor
+                assert shift.get(axis, 0.0) == pytest.approx(size * (factor - 1) / 2)
             if not level:
                 np.testing.assert_array_equal(np.asarray(read.data), voxels)
 

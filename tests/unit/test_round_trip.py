@@ -154,7 +154,7 @@ def test_dtypes_are_only_widened_with_a_nifti_header(tmp_path, monkeypatch, dtyp
     monkeypatch.setattr(sources, "FAMILIES", (ArrayFile,))
     voxels = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(dtype)
     np.save(tmp_path / "a.npy", voxels)
-    config = {"nifti": {"nii": nii, "orientation": "axial"}, "pyramid": {"mode": "stride"}}
+    config = {"nifti": {"nii": nii}, "ome": {"orientation": "axial"}, "pyramid": {"mode": "stride"}}
     store, sample = convert(tmp_path / "a.npy", tmp_path, config | {"zarr": {"chunk": 4}})
     array = neurozarr.open_array(store / "0", "r")
     assert array.dtype == sample.dtype == np.dtype(wider if nii else dtype)

@@ -28,7 +28,7 @@ def test_lost_snakemake_records_redo_nothing(forgetful):
         ("zarr", {"chunk": 12}, EVERYTHING),
         ("zarr", {"chunk": 16, "driver": "zarr-python"}, None),
         ("ome", {"name": "brain"}, METADATA),
-        ("nifti", {"center": False, "orientation": None}, set()),
+        ("nifti", {"center": False}, set()),
     ],
 )
 def test_changed_option_is_found_without_snakemake_records(forgetful, fresh, group, options, jobs):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from neurozarr import ome, voxels
+from neurozarr.axes import SPATIAL
+from neurozarr.plan.pyramid import pyramid
 from neurozarr.zarr.abc import ZarrArray, ZarrGroup
-from neurozarr.zarr.layout import pyramid_shapes
 from neurozarr.zarr.versions import zarr_version
 
 if TYPE_CHECKING:
@@ -26,23 +27,30 @@ class ImageGroup(ZarrGroup):
         ndim: int = 3,
         mode: str | Callable[..., Any] = "mean",
         no_pyramid_axis: int | None = None,
+        factors: int | Literal["auto"] | Sequence[Sequence[int]] = 2,
+        edge: Literal["drop", "keep"] = "drop",
+        voxel_size: Sequence[float] | None = None,
     ) -> list[list[int]]:
         base = self.array("0")
         batch = base.shape[: base.ndim - ndim]
-        shapes = pyramid_shapes(
+        steps = pyramid(
             base.shape[base.ndim - ndim :],
             base.chunks[base.ndim - ndim :],
             levels=levels,
+            factors=factors,
+            edge=edge,
+            voxel_size=voxel_size,
             no_pyramid_axis=no_pyramid_axis,
         )
-        for name in [key for key in self.keys() if key.isdigit() and int(key) >= len(shapes)]:
+        for name in [key for key in self.keys() if key.isdigit() and int(key) >= len(steps)]:
             del self[name]
         parent = base
-        for level, spatial in enumerate(shapes[1:], start=1):
-            child = self.create_array_from_base(str(level), (*batch, *spatial))
-            voxels.downsample_level(parent, child, mode=mode)
+        for level, step in enumerate(steps[1:], start=1):
+            child = self.create_array_from_base(str(level), (*batch, *step.shape))
+            every = (1,) * len(batch) + step.factors
+            voxels.downsample_level(parent, child, factors=every, mode=mode)
             parent = child
-        return [list(shape) for shape in shapes]
+        return [list(step.shape) for step in steps]
 
     def write_ome_metadata(
         self,
@@ -57,6 +65,7 @@ class ImageGroup(ZarrGroup):
         no_pool: int | None = None,
         multiscales_type: str = "",
         ome_version: Literal["0.4", "0.5"] = "0.4",
+        factors: Sequence[Sequence[int]] | None = None,
     ) -> None:
         if zarr_version(ome_version) != self.zarr_version:
             warnings.warn(
@@ -65,16 +74,21 @@ class ImageGroup(ZarrGroup):
                 stacklevel=2,
             )
         arrays = list(self._levels(levels))
+        ndim = sum(axis in SPATIAL for axis in axes)
+        if any(array.ndim != len(axes) for array in arrays):
+            raise ValueError(f"axes are {tuple(axes)}, but level 0 has shape {arrays[0].shape}")
+        aligns = ome.per_axis("pyramid_aligns", pyramid_aligns, ndim)
+        if no_pool is not None and not 0 <= no_pool < ndim:
+            raise ValueError(f"no_pool is {no_pool}; allowed: None, or an index below {ndim}")
+        shapes = [array.shape[len(axes) - ndim :] for array in arrays]
         attributes = ome.attributes(
             axes=axes,
-            shapes=[array.shape for array in arrays],
+            placements=ome.of_shapes(shapes, aligns, no_pool, factors),
             space_scale=space_scale,
             time_scale=time_scale,
             space_unit=space_unit,
             time_unit=time_unit,
             name=name,
-            pyramid_aligns=pyramid_aligns,
-            no_pool=no_pool,
             multiscales_type=multiscales_type,
             ome_version=ome_version,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from neurozarr.axes import RAS, Space
 from neurozarr.nifti import header
+from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.units import NIFTI_NAMES
 
 #: Axis codes of x, y and z for each common acquisition plane.
@@ -18,8 +20,8 @@ PLANES = {"axial": "LPS", "coronal": "LIA", "sagittal": "PIR"}
 #: Names of the coordinate systems of the codes of sform and qform (NIfTI-1, "xform codes").
 _SPACES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni", 5: "template"}
 
-#: Sine of the largest angle between a voxel axis and an anatomical axis that it is aligned with.
-_ALIGNED = 1e-3
+#: Cosine of the largest angle, 45°, between a voxel axis and the anatomical axis it is along.
+_ALONG = math.sqrt(0.5) - 1e-6
 #: Largest distance between the same voxel in two equal affines, in voxels.
 _SAME = 1e-2
 
@@ -107,9 +109,12 @@ def spaces(raw: bytes) -> list[Space]:
 
 
 def directions(raw: bytes) -> dict[str, str]:
-    """Anatomical orientation of the voxel axes that are aligned with an anatomical axis.
+    """Anatomical orientation of the voxel axes.
 
-    It follows from the sform if its code is not 0, else from the qform.
+    It follows from the sform if its code is not 0, else from the qform. RFC-4 asks for the
+    orientation of axes that are roughly aligned with the anatomy: of an oblique image, each voxel
+    axis is along the anatomical axis that `nibabel.io_orientation` finds for it, if the angle
+    between them is at most 45°.
 
     Parameters
     ----------
@@ -119,20 +124,19 @@ def directions(raw: bytes) -> dict[str, str]:
     Returns
     -------
     dict
-        For each aligned axis (x, y, z): the value of RFC-4, such as "left-to-right". Empty if the
-        codes of both forms are 0.
+        For each of x, y and z: the value of RFC-4, such as "left-to-right". Empty if the codes of
+        both forms are 0.
     """
     forms = header.affines(raw)
     if not forms:
         return {}
-    columns = forms[0][1][:3, :3]
-    cosines = columns / np.linalg.norm(columns, axis=0)
+    affine = forms[0][1]
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     found = {}
-    for axis, column in zip("xyz", cosines.T, strict=True):
-        row = int(np.argmax(np.abs(column)))
-        if np.linalg.norm(np.delete(column, row)) < _ALIGNED:
-            start, end = RAS["xyz"[row]].split("-to-")
-            found[axis] = f"{start}-to-{end}" if column[row] > 0 else f"{end}-to-{start}"
+    for column, (row, sign) in enumerate(nibabel.io_orientation(affine)):
+        if np.isfinite(row) and sign * cosines[int(row), column] >= _ALONG:
+            start, end = RAS["xyz"[int(row)]].split("-to-")
+            found["xyz"[column]] = f"{start}-to-{end}" if sign > 0 else f"{end}-to-{start}"
     return found
 
 

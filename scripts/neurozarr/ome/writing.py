@@ -12,6 +12,7 @@ from typing import Any
 
 from neurozarr import units
 from neurozarr.axes import AXIS_TYPES, RAS, Space
+from neurozarr.ome.placement import Placement
 from neurozarr.ome.reading import images_of
 from neurozarr.zarr.documents import Document
 from neurozarr.zarr.versions import zarr_version
@@ -24,14 +25,13 @@ _COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00")
 def attributes(
     *,
     axes: Sequence[str],
-    shapes: Sequence[Sequence[int]],
+    placements: Sequence[Placement],
     space_scale: float | Sequence[float] = 1.0,
+    position: Sequence[float] = (),
     time_scale: float = 1.0,
     space_unit: str = "micrometer",
     time_unit: str = "second",
     name: str = "",
-    pyramid_aligns: str | float | Sequence[str | float] = 2,
-    no_pool: int | None = None,
     multiscales_type: str = "",
     metadata: Mapping[str, Any] | None = None,
     orientation: Mapping[str, str] | None = None,
@@ -42,10 +42,12 @@ def attributes(
 
     Parameters
     ----------
-    shapes
-        Shape of every level, finest first, in voxels, in the order of ``axes``.
-    axes, space_scale, time_scale, space_unit, time_unit, name, pyramid_aligns, no_pool,
-    multiscales_type, ome_version
+    placements
+        Where the voxels of each level are, finest first, along the spatial axes.
+    position
+        Position of the centre of the first voxel of level 0 along the spatial axes, in
+        ``space_unit``; empty for 0.
+    axes, space_scale, time_scale, space_unit, time_unit, name, multiscales_type, ome_version
         As in `neurozarr.zarr.abc.ZarrGroup.write_ome_metadata`.
     metadata
         Details of the downsampling, for the field "metadata".
@@ -58,43 +60,36 @@ def attributes(
     -------
     dict
         ``{"multiscales": [...]}`` for 0.4, ``{"ome": {...}}`` for later versions (OME-Zarr,
-        "multiscales" metadata). In 0.4 and 0.5, the time step is in the transformations of the
-        image, as NIfTI-Zarr requires (1.0.rc1, section 2.3); in 0.6, in those of each level,
-        since those of the image can only lead to other coordinate systems.
+        "multiscales" metadata). The time step is in the transformations of each level, where all
+        readers look for it. NIfTI-Zarr (1.0.rc1, section 2.3) recommends those of the image, of
+        which there are none.
 
     Raises
     ------
     ValueError
-        An axis, a unit, an alignment or a version is unknown, or a shape or a scale does not match
-        the axes.
+        An axis, a unit or a version is unknown, or a size does not match the axes.
     """
     zarr_version(ome_version)
     axes = tuple(axes)
     _check_axes(axes)
-    for shape in shapes:
-        if len(shape) != len(axes):
-            raise ValueError(f"axes are {axes}, but a level has shape {tuple(shape)}")
     batch = sum(AXIS_TYPES[axis] != "space" for axis in axes)
-    ndim = len(axes) - batch
-    voxel_size = _per_axis("space_scale", space_scale, ndim)
-    aligns = _per_axis("pyramid_aligns", pyramid_aligns, ndim)
-    if no_pool is not None and not 0 <= no_pool < ndim:
-        raise ValueError(f"no_pool is {no_pool}; allowed: None, or an index below {ndim}")
-
-    columns = [
-        _axis_transforms([shape[batch + i] for shape in shapes], voxel_size[i], aligns[i])
-        if i != no_pool
-        else [(float(voxel_size[i]), 0.0)] * len(shapes)
-        for i in range(ndim)
+    voxel_size = per_axis("space_scale", space_scale, len(axes) - batch)
+    first = per_axis("position", position or 0.0, len(axes) - batch)
+    leading = [float(time_scale) if axis == "t" else 1.0 for axis in axes[:batch]]
+    levels = [
+        (
+            [*leading, *(s * size for s, size in zip(place.size, voxel_size, strict=True))],
+            [0.0] * batch
+            + [f + p * s for f, p, s in zip(first, place.first, voxel_size, strict=True)],
+        )
+        for place in placements
     ]
-    levels = list(zip(*columns, strict=True))
-    time = [float(time_scale) if axis == "t" else 1.0 for axis in axes]
     described = [_axis(axis, space_unit, time_unit, orientation or {}) for axis in axes]
     multiscale: dict[str, Any] = {}
     if ome_version == "0.6":
         multiscale["coordinateSystems"] = [{"name": INTRINSIC, "axes": described}]
         multiscale["datasets"] = [
-            _dataset(str(number), row, time[:batch]) for number, row in enumerate(levels)
+            _dataset(str(number), scale, shift) for number, (scale, shift) in enumerate(levels)
         ]
         if spaces:
             multiscale["coordinateSystems"] += [
@@ -105,7 +100,7 @@ def attributes(
                 for space in spaces
             ]
             multiscale["coordinateTransformations"] = [
-                _affine(space, axes, voxel_size) for space in spaces
+                _affine(space, axes, voxel_size, first) for space in spaces
             ]
     else:
         multiscale["axes"] = described
@@ -113,14 +108,12 @@ def attributes(
             {
                 "path": str(number),
                 "coordinateTransformations": [
-                    {"type": "scale", "scale": [1.0] * batch + [scale for scale, _ in row]},
-                    {"type": "translation", "translation": [0.0] * batch + [t for _, t in row]},
+                    {"type": "scale", "scale": scale},
+                    {"type": "translation", "translation": shift},
                 ],
             }
-            for number, row in enumerate(levels)
+            for number, (scale, shift) in enumerate(levels)
         ]
-        if "t" in axes:
-            multiscale["coordinateTransformations"] = [{"type": "scale", "scale": time}]
     if name:
         multiscale["name"] = name
     if multiscales_type:
@@ -216,33 +209,41 @@ def with_windows(
     return attributes | {"omero": omero}
 
 
-def _dataset(path: str, row: Sequence[tuple[float, float]], batch: Sequence[float]) -> Document:
+def _dataset(path: str, scale: Sequence[float], shift: Sequence[float]) -> Document:
     """The "datasets" entry of a level in 0.6: its scale and, if it is not 0, its translation."""
-    scale = {"type": "scale", "scale": [*batch, *(scale for scale, _ in row)]}
-    shift = {"type": "translation", "translation": [0.0] * len(batch) + [t for _, t in row]}
-    moved = any(shift["translation"])
-    transform = {"type": "sequence", "transformations": [scale, shift]} if moved else scale
+    transform: Document = {"type": "scale", "scale": scale}
+    if any(shift):
+        steps = [transform, {"type": "translation", "translation": shift}]
+        transform = {"type": "sequence", "transformations": steps}
     ends = {"input": {"path": path}, "output": {"name": INTRINSIC}}
     return {"path": path, "coordinateTransformations": [transform | ends]}
 
 
-def _affine(space: Space, axes: Sequence[str], voxel_size: Sequence[float]) -> Document:
-    """The 0.6 transformation from scaled voxels to an anatomical coordinate system."""
-    sizes = dict(zip(reversed(axes), reversed(voxel_size), strict=False))
+def _affine(
+    space: Space, axes: Sequence[str], voxel_size: Sequence[float], first: Sequence[float]
+) -> Document:
+    """The 0.6 transformation from intrinsic to anatomical coordinates.
 
-    def entry(to: str, start: str) -> float:
-        if to in RAS and start in RAS:
-            return space.affine["xyz".index(to)]["xyz".index(start)] / sizes[start]
-        return float(to == start)
+    Intrinsic coordinates are those of the first voxel, ``first``, plus scaled voxel indices.
+    """
+    spatial = axes[len(axes) - len(voxel_size) :]
+    sizes, starts = (dict(zip(spatial, values, strict=True)) for values in (voxel_size, first))
+
+    def row(to: str) -> list[float]:
+        if to not in RAS:
+            return [*(float(to == start) for start in axes), 0.0]
+        *columns, offset = space.affine["xyz".index(to)]
+        known = {
+            axis: value / sizes[axis]
+            for axis, value in zip("xyz", columns, strict=True)
+            if axis in sizes
+        }
+        offset -= sum(value * starts[axis] for axis, value in known.items())
+        return [*(known.get(start, 0.0) for start in axes), offset]
 
     return {
         "type": "affine",
-        "affine": [
-            [*(entry(to, start) for start in axes), space.affine["xyz".index(to)][3]]
-            if to in RAS
-            else [*(entry(to, start) for start in axes), 0.0]
-            for to in axes
-        ],
+        "affine": [row(to) for to in axes],
         "input": {"name": INTRINSIC},
         "output": {"name": space.name},
     }
@@ -270,39 +271,17 @@ def _axis(
     return described
 
 
-def _per_axis(field: str, value: Any, ndim: int) -> list[Any]:
+def per_axis(field: str, value: Any, ndim: int) -> list[Any]:
+    """A value for each of ``ndim`` axes, from one for all of them or one for each.
+
+    Raises
+    ------
+    ValueError
+        There is another number of values; the message names the ``field``.
+    """
     values = [value] * ndim if isinstance(value, str) or not hasattr(value, "__len__") else value
     if len(values) != ndim:
         raise ValueError(
             f"{field} is {value!r}; allowed: one value, or one for each of {ndim} axes"
         )
     return list(values)
-
-
-def _axis_transforms(
-    lengths: Sequence[int], voxel_size: float, align: str | float
-) -> list[tuple[float, float]]:
-    """Scale and translation of every level along one axis, from the lengths of the levels."""
-    transforms: list[tuple[float, float]] = []
-    for level, length in enumerate(lengths):
-        if level and length == lengths[level - 1]:
-            transforms.append(transforms[-1])
-            continue
-        factor, shift = _alignment(lengths[0], length, align, level)
-        transforms.append((factor * float(voxel_size), shift * float(voxel_size)))
-    return transforms
-
-
-def _alignment(base: int, length: int, align: str | float, level: int) -> tuple[float, float]:
-    """Voxel size, and position of the first voxel's centre, in voxels of level 0."""
-    if align == "center" and length > 1:
-        return (base - 1) / (length - 1), 0.0
-    if align in ("edge", "center"):
-        factor = base / length
-    elif isinstance(align, (int, float)) and not isinstance(align, bool) and align > 0:
-        factor = float(align**level)
-    else:
-        raise ValueError(
-            f'pyramid_aligns has {align!r}; allowed: a downsampling factor, "edge" or "center"'
-        )
-    return factor, (factor - 1) / 2

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from neurozarr.plan.pyramid import pyramid
 from neurozarr.plan.slabs import (
     block_shape,
     downsampled_sub_block,
@@ -22,7 +23,7 @@ from neurozarr.plan.slabs import (
 from neurozarr.regions import Region, grid
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import Document
-from neurozarr.zarr.layout import array_layout, pyramid_shapes, spatial_ndim
+from neurozarr.zarr.layout import array_layout, spatial_ndim
 from neurozarr.zarr.metadata import array_document
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Level:
         Shape of a write chunk, in voxels: a shard, or a chunk if there are no shards.
     block
         Shape of a block, in voxels: whole write chunks.
+    factors
+        Downsampling factor of each axis from the parent level; all 1 for level 0.
     dtype
         Data type of the voxels.
     document
@@ -74,6 +77,7 @@ class Level:
     chunks: tuple[int, ...]
     write_chunk: tuple[int, ...]
     block: tuple[int, ...]
+    factors: tuple[int, ...]
     dtype: np.dtype[Any]
     document: Document
     bytes_per_second: float
@@ -143,8 +147,8 @@ class Level:
         sub-block with its encoded form. The size of the block makes no difference.
         """
         written = math.prod(sub_block(self.chunks, self.write_chunk, self.dtype))
-        steps = ((1,) * (len(self.chunks) - 3) + (2,) * 3)[-len(self.chunks) :]
-        read = 8 * math.prod(downsampled_sub_block(self.chunks, steps, self.dtype))
+        reduced = downsampled_sub_block(self.chunks, self.factors, self.dtype)
+        read = math.prod(reduced) * math.prod(self.factors)
         voxels = (threads + 2) * (2 * read + 3 * written)
         return BASE_MEMORY_MB + math.ceil(voxels * self.dtype.itemsize / 1e6)
 
@@ -176,6 +180,7 @@ def plan_levels(
     axes: Sequence[str],
     config: ZarrConfig,
     *,
+    voxel_size: Sequence[float] | None = None,
     block_mb: float = math.inf,
     max_jobs: int = 1,
     native_chunk_shape: Sequence[int] | None = None,
@@ -193,6 +198,8 @@ def plan_levels(
         Names of the axes, spatial ones last.
     config
         How to store the image.
+    voxel_size
+        Voxel size of level 0 along the spatial axes, in any unit; None if they are equal.
     block_mb
         Uncompressed size of a block, in MB. A block is larger if one write chunk is, or if all
         levels together would have more than ``max_jobs`` blocks.
@@ -217,18 +224,16 @@ def plan_levels(
     dtype = np.dtype(dtype)
     chunks, shards = array_layout(shape, dtype, config)
     batch = len(shape) - spatial_ndim(len(shape))
-    if config.no_pyramid_axis is not None and config.no_pyramid_axis >= len(shape) - batch:
-        raise ValueError(
-            f"no_pyramid_axis is {config.no_pyramid_axis}, but there are {len(shape) - batch} "
-            "spatial axes"
-        )
-    spatial_shapes = pyramid_shapes(
+    steps = pyramid(
         shape[batch:],
         chunks[batch:],
         levels=config.levels,
+        factors=config.factors,
+        edge=config.edge,
+        voxel_size=voxel_size,
         no_pyramid_axis=config.no_pyramid_axis,
     )
-    shapes = [(*shape[:batch], *spatial) for spatial in spatial_shapes]
+    shapes = [(*shape[:batch], *step.shape) for step in steps]
     write_chunk = shards or chunks
     slab = None
     if in_order is not None:
@@ -251,6 +256,7 @@ def plan_levels(
             chunks=chunks,
             write_chunk=write_chunk,
             block=block,
+            factors=(1,) * batch + step.factors,
             dtype=dtype,
             document=array_document(
                 level_shape,
@@ -263,7 +269,7 @@ def plan_levels(
             bytes_per_second=bytes_per_second(config),
             slab=None if number else slab,
         )
-        for number, (level_shape, block) in enumerate(zip(shapes, blocks, strict=True))
+        for number, (level_shape, block, step) in enumerate(zip(shapes, blocks, steps, strict=True))
     )
 
 

@@ -66,7 +66,7 @@ def sub_block(
 
 
 def downsampled_sub_block(
-    parent_chunks: Sequence[int], steps: Sequence[int], dtype: np.dtype[Any]
+    parent_chunks: Sequence[int], factors: Sequence[int], dtype: np.dtype[Any]
 ) -> tuple[int, ...]:
     """Shape of the region of a level that is computed at once from its parent level.
 
@@ -74,21 +74,21 @@ def downsampled_sub_block(
     ----------
     parent_chunks
         Shape of a chunk of the parent level, in voxels.
-    steps
-        Downsampling factor of each axis: 1 or 2.
+    factors
+        Downsampling factor of each axis.
     dtype
         Data type of the voxels.
 
     Returns
     -------
     tuple[int, ...]
-        Half of a sub-block of the parent level along each downsampled axis; a whole one if its
-        length is odd along one of these axes, so that no chunk of the parent level is cut.
+        A sub-block of the parent level, divided by the factors; a whole one if its length along an
+        axis is no multiple of the factor, so that no chunk of the parent level is cut.
     """
     shape = sub_block(parent_chunks, parent_chunks, dtype)
-    if any(size % step for size, step in zip(shape, steps, strict=True)):
+    if any(size % factor for size, factor in zip(shape, factors, strict=True)):
         return shape
-    return tuple(size // step for size, step in zip(shape, steps, strict=True))
+    return tuple(size // factor for size, factor in zip(shape, factors, strict=True))
 
 
 def slab_shape(

@@ -41,6 +41,7 @@ def pyramid_level(sample: Sample, paths: StorePaths, *, level: int, block: int) 
     return {
         "region": sample.levels[level].region(block),
         "parent_blocks": sample.parents(level, block),
+        "factors": sample.levels[level].factors,
         "mode": sample.mode,
         "driver": sample.zarr.driver,
     }

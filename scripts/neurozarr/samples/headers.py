@@ -68,7 +68,7 @@ def header_of(
         try:
             return make_header(source, dtype, orientation=orientation, center=center)
         except ValueError as error:
-            raise ConfigError(f"nifti.{error}") from None
+            raise ConfigError(f"ome.{error}") from None
     given = given or {}
     return fit_header(
         source.nifti_header,
@@ -170,7 +170,8 @@ def make_header(
         Data type of the stored voxels, one that NIfTI has.
     orientation
         Axis codes of x, y and z (see `neurozarr.nifti.anatomy.parse_orientation`), used instead of
-        the image's affine. None to use the image's affine, or RAS if it has none.
+        the image's affine. None to use the image's affine. If it has none either, the header has an
+        sform of RAS whose code is 0, which claims nothing (NIfTI-1, "xform codes").
     center
         If the image's affine is not used: whether the centre of the volume is at the coordinates
         0, 0, 0, or the first voxel.
@@ -203,7 +204,8 @@ def make_header(
     header.set_data_dtype(dtype)
     header.set_data_shape(dim)
     header.set_zooms(zooms[: len(dim)])
-    header.set_sform(affine, "aligned")
+    is_known = orientation is not None or source.affine is not None
+    header.set_sform(affine, "aligned" if is_known else "unknown")
     header.set_qform(affine, "unknown")
     header["pixdim"][1:4] = sizes
     header.set_slope_inter(source.slope, source.inter)

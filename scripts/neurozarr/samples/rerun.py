@@ -244,7 +244,11 @@ def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
         Paths of its store, to which the path of the source is relative.
     """
     if level:
-        return {"mode": sample.mode, "kernel": kernels.KERNEL_VERSIONS[sample.mode]}
+        return {
+            "factors": list(sample.levels[level].factors),
+            "mode": sample.mode,
+            "kernel": kernels.KERNEL_VERSIONS[sample.mode],
+        }
     path = sample.path if is_address(sample.path) else os.path.realpath(sample.path)
     relative = path if is_address(path) else os.path.relpath(path, os.path.realpath(paths.output))
     return _plain(

@@ -17,7 +17,7 @@ from neurozarr import ome, plan
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
-from neurozarr.regions import factors, parent_region
+from neurozarr.regions import parent_region
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import Source, family_of, open_source, stem
@@ -253,7 +253,7 @@ class Sample:
         options = self.options["nifti"]
         return {
             "template": options["header"],
-            "orientation": options["orientation"],
+            "orientation": self.options["ome"]["orientation"],
             "center": options["center"],
         }
 
@@ -291,6 +291,7 @@ class Sample:
                 self.dtype,
                 source.axes,
                 self.zarr,
+                voxel_size=source.voxel_size,
                 native_chunk_shape=source.native_chunk_shape,
                 in_order=source.file_axes if source.in_order else None,
                 block_mb=self.options["resources"]["block_mb"],
@@ -419,8 +420,8 @@ class Sample:
             Number of the block in that level.
         """
         parent, child = self.levels[level - 1], self.levels[level]
-        steps = factors(parent.shape, child.shape)
-        return parent.blocks_of(parent_region(child.region(block), steps))
+        above = parent_region(child.region(block), child.factors, parent.shape)
+        return parent.blocks_of(above)
 
     @cached_property
     def attributes(self) -> Document:
@@ -428,17 +429,23 @@ class Sample:
         source, version = self.source, self.zarr.ome_version
         attributes = ome.attributes(
             axes=source.axes,
-            shapes=[level.shape for level in self.levels],
+            placements=ome.of_factors(
+                [level.factors[-3:] for level in self.levels], centred=self.mode != "stride"
+            ),
             space_scale=source.voxel_size,
+            position=source.position,
             time_scale=source.time_step,
             space_unit=source.space_unit,
             time_unit=source.time_unit,
             name=self.options["ome"]["name"] or self.name.rpartition("/")[-1],
-            no_pool=self.zarr.no_pyramid_axis,
             multiscales_type=self.mode,
             metadata={
                 "method": "neurozarr.voxels.kernels.downsample",
-                "kwargs": {"mode": self.mode, "no_pyramid_axis": self.zarr.no_pyramid_axis},
+                "kwargs": {
+                    "mode": self.mode,
+                    "factors": [list(level.factors[-3:]) for level in self.levels[1:]],
+                    "edge": self.zarr.edge,
+                },
                 **({"source_converter": source.converter} if source.converter else {}),
             },
             orientation=anatomy.directions(self.header),
@@ -461,6 +468,7 @@ class Sample:
             "attributes": self.attributes,
             "channels": self.channels,
             "header_checksum": xxhash.xxh3_64_intdigest(self.header) if has_header else None,
+            "factors": [level.factors for level in self.levels],
             "mode": self.mode,
         }
 

@@ -48,6 +48,7 @@ def write_level(
     *,
     region: Region,
     parent_blocks: Sequence[int],
+    factors: Sequence[int],
     mode: Mode,
     driver: str,
     threads: int,
@@ -66,8 +67,8 @@ def write_level(
         Region of the block.
     parent_blocks
         Numbers of the blocks of the parent level from which the block is made.
-    mode
-        Downsampling mode.
+    factors, mode
+        Downsampling factor of each axis, and downsampling mode.
     driver
         Library that reads and writes the voxels.
     threads
@@ -94,6 +95,7 @@ def write_level(
     summary = voxels.downsample_level(
         open_array(parent.folder, "r", driver=driver, threads=threads),
         open_array(level.folder, driver=driver, threads=threads),
+        factors=factors,
         region=region,
         mode=mode,
         threads=threads,

@@ -148,7 +148,12 @@ def _check_contents(
         bad = check_bytes(level, missing=damaged, threads=threads)
         damaged |= {damage.path for damage in bad}
         found += bad + check_voxels(
-            level, parent, mode=planned.mode, damaged=damaged, threads=threads
+            level,
+            parent,
+            factors=planned.factors[number],
+            mode=planned.mode,
+            damaged=damaged,
+            threads=threads,
         )
         if number == 0:
             volume = open_source(source["path"], **source["layout"])

@@ -13,7 +13,7 @@ from neurozarr import nifti
 from neurozarr.drivers import open_array
 from neurozarr.nifti.fit import COLOURS, fit_header
 from neurozarr.plan.slabs import sub_block
-from neurozarr.regions import Region, factors, parent_region, regions
+from neurozarr.regions import Region, parent_region, regions
 from neurozarr.run import receipts
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage, region_of
@@ -174,6 +174,7 @@ def check_voxels(
     level: StoredLevel,
     parent: StoredLevel | None,
     *,
+    factors: Sequence[int],
     mode: Mode,
     damaged: Collection[Path] = (),
     threads: int = 1,
@@ -184,8 +185,8 @@ def check_voxels(
     ----------
     level, parent
         The level and its parent level; the parent of level 0 is None.
-    mode
-        Downsampling mode of the level.
+    factors, mode
+        Downsampling factor of each axis, and downsampling mode, of the level.
     damaged
         Damaged files of both levels. Voxels in these files, and voxels that were computed from
         them, are skipped.
@@ -211,10 +212,10 @@ def check_voxels(
         found = checksum(voxels, part, write_chunk, array.shape)
         if parent is None:
             return found, []
-        above = parent_region(part, factors(parent.array.shape, array.shape))
+        above = parent_region(part, factors, parent.array.shape)
         if not parent.files(above).isdisjoint(damaged):
             return found, []
-        expected = reduced(parent.array, array, part, mode)
+        expected = reduced(parent.array, array, part, factors, mode)
         if np.array_equal(voxels.view(np.uint8), expected.view(np.uint8)):
             return found, []
         raw = f"V{voxels.dtype.itemsize}"

@@ -41,6 +41,8 @@ class Planned:
         Names and colours of the channels, without their windows.
     header_checksum
         XXH3 checksum of the NIfTI header; None if the store has none.
+    factors
+        Downsampling factor of each axis from level to level, finest first.
     mode
         Downsampling mode of the pyramid.
     """
@@ -50,6 +52,7 @@ class Planned:
     attributes: Document
     channels: Sequence[Document]
     header_checksum: int | None
+    factors: Sequence[Sequence[int]]
     mode: Mode
 
     @property

@@ -12,7 +12,6 @@ from neurozarr.errors import StoreError, reason
 from neurozarr.plan.slabs import downsampled_sub_block, read_shape, sub_block
 from neurozarr.regions import (
     Region,
-    factors,
     parent_region,
     regions,
     regions_in_order,
@@ -139,6 +138,7 @@ def downsample_level(
     parent: ZarrArray,
     child: ZarrArray,
     *,
+    factors: Sequence[int],
     region: Region | None = None,
     mode: kernels.Mode = "mean",
     threads: int = 1,
@@ -149,10 +149,12 @@ def downsample_level(
     ----------
     parent, child
         The parent level, and the level to write.
+    factors
+        Downsampling factor of each axis.
     region
         The region of the child to write: whole write chunks; None for all.
     mode
-        How 2×2×2 voxels become one (see `neurozarr.voxels.kernels.downsample`).
+        How a window of voxels becomes one (see `neurozarr.voxels.kernels.downsample`).
     threads
         Number of sub-blocks that are computed and encoded at once; one more waits.
 
@@ -165,7 +167,7 @@ def downsample_level(
     write_chunk = child.shards or child.chunks
 
     def write(place: Region) -> Summary:
-        voxels = reduced(parent, child, place, mode)
+        voxels = reduced(parent, child, place, factors, mode)
         _store(child, place, voxels)
         return summarize(voxels, checksum(voxels, place, write_chunk, child.shape))
 
@@ -184,7 +186,13 @@ def _store(array: ZarrArray, region: Region, voxels: np.ndarray) -> None:
         ) from error
 
 
-def reduced(parent: ZarrArray, child: ZarrArray, region: Region, mode: kernels.Mode) -> np.ndarray:
+def reduced(
+    parent: ZarrArray,
+    child: ZarrArray,
+    region: Region,
+    factors: Sequence[int],
+    mode: kernels.Mode,
+) -> np.ndarray:
     """Voxels of a region of a level, downsampled from its parent level; nothing is written.
 
     Parameters
@@ -193,14 +201,15 @@ def reduced(parent: ZarrArray, child: ZarrArray, region: Region, mode: kernels.M
         The parent level, and the level.
     region
         The region of the child.
+    factors
+        Downsampling factor of each axis.
     mode
-        How 2×2×2 voxels become one (see `neurozarr.voxels.kernels.downsample`).
+        How a window of voxels becomes one (see `neurozarr.voxels.kernels.downsample`).
     """
-    steps = factors(parent.shape, child.shape)
     voxels = np.empty([side.stop - side.start for side in region], child.dtype)
     # Small regions of the parent level at a time, so that each reuses the memory of the last.
-    at_once = downsampled_sub_block(parent.chunks, steps, parent.dtype)
+    at_once = downsampled_sub_block(parent.chunks, factors, parent.dtype)
     for inner in regions(whole(voxels.shape), at_once):
-        above = parent[parent_region(shifted(inner, region), steps)]
-        voxels[inner] = kernels.downsample(above, steps, mode)
+        above = parent[parent_region(shifted(inner, region), factors, parent.shape)]
+        voxels[inner] = kernels.downsample(above, factors, mode, edge="keep")
     return voxels

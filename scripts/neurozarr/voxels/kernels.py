@@ -1,16 +1,18 @@
-"""Kernels that downsample voxels by two, from a level to the next coarser one.
+"""Kernels that downsample voxels, from a level to the next coarser one.
 
-A kernel gets an array whose length is even along every downsampled axis. Its 2, 4, 8 … strided
-views hold the first, second … voxel of each window, the voxels that become one. Kernels work on a
-few planes at a time, so that intermediate results stay in the processor's cache.
+A kernel gets an array whose length along every axis is a multiple of the factor of that axis. Its
+strided views hold the first, second … voxel of each window, the voxels that become one. Factors of
+2, which pyramids usually have, are computed by pairs. Kernels work on a few planes at a time, so
+that intermediate results stay in the processor's cache.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,20 +41,29 @@ def check_mode(mode: Mode, dtype: np.dtype[Any]) -> None:
         )
 
 
-def downsample(voxels: np.ndarray, steps: Sequence[int], mode: Mode = "mean") -> np.ndarray:
-    """Downsample voxels by 2 along some axes.
+def downsample(
+    voxels: np.ndarray,
+    steps: Sequence[int],
+    mode: Mode = "mean",
+    *,
+    edge: Literal["drop", "keep"] = "drop",
+) -> np.ndarray:
+    """Downsample voxels along some axes.
 
     Parameters
     ----------
     voxels
         Array of any shape, in native byte order.
     steps
-        Downsampling factor of each axis, 1 or 2. An odd last plane is dropped.
+        Downsampling factor of each axis.
     mode
         "mean" ignores NaN, and rounds integers to the nearest, ties to even; "median" ignores NaN,
         and is the mean of the two middle values, rounded likewise; "mode" is the most frequent
         value, or the smallest of several such values; "stride" is the first value; or a function
         ``f(array, axis=tuple)``, whose result is rounded likewise if the voxels are integers.
+    edge
+        Whether a window that the far edge of the array cuts is left out ("drop"), or reduced like
+        the others, from the voxels that it has ("keep").
 
     Returns
     -------
@@ -65,11 +76,33 @@ def downsample(voxels: np.ndarray, steps: Sequence[int], mode: Mode = "mean") ->
         The mode is unknown, or not defined for the dtype.
     """
     check_mode(mode, voxels.dtype)
-    steps = tuple(steps)
+    whole = tuple(length // step for length, step in zip(voxels.shape, steps, strict=True))
+    rests = [length % step for length, step in zip(voxels.shape, steps, strict=True)]
+    if edge == "drop" or not any(rests):
+        return _downsample(voxels, whole, tuple(steps), mode)
+    shape = [count + (rest > 0) for count, rest in zip(whole, rests, strict=True)]
+    result = np.empty(shape, voxels.dtype)
+    # Along each axis, the whole windows are one part, and the window that is cut is another.
+    parts = [
+        [(slice(0, count), slice(0, count * step), step)] * (count > 0)
+        + [(slice(count, None), slice(count * step, None), rest)] * (rest > 0)
+        for count, step, rest in zip(whole, steps, rests, strict=True)
+    ]
+    for part in itertools.product(*parts):
+        places, sides, own = zip(*part, strict=True)
+        inner = voxels[sides]
+        counts = tuple(length // step for length, step in zip(inner.shape, own, strict=True))
+        result[places] = _downsample(inner, counts, own, mode)
+    return result
+
+
+def _downsample(
+    voxels: np.ndarray, shape: tuple[int, ...], steps: tuple[int, ...], mode: Mode
+) -> np.ndarray:
+    """Downsample whole windows to a given shape."""
     kernel = (lambda planes, s: _reduce(planes, s, mode)) if callable(mode) else _KERNELS[mode]
-    shape = tuple(length // step for length, step in zip(voxels.shape, steps, strict=True))
     voxels = voxels[tuple(slice(n * step) for n, step in zip(shape, steps, strict=True))]
-    if 2 not in steps or 0 in shape:
+    if set(steps) == {1} or 0 in shape:
         return voxels.copy() if voxels.shape == shape else np.empty(shape, voxels.dtype)
     result = np.empty(shape, voxels.dtype)
     axis = max(voxels.ndim - 3, 0)
@@ -97,32 +130,47 @@ def _mean(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
     kind, itemsize = voxels.dtype.kind, voxels.dtype.itemsize
     if kind not in "iu":
         return _float_mean(voxels, steps)
-    shift = steps.count(2)
+    count = math.prod(steps)
     if itemsize < 8:
-        wide = f"{kind}{4 if itemsize < 4 else 8}"
-        return _round_shift(_sum(voxels, steps, np.dtype(wide)), shift).astype(voxels.dtype)
+        # Sums of up to 16 bits fit in 32 bits, if there are at most 2 to the power of 15 of them.
+        wide = f"{kind}{4 if itemsize < 4 and count <= 2**15 else 8}"
+        return _rounded(_sum(voxels, steps, np.dtype(wide)), count).astype(voxels.dtype)
     # Sums of 64-bit integers may overflow: add up quotients and remainders instead.
-    quotient = _sum(voxels >> shift, steps, voxels.dtype)
-    remainder = _sum(voxels & ((1 << shift) - 1), steps, voxels.dtype)
-    return quotient + _round_shift(remainder, shift, quotient & 1)
+    if count & (count - 1):
+        quotients, remainders = np.divmod(voxels, voxels.dtype.type(count))
+    else:
+        quotients, remainders = voxels >> (count.bit_length() - 1), voxels & (count - 1)
+    quotient = _sum(quotients, steps, voxels.dtype)
+    remainder = _sum(remainders, steps, voxels.dtype)
+    return quotient + _rounded(remainder, count, quotient & 1)
 
 
 def _sum(voxels: np.ndarray, steps: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """Sum of every window, in ``dtype``: pairs along one axis after the other."""
+    """Sum of every window, in ``dtype``: along one axis after the other."""
     total = voxels
     for axis, step in enumerate(steps):
-        if step == 2:
+        if step > 1:
             inner = (slice(None),) * axis
-            even, odd = total[(*inner, slice(0, None, 2))], total[(*inner, slice(1, None, 2))]
-            total = np.add(even, odd, dtype=dtype)
+            first, second, *others = (
+                total[(*inner, slice(start, None, step))] for start in range(step)
+            )
+            total = np.add(first, second, dtype=dtype)
+            for other in others:
+                total += other
     return total
 
 
-def _round_shift(total: np.ndarray, shift: int, parity: np.ndarray | int = 0) -> np.ndarray:
-    """``total / 2**shift`` rounded to the nearest integer, ties to even.
+def _rounded(total: np.ndarray, count: int, parity: np.ndarray | int = 0) -> np.ndarray:
+    """``total / count`` rounded to the nearest integer, ties to even.
 
     ``parity`` is the parity of an integer to which the result will be added.
     """
+    if count & (count - 1):
+        quotient, remainder = np.divmod(total, total.dtype.type(count))
+        twice = 2 * remainder
+        up = (twice > count) | ((twice == count) & ((quotient + parity) & 1 == 1))
+        return quotient + up.astype(total.dtype)
+    shift = count.bit_length() - 1
     quotient = total >> shift
     odd = (quotient + parity) & 1
     # Adding just under a half rounds ties down; adding the parity as well makes odd ones go up.
@@ -130,18 +178,18 @@ def _round_shift(total: np.ndarray, shift: int, parity: np.ndarray | int = 0) ->
 
 
 def _float_mean(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
-    count = 2 ** steps.count(2)
-    wide = _wide(voxels.dtype)
+    wide, count = _wide(voxels.dtype), math.prod(steps)
+    power = 1 << (count - 1).bit_length()
     # Dividing by a power of two is exact; before the sum, it prevents an overflow.
     with np.errstate(invalid="ignore", over="ignore"):
-        mean = _sum(np.multiply(voxels, 1 / count, dtype=wide), steps, wide).astype(voxels.dtype)
+        mean = _sum(np.multiply(voxels, 1 / power, dtype=wide), steps, wide)
+        mean = (mean if power == count else mean / wide.type(count / power)).astype(voxels.dtype)
     return _redo_nan(mean, voxels, steps, np.nanmean)
 
 
 def _median(voxels: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
     ordered = _sorted(_windows(voxels, steps))
-    middle = len(ordered) // 2
-    low, high = ordered[middle - 1], ordered[middle]
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
     if voxels.dtype.kind in "iu":
         # low + (high - low) / 2, rounded to even; the difference fits in the unsigned type.
         unsigned = np.dtype(f"u{voxels.dtype.itemsize}")
@@ -171,11 +219,11 @@ def _most_frequent(ordered: np.ndarray) -> np.ndarray:
 
     The values must be sorted along this axis. All NaN, which are last, count as the same value.
     """
-    best, most = ordered[0].copy(), np.ones(ordered.shape[1:], np.uint8)
+    best, most = ordered[0].copy(), np.ones(ordered.shape[1:], np.uint16)
     run = most.copy()
     for previous, value in itertools.pairwise(ordered):
         same = (value == previous) | ((value != value) & (previous != previous))
-        run = np.where(same, run + 1, 1).astype(np.uint8)
+        run = np.where(same, run + 1, 1).astype(np.uint16)
         np.copyto(best, value, where=run > most)
         np.maximum(most, run, out=most)
     return best
@@ -192,11 +240,12 @@ def _sorted(views: list[np.ndarray]) -> list[np.ndarray]:
 
 @cache
 def _sorting_network(count: int) -> list[tuple[int, int]]:
-    """Pairs of values to compare and swap, in order; ``count`` is a power of two.
+    """Pairs of values to compare and swap, in order.
 
-    Batcher's odd-even merge sort: 1, 5 and 19 pairs for 2, 4 and 8 values.
+    Batcher's odd-even merge sort: 1, 5 and 19 pairs for 2, 4 and 8 values. For a number that is not
+    a power of two, it is that of the next one, without the values that are missing at its end.
     """
-    powers = [2**n for n in range(count.bit_length() - 1)]
+    powers = [2**n for n in range((count - 1).bit_length())]
     return [
         (low, low + gap)
         for merged in powers

@@ -221,11 +221,15 @@ class ZarrGroup(ZarrNode):
         ndim: int = 3,
         mode: str | Callable[..., Any] = "mean",
         no_pyramid_axis: int | None = None,
+        factors: int | Literal["auto"] | Sequence[Sequence[int]] = 2,
+        edge: Literal["drop", "keep"] = "drop",
+        voxel_size: Sequence[float] | None = None,
     ) -> list[list[int]]:
         """Write levels 1, 2, … of the pyramid whose level 0 is array "0".
 
-        Each spatial axis is half as long as in the parent level, rounded down, and at least 1;
-        other axes do not change. Levels beyond the last one, of an earlier pyramid, are deleted.
+        By default, each spatial axis is half as long as in the parent level, rounded down, and at
+        least 1; other axes do not change. Levels beyond the last one, of an earlier pyramid, are
+        deleted.
 
         Parameters
         ----------
@@ -235,10 +239,19 @@ class ZarrGroup(ZarrNode):
         ndim
             Number of spatial axes, which are the last axes of the array.
         mode
-            How 2×2×2 voxels become one: "mean", "median", "mode" or "stride", or a function
+            How a window of voxels becomes one: "mean", "median", "mode" or "stride", or a function
             that reduces the axes it is given (``f(array, axis=tuple)``).
         no_pyramid_axis
             Index, among the spatial axes, of an axis that is not downsampled.
+        factors
+            2, or another factor of all axes; "auto" halves only those axes whose voxel is smaller
+            than twice the smallest; or, for each level after level 0, a list of the factor of each
+            spatial axis.
+        edge
+            Whether a window that the edge of the image cuts is left out ("drop") or becomes a voxel
+            like others ("keep").
+        voxel_size
+            Voxel size of level 0 along the spatial axes, for "auto"; None if they are equal.
 
         Returns
         -------
@@ -260,6 +273,7 @@ class ZarrGroup(ZarrNode):
         no_pool: int | None = None,
         multiscales_type: str = "",
         ome_version: Literal["0.4", "0.5"] = "0.4",
+        factors: Sequence[Sequence[int]] | None = None,
     ) -> None:
         """Write the OME-Zarr metadata of this image.
 
@@ -277,7 +291,8 @@ class ZarrGroup(ZarrNode):
         name
             Name of the image; "" for none.
         pyramid_aligns
-            Downsampling factor from level to level; or "edge" or "center", if the edges or the
+            Downsampling factor from level to level; "first" for the mode "stride", whose voxels are
+            copies of the first voxel of their window; or "edge" or "center", if the edges or the
             centres of the corner voxels of all levels coincide. One value for all spatial axes,
             or one for each.
         levels
@@ -289,6 +304,9 @@ class ZarrGroup(ZarrNode):
         ome_version
             Version of OME-Zarr: 0.4 is for Zarr v2, 0.5 and 0.6 are for Zarr v3. A warning is
             given if the group has another version of Zarr.
+        factors
+            The list of factors that `generate_pyramid` was given, if it was given one, instead of
+            the number in ``pyramid_aligns``.
         """
 
     @abstractmethod

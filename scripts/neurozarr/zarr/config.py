@@ -79,6 +79,12 @@ class ZarrConfig:
         Value of voxels that are not stored. None: undefined on Zarr v2, zero on Zarr v3.
     levels
         Number of levels after level 0; -1 stops at the first level that fits in one chunk.
+    factors
+        Factors by which each level is downsampled: "auto", a number for all spatial axes, or a list
+        for each level (see `neurozarr.plan.pyramid.pyramid`).
+    edge
+        Whether windows that the edge of the image cuts are left out ("drop") or reduced to a voxel
+        like others ("keep").
     no_pyramid_axis
         Index, among the spatial axes (z, y, x), of an axis that is not downsampled.
     ome_version
@@ -104,6 +110,8 @@ class ZarrConfig:
     order: Literal["C", "F"] = "C"
     fill_value: complex | None = None
     levels: int = -1
+    factors: int | Literal["auto"] | Sequence[Sequence[int]] = "auto"
+    edge: Literal["drop", "keep"] = "drop"
     no_pyramid_axis: int | None = None
     ome_version: Literal["auto", "0.4", "0.5", "0.6"] = "auto"
     overwrite: bool = False
@@ -128,6 +136,13 @@ class ZarrConfig:
         self._check("order", _one_of("C", "F"), '"C" or "F"')
         self._check("fill_value", _is_number_or_none, "a number or null")
         self._check("levels", _integer(-1, 62), "-1 (automatic) or a number of levels up to 62")
+        self._check(
+            "factors",
+            _is_factors,
+            "auto, a number from 2 to 16, or a list for each level of a number from 1 to 16 for "
+            "each spatial axis",
+        )
+        self._check("edge", _one_of("drop", "keep"), "drop or keep")
         self._check(
             "no_pyramid_axis",
             lambda value: value is None or _integer(0, 2)(value),
@@ -203,6 +218,15 @@ def _one_of(*values: Any) -> Callable[[Any], bool]:
 def _is_shape(value: Any) -> bool:
     sizes = value if isinstance(value, tuple) else (value,)
     return bool(sizes) and all(_is_integer(size) and size > 0 for size in sizes)
+
+
+def _is_factors(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(
+            isinstance(level, (list, tuple)) and level and all(map(_integer(1, 16), level))
+            for level in value
+        )
+    return bool(value == "auto" or _integer(2, 16)(value))
 
 
 def _is_number_or_none(value: Any) -> bool:

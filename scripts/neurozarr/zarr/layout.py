@@ -1,4 +1,4 @@
-"""Shapes of chunks, shards and pyramid levels, from the options."""
+"""Shapes of chunks and shards, from the options."""
 
 from __future__ import annotations
 
@@ -17,52 +17,6 @@ AUTO_SHARD_BYTES = 2**30
 def spatial_ndim(ndim: int) -> int:
     """Number of spatial axes: the last three of an array, or all if it has fewer."""
     return min(ndim, 3)
-
-
-def pyramid_shapes(
-    shape: Sequence[int],
-    chunks: Sequence[int],
-    *,
-    levels: int = -1,
-    no_pyramid_axis: int | None = None,
-) -> list[tuple[int, ...]]:
-    """Spatial shapes of the levels of a pyramid, finest first.
-
-    Parameters
-    ----------
-    shape, chunks
-        Shapes of level 0 and of a chunk along the spatial axes, in voxels.
-    levels
-        Number of levels after level 0; -1 stops at the first level that fits in one chunk along
-        every downsampled axis.
-    no_pyramid_axis
-        Index of an axis that is not downsampled.
-
-    Raises
-    ------
-    ValueError
-        ``levels`` or ``no_pyramid_axis`` is out of range.
-    """
-    if levels < -1:
-        raise ValueError(f"levels is {levels}; allowed: -1 (automatic) or a number of levels")
-    if no_pyramid_axis is not None and not 0 <= no_pyramid_axis < len(shape):
-        raise ValueError(
-            f"no_pyramid_axis is {no_pyramid_axis}; allowed: None, or an index below {len(shape)}"
-        )
-    sampled = [axis for axis in range(len(shape)) if axis != no_pyramid_axis]
-    shapes = [tuple(int(length) for length in shape)]
-    while (
-        len(shapes) <= levels
-        if levels >= 0
-        else any(shapes[-1][axis] > chunks[axis] for axis in sampled)
-    ):
-        shapes.append(
-            tuple(
-                max(length // 2, 1) if axis in sampled else length
-                for axis, length in enumerate(shapes[-1])
-            )
-        )
-    return shapes
 
 
 def array_layout(
