@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
-from neurozarr import ome, plan
+from neurozarr import ome, plan, units
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.regions import parent_region
 from neurozarr.run.paths import StorePaths
-from neurozarr.samples import headers
+from neurozarr.samples import headers, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
@@ -102,6 +102,8 @@ class Sample:
         Voxel size, time step and their units given by the user; None to take them from the source.
     options
         All options, by group and name.
+    label_of
+        Arguments of `Sample` for the image that this one is a label of; None if it is an image.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Sample:
     time_step: float | None
     time_unit: str | None
     options: dict[str, Any]
+    label_of: dict[str, Any] | None = None
 
     @cached_property
     def zarr(self) -> ZarrConfig:
@@ -156,6 +159,36 @@ class Sample:
     def is_image_label(self) -> bool:
         """Whether the image gets "image-label" metadata, which OME-Zarr has only for integers."""
         return self.dtype.kind in "iu" and self.labels is not None
+
+    @cached_property
+    def position(self) -> tuple[float, ...]:
+        """Position of the first voxel along z, y and x; empty if unknown.
+
+        For labels, it is in the coordinates of their image, if anatomical coordinates of both are
+        known; those of DICOM images are not known before their conversion.
+        """
+        image = None if self.label_of is None else Sample(**self.label_of)
+        if image is None or image.conversion is not None:
+            return self.source.position
+        spaces = anatomy.spaces(self.header), anatomy.spaces(image.header)
+        if not all(spaces):
+            return self.source.position
+        found = labels.offset(*spaces, self.source.shape[:-4:-1])
+        if found is None:
+            logger.warning(
+                "%s: its axes do not lie along those of %s: programs that use only the OME-Zarr "
+                "metadata show it in another place; resample it to the grid of the image",
+                self.path,
+                image.path,
+            )
+            return ()
+        ratio = units.factor(image.source.space_unit, self.source.space_unit)
+        start = image.source.position or (0.0,) * 3
+        sizes = image.source.voxel_size
+        return tuple(
+            ratio * (first + steps * size)
+            for first, steps, size in zip(start, found, sizes, strict=True)
+        )
 
     @property
     def mode(self) -> str:
@@ -433,7 +466,7 @@ class Sample:
                 [level.factors[-3:] for level in self.levels], centred=self.mode != "stride"
             ),
             space_scale=source.voxel_size,
-            position=source.position,
+            position=self.position,
             time_scale=source.time_step,
             space_unit=source.space_unit,
             time_unit=source.time_unit,

@@ -135,7 +135,7 @@ def _settings(options: Document) -> RunSettings:
 
 
 def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sample:
-    """A label with the version of OME-Zarr of its image, which the list of all its labels has too.
+    """A label that knows its image, and has its version of OME-Zarr, as the list of all labels.
 
     Raises
     ------
@@ -151,7 +151,8 @@ def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sampl
         raise ConfigError(f"{where}: sample is a label, whose name must not end in .json")
     version = image.options["ome"]["ome_version"]
     ome = label.options["ome"] | {"ome_version": version}
-    return replace(label, options=label.options | {"ome": ome})
+    fields = {name: getattr(image, name) for name in Sample.__dataclass_fields__}
+    return replace(label, options=label.options | {"ome": ome}, label_of=fields)
 
 
 def _check_source(where: str, path: str) -> None:
