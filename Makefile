@@ -54,6 +54,9 @@ snakemake-lint: $(READY)
 mypy: $(READY)
 	$(BIN)/mypy
 
+# Tests start Python a thousand times; with this variable, it would compile neurozarr each time.
+check test: export PYTHONDONTWRITEBYTECODE :=
+
 check: lint
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(FAST)
 

@@ -1,16 +1,21 @@
 """Runs of the workflow, as programs of their own."""
 
+import atexit
 import hashlib
+import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -41,10 +46,66 @@ class Run:
         return self.output[start.start() :] if start else ""
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Wait for a condition while a program runs."""
+@cache
+def forks() -> subprocess.Popen[str]:
+    """The program `forks.py`, which runs until the tests end."""
+    program = subprocess.Popen(
+        [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(program.communicate)
+    return program
+
+
+def tell(command: dict[str, object]) -> int:
+    """Give `forks.py` a command and return its answer."""
+    program = forks()
+    assert program.stdin
+    assert program.stdout
+    print(json.dumps(command), file=program.stdin, flush=True)
+    return int(program.stdout.readline())
+
+
+class Started:
+    """A run that goes on while something else is done, in a session of its own."""
+
+    def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str]) -> None:
+        self._output = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115
+        run = {"arguments": arguments, "directory": str(directory), "environment": environment}
+        self.pid = tell({"start": run | {"output": self._output.name}})
+        self._end = os.pidfd_open(self.pid)
+        self._done: Run | None = None
+
+    def has_ended(self, seconds: float = 0) -> bool:
+        """Whether it has ended, or does so within some seconds."""
+        return self._done is not None or bool(select.select([self._end], [], [], seconds)[0])
+
+    def wait(self) -> Run:
+        """Wait for its end."""
+        if not self.has_ended(300):
+            self.signal(signal.SIGKILL)
+            raise TimeoutError(self.wait().output)
+        if self._done is None:
+            self._done = Run(tell({"wait": self.pid}), self._output.read())
+            self._output.close()
+            os.close(self._end)
+        return self._done
+
+    def kill(self) -> None:
+        """Kill Snakemake, but not its jobs."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to Snakemake and its jobs."""
+        os.killpg(self.pid, number)
+
+
+def wait_until(condition: Callable[[], bool], process: Started) -> None:
+    """Wait for a condition while a run goes on."""
     while not condition():
-        assert process.poll() is None, f"it ended too early: {process.communicate()[0]}"
+        assert not process.has_ended(), f"it ended too early: {process.wait().output}"
         time.sleep(0.002)
 
 
@@ -73,50 +134,30 @@ class Workflow:
     #: Whether small samples are bundled; else each step of theirs is a job to look at.
     bundle: bool = False
 
-    def command(self, *args: str) -> list[str]:
+    def _start(self, *args: str) -> Started:
         resources = {"bundle": self.bundle} | self.config.get("resources", {})
         config = self.config | {"resources": resources}
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
-        return [
-            sys.executable,
-            "-m",
-            "snakemake",
-            *("--snakefile", str(self.root / "Snakefile")),
-            *("--configfile", "config.yaml", "--cores", "2"),
-            *args,
-        ]
+        options = ("--snakefile", str(self.root / "Snakefile"), "--configfile", "config.yaml")
+        return Started([*options, "--cores", "2", *args], self.directory, self.environment)
 
     def __call__(self, *args: str, check: bool = True) -> Run:
-        done = subprocess.run(
-            self.command(*args),
-            cwd=self.directory,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return Run(done.returncode, done.stdout)
+        done = self._start(*args).wait()
+        assert not check or done.code == 0, done.output
+        return done
 
     @contextmanager
-    def started(self, *args: str) -> Iterator[subprocess.Popen[str]]:
-        """It runs, in a session of its own, while something else is done; the end awaits it."""
-        with subprocess.Popen(
-            self.command(*args),
-            cwd=self.directory,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                yield process
-            except BaseException:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                raise
+    def started(self, *args: str) -> Iterator[Started]:
+        """It runs while something else is done; the end awaits it."""
+        process = self._start(*args)
+        try:
+            yield process
+        except BaseException:
+            if not process.has_ended():
+                process.signal(signal.SIGKILL)
+            raise
+        finally:
+            process.wait()
 
     def kill_when(self, condition: Callable[[], bool], victim: str = "all") -> None:
         """Start it, kill it as soon as a condition holds, and take its locks away.
@@ -128,16 +169,16 @@ class Workflow:
             wait_until(condition, process)
             if victim == "job":
                 jobs: list[int] = []
-                while not jobs and process.poll() is None:
+                while not jobs and not process.has_ended():
                     jobs = job_processes(process.pid)
                 for job in jobs:
                     with suppress(ProcessLookupError):
                         os.kill(job, signal.SIGKILL)
-                process.communicate()
+                process.wait()
             elif victim == "snakemake":
                 process.kill()
             else:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.signal(signal.SIGKILL)
         if (locks := self.directory / ".snakemake/locks").exists():
             shutil.rmtree(locks)
 

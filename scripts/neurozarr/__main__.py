@@ -8,8 +8,9 @@ from pathlib import Path
 
 from neurozarr.errors import SourceError
 from neurozarr.ome import reading
+from neurozarr.sources.zarr.images import damage_named, images, level_of, open_store
 from neurozarr.sources.zarr.nodes import Node, Store, join
-from neurozarr.sources.zarr.store import damage_named, grid_of_image, images, level_of, open_store
+from neurozarr.sources.zarr.store import grid_of_image
 from neurozarr.zarr.documents import HEADER
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 #: The axes that an image can have, in the order in which OME-Zarr stores them.
@@ -14,18 +15,21 @@ RAS = {"z": "inferior-to-superior", "y": "posterior-to-anterior", "x": "left-to-
 
 
 class Space(NamedTuple):
-    """An anatomical coordinate system (RAS+) of an image.
+    """A coordinate system of an image: an anatomical one (RAS+), or one without orientation.
 
     Attributes
     ----------
     name
-        Name of the coordinate system, such as "scanner".
+        Name of the coordinate system, such as "scanner" or "world".
     affine
         Rows x, y and z of the matrix that maps voxel indices (x, y, z, 1) of level 0 to it.
     unit
         UDUNITS name of the unit of the coordinates; "" if unknown.
+    orientation
+        Anatomical orientation of its axes: values of RFC-4; empty if it has none.
     """
 
     name: str
     affine: tuple[tuple[float, ...], ...]
     unit: str
+    orientation: Mapping[str, str] = RAS

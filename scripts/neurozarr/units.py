@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from fractions import Fraction
 
 #: Name and power of ten of each SI prefix, by its symbol. OME-Zarr lists meter and second with all
@@ -16,22 +17,60 @@ _PREFIXES = {
 }  # fmt: skip
 
 
-def _with_prefixes(name: str, symbol: str) -> dict[str, str]:
-    prefixed = {short + symbol: long + name for short, (long, _) in _PREFIXES.items()}
-    return {symbol: name} | prefixed
+#: Spellings of units of each type other than their symbols with prefixes: by OME-Zarr's name, the
+#: symbols of OME-XML (2016-06, UnitsLength and UnitsTime) and what programs write.
+_OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "space": {
+        "micrometer": ("micron", "mic", "mu", "\u03bc"),
+        "angstrom": ("\u00c5", "A", "ang", "\u00e5ngstr\u00f6m", "angstr\u00f6m"),
+        "inch": ("in", "inches"),
+        "foot": ("ft", "feet"),
+        "yard": ("yd",),
+        "mile": ("mi",),
+        "parsec": ("pc",),
+    },
+    "time": {
+        "second": ("sec",),
+        "millisecond": ("msec",),
+        "microsecond": ("usec", "\u03bcsec"),
+        "nanosecond": ("nsec",),
+        "minute": ("min",),
+        "hour": ("h", "hr", "hrs"),
+        "day": ("d",),
+    },
+}
+
+
+def _names(kind: str) -> dict[str, str]:
+    """Unit names that OME-Zarr lists for axes of a type, by their spellings."""
+    base, symbol = {"space": ("meter", "m"), "time": ("second", "s")}[kind]
+    names = {base: base, symbol: base}
+    for short, (long, _) in _PREFIXES.items():
+        names |= {short + symbol: long + base, long + base: long + base}
+    names[f"\u03bc{symbol}"] = f"micro{base}"
+    for name, others in _OTHERS[kind].items():
+        names |= dict.fromkeys((name, *others), name)
+    british = {old.replace("meter", "metre"): name for old, name in names.items()}
+    # Of symbols, such as m, there is no plural.
+    plural = {f"{old}s": name for old, name in (names | british).items() if len(old) > 2}
+    return plural | british | names
 
 
 #: Unit names that OME-Zarr lists for axes of each type (0.4 and 0.5, "axes" metadata), by their
 #: symbols and other common names.
-NAMES: dict[str, dict[str, str]] = {
-    "space": _with_prefixes("meter", "m")
-    | {"µm": "micrometer", "μm": "micrometer", "micron": "micrometer"}
-    | {name: name for name in ("angstrom", "foot", "inch", "mile", "parsec", "yard")},
-    "time": _with_prefixes("second", "s")
-    | {"µs": "microsecond", "μs": "microsecond", "sec": "second", "msec": "millisecond"}
-    | {"usec": "microsecond", "min": "minute", "h": "hour"}
-    | {name: name for name in ("minute", "hour", "day")},
-}
+NAMES = {kind: _names(kind) for kind in ("space", "time")}
+
+
+def _without_case(kind: str) -> dict[str, str]:
+    """`NAMES` by spellings in lower case, without those of several units, such as mm and Mm."""
+    found: dict[str, set[str]] = {}
+    for spelling, name in NAMES[kind].items():
+        if len(spelling) > 1:
+            found.setdefault(spelling.casefold(), set()).add(name)
+    return {spelling: min(names) for spelling, names in found.items() if len(names) == 1}
+
+
+_WITHOUT_CASE = {kind: _without_case(kind) for kind in NAMES}
 
 #: Size of each unit, in meters or seconds.
 _SIZES = {
@@ -69,7 +108,8 @@ def ome_unit(unit: str, kind: str) -> str:
     Parameters
     ----------
     unit
-        Its name or symbol, such as "micrometer", "micron" or "um".
+        Its name or symbol in any usual spelling, such as "micrometer", "Microns" or "um"; in upper
+        or lower case, unless that tells two units apart, as in "mm" and "Mm".
     kind
         "space" or "time".
 
@@ -78,14 +118,19 @@ def ome_unit(unit: str, kind: str) -> str:
     ValueError
         The unit is unknown; the message lists the known ones.
     """
-    known = NAMES[kind]
-    name = known.get(unit, unit)
-    if name not in known.values():
-        raise ValueError(
-            f"{unit!r} is no unit of {kind} in OME-Zarr; known: "
-            + ", ".join(sorted(set(known.values())))
-        )
-    return name
+    if name := find_unit(unit, kind):
+        return name
+    raise ValueError(
+        f"{unit!r} is no unit of {kind} in OME-Zarr; known: "
+        + ", ".join(sorted(set(NAMES[kind].values())))
+    )
+
+
+def find_unit(unit: str, kind: str) -> str:
+    """Like `ome_unit`, for what a file says: "" if the unit is unknown."""
+    # The micro sign and the angstrom sign become the letters mu and A with ring.
+    spelling = unicodedata.normalize("NFKC", unit).strip().rstrip(".")
+    return NAMES[kind].get(spelling) or _WITHOUT_CASE[kind].get(spelling.casefold(), "")
 
 
 def factor(unit: str, to: str) -> float:

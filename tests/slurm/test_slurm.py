@@ -77,14 +77,14 @@ def test_cancelled_job_is_retried_with_more_memory_and_time(on_cluster, cluster,
         job, memory, limit = jobs(cluster, "%A %m %l")[0]
         cluster.command("scancel", job)
         asked = [(memory, limit)]
-        while process.poll() is None:
+        while not process.has_ended():
             for other, *resources in jobs(cluster, "%A %m %l", "all"):
                 if other == str(int(job) + 1):
                     asked.append(tuple(resources))
             time.sleep(0.2)
-        output = process.stdout.read()
-    assert process.returncode == 0, output
-    assert "Trying to restart job" in output
+        run = process.wait()
+    assert run.code == 0, run.output
+    assert "Trying to restart job" in run.output
     assert on_cluster.tree() == fresh(on_cluster)
     (first, first_limit), (second, second_limit) = asked[0], asked[-1]
     assert int(second.rstrip("M")) >= 2 * int(first.rstrip("M")) - 1
@@ -97,8 +97,8 @@ def test_requeued_job_writes_the_same_bytes(on_cluster, cluster, fresh):
         job = jobs(cluster, "%A")[0][0]
         cluster.command("scontrol", "requeue", job)
         cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now")
-        output = process.communicate()[0]
-    assert process.returncode == 0, output
+        run = process.wait()
+    assert run.code == 0, run.output
     assert "Restarts=1" in cluster.command("scontrol", "show", "job", job)
     assert on_cluster.tree() == fresh(on_cluster)
 

@@ -7,12 +7,15 @@ import gzip
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import tracemalloc
 import warnings
 
+import mrcfile
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 import yaml
@@ -213,6 +216,71 @@ def test_mgh_headers_with_any_absurd_fields_are_safe(contents, directory, data):
         record[field][index] = data.draw(st.sampled_from(values(dtype, field)))
     name = data.draw(st.sampled_from(["test.mgz", "test.mgh"]))
     outcome(write(directory / name, record.tobytes() + content[dtype.itemsize :]), directory)
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    """Files of MRC, NRRD and MetaImage, with the end of what is likely to be their header."""
+    folder, voxels = tmp_path_factory.mktemp("volumes"), np.ones((4, 5, 6), "i2")
+    for name in ("a.mrc", "a.map.gz"):
+        with mrcfile.new(folder / name, compression="gzip" if "gz" in name else None) as file:
+            file.set_data(voxels)
+            file.voxel_size = 2
+    fields = {"space": "RAS", "space directions": np.eye(3), "kinds": ["domain"] * 3}
+    for encoding in ("raw", "gzip", "ascii"):
+        header = fields | {"encoding": encoding, "units": ["mm"] * 3}
+        nrrd.write(str(folder / f"{encoding}.nrrd"), voxels, header)
+    (folder / "a.mha").write_bytes(
+        b"NDims = 3\nDimSize = 6 5 4\nElementSpacing = 1 2 3\nOffset = 0 0 0\nHeaderSize = 0\n"
+        b"ElementType = MET_SHORT\nElementDataFile = LOCAL\n" + voxels.tobytes()
+    )
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+#: Words that replace others in headers that are texts.
+WORDS = [
+    b"0",
+    b"-1",
+    b"1e999",
+    b"9" * 20,
+    b"nan",
+    b"LIST",
+    b"p%d 1 999999999 1",
+    b"",
+    b"\xff",
+    b"none",
+]
+WORDS += [b"(1,2", b"4 5 6 7 8 9", b"65536", b"gzip", b"ascii", b"True", b"time", b"inf", b"% d"]
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_headers_of_volumes_with_anything_wrong_are_safe(volumes, directory, data):
+    name = data.draw(st.sampled_from(sorted(volumes)))
+    content = bytearray(volumes[name])
+    lines = content.split(b"\n")
+    for _ in range(data.draw(st.integers(1, 3))):
+        if name.endswith((".nrrd", ".mha")) and data.draw(st.booleans()):
+            number = data.draw(st.integers(0, min(len(lines), 14) - 1))
+            word = data.draw(st.sampled_from(WORDS))
+            lines[number] = re.sub(
+                rb"([=:]) ?.*", lambda m, word=word: m[1] + b" " + word, lines[number]
+            )
+            content = bytearray(b"\n".join(lines))
+        else:
+            start = data.draw(st.integers(0, min(len(content), 1100) - 1))
+            content[start : start + 1] = data.draw(st.binary(min_size=1, max_size=4))
+    path = directory / name
+    path.write_bytes(content)
+    try:
+        source = open_source(path)
+        voxels = source.read(tuple(slice(0, length) for length in source.shape))
+    except SourceError as raised:
+        error = str(raised)
+    else:
+        error = str(directory)
+        assert voxels.shape == source.shape
+    assert str(directory) in error
 
 
 @settings(max_examples=10)
@@ -457,7 +525,21 @@ def test_the_gzip_checksum_is_verified(contents, tmp_path, name, end):
 # What is no file
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgz", "a.hdr", "a.img"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.nii",
+        "a.nii.gz",
+        "a.mgz",
+        "a.hdr",
+        "a.img",
+        "a.mrc",
+        "a.map.gz",
+        "a.rec",
+        "a.nrrd",
+        "a.mhd",
+    ],
+)
 def test_pipes_devices_and_directories_are_refused(tmp_path, name):
     path = tmp_path / name
     path.mkdir()
@@ -473,7 +555,7 @@ def test_pipes_devices_and_directories_are_refused(tmp_path, name):
     refused(path, "there is no such file")
     path.unlink()
     path.touch()
-    refused(path, "not an image|missing")
+    refused(path, "not an? |missing|cut short")
     refused(tmp_path / ("long" * 999 + name), "there is no such file")
 
 

@@ -103,5 +103,6 @@ def test_defaults_are_those_of_the_config_schema(root):
         name: value for name, value in config.items() if name in options
     }
     assert config.keys() - options.keys() == {"out", "overwrite"}
-    assert options.keys() - config.keys() == {*("mode", "name", "channel_names", "channel_colors")}
+    others = {"mode", "name", "channel_names", "channel_colors", "orientation"}
+    assert options.keys() - config.keys() == others
     assert set(options["compressor"]["enum"]) == {None, *COMPRESSORS}

@@ -323,6 +323,7 @@ def test_labels_of_an_ome_zarr_come_along(tmp_path, version):
     np.testing.assert_array_equal(label["0"][...], values)
     (image,) = label.attrs["ome"]["multiscales"]
     assert (image["name"], image["type"]) == ("nuclei", "mode")
+    assert label.attrs["ome"]["image-label"] == COLORS | {"source": {"image": "../../"}}
     # They come along again, from a store that neurozarr wrote.
     again = neurozarr.convert(store, tmp_path / "again", **modes)
     assert zarr.open_group(again, mode="r")["labels"].attrs == group["labels"].attrs

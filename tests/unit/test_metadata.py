@@ -82,7 +82,7 @@ def test_zarr_python_and_tensorstore_read_each_others_arrays(config, dtype, shar
 def test_options_are_recovered_from_a_document(config, dtype, shards):
     shards = shards if config.zarr_version == 3 else None
     found = metadata.options(describe(config, dtype, shards=shards))
-    fill_value = 0 if config.fill_value is None and config.zarr_version == 3 else config.fill_value
+    fill_value = 0 if config.fill_value is None else config.fill_value
     expected_settings = config.compressor_settings()
     if config.zarr_version == 2:
         expected_settings.pop("checksum", None)
@@ -122,6 +122,14 @@ def test_missing_chunks_read_as_the_fill_value(tmp_path, version, dtype, value):
     np.testing.assert_array_equal(by_tensorstore.read().result(), expected)
     found = metadata.decode_fill_value(document["fill_value"])
     np.testing.assert_equal(np.array(found, dtype), np.array(value, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_array_has_an_undefined_fill_value(tmp_path, dtype):
+    """Zarr v2 allows null, on which many readers fail."""
+    by_zarr, by_tensorstore = store(tmp_path, describe(ZarrConfig(zarr_version=2), dtype))
+    assert by_zarr.fill_value == by_zarr.dtype.type(0)
+    assert by_tensorstore.fill_value == by_zarr.dtype.type(0)
 
 
 @pytest.mark.parametrize(

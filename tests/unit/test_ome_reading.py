@@ -66,9 +66,9 @@ def test_written_metadata_can_be_read(version):
     assert reading.placement(image, 1, "tczyx") == ([1, 2, 2], [0, 0.5, 0.5])
     if version == "0.6":
         ((matrix, unit),) = grid.affines
-        assert (matrix[2], matrix[4], unit) == (
-            [0, 0, 1, 0, 0, 7],
+        assert (matrix[0], matrix[2], unit) == (
             [0, 0, 0, 0, 2, 5],
+            [0, 0, 1, 0, 0, 7],
             "millimeter",
         )
     else:
@@ -92,13 +92,28 @@ def test_transformations_are_composed_in_order():
 def test_level_has_the_axes_of_its_coordinate_system():
     steps = {"type": "scale", "scale": [1, 2, 3], "output": "body"}
     systems = [{"name": "other", "axes": RAS[1:]}, {"name": "body", "axes": RAS}]
-    affine = {"type": "affine", "affine": [[1]], "input": "body", "output": "body"}
+    affine = {"type": "affine", "affine": [[1], [2], [3]], "input": "body", "output": "body"}
     more = {"coordinateSystems": systems, "coordinateTransformations": [affine]}
     grid = reading.grid_of(scaled(steps, **more), 0)
     assert (grid.axes, grid.scale) == ("zyx", (1, 2, 3))
-    assert grid.affines == (([[1]], "millimeter"),)
+    assert grid.affines == (([[3], [2], [1]], "millimeter"),)
     grid = reading.grid_of(PATHS | more, 0)
     assert (grid.axes, grid.scale, grid.affines) == ("yx", None, ())
+
+
+@pytest.mark.parametrize(
+    ("step", "scale", "shift"),
+    [
+        ({"type": "translation", "translation": [30, 20, 10]}, (1, 1, 1), (30, 20, 10)),
+        ({"type": "identity"}, (1, 1, 1), (0, 0, 0)),
+        ({"type": "mapAxis", "mapAxis": [1, 0, 2]}, None, ()),
+    ],
+)
+def test_a_transformation_without_a_scale_has_one_from_0_6_on(step, scale, shift):
+    grid = reading.grid_of(scaled(step, coordinateSystems=[{"name": "body", "axes": RAS}]), 0)
+    assert (grid.scale, grid.shift) == (scale, shift)
+    grid = reading.grid_of(scaled(step, axes=[*"zyx"]), 0)
+    assert grid.scale is None
 
 
 @pytest.mark.parametrize("key", [None, "ome"])

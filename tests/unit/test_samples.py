@@ -4,9 +4,11 @@ import contextlib
 import os
 import shutil
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
+import zarr
 
 from neurozarr import nifti
 from neurozarr.errors import ConfigError
@@ -356,3 +358,22 @@ def test_options_that_nifti_zarr_forbids_are_errors(read, zarr, message):
 @pytest.mark.parametrize(("version", "order"), [(2, "F"), (3, "C")])
 def test_default_order_depends_on_the_zarr_version(read, version, order):
     assert read({"source": "a.nii", "zarr": {"zarr_version": version}})[1]["a"].zarr.order == order
+
+
+def test_a_star_makes_a_sample_of_each_image(read_sheet):
+    zarr.create_group("c.zarr", attributes={"ome": {"bioformats2raw.layout": 3}})
+    for name in ("c.zarr/0", "c.zarr/1", "one.zarr"):
+        zarr.create_array(name, data=np.zeros((2, 3, 4), "u1"))
+    os.mkdir("c.zarr/OME")
+    with open("c.zarr/OME/METADATA.ome.xml", "w") as file:
+        file.write('<OME><Image Name="Pos. (1)"/><Image Name="Pos. 2"/></OME>')
+    with h5py.File("d.h5", "w") as file:
+        for name in ("raw", "labels/ids"):
+            file[name] = np.zeros((2, 3, 4), "u1")
+    lines = [f"{name[0]}|{name}|*" for name in ("c.zarr", "one.zarr", "d.h5")]
+    samples = read_sheet("sample|source|dataset", *lines)
+    assert [*samples] == ["c_Pos._1", "c_Pos._2", "o_0", "d_labels_ids", "d_raw"]
+    for sample in samples.values():
+        sample.check()
+    with pytest.raises(ConfigError, match="dataset is '\\*', but there is only one image in files"):
+        read_sheet("sample|source|dataset", "a|a.nii|*")

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import h5py
+import nrrd
 import numpy as np
 import pytest
 import tifffile
@@ -35,6 +36,12 @@ def save_npy(folder, data, chunks, compress):
     return "a.npy"
 
 
+def save_nrrd(folder, data, chunks, compress):
+    header = {"encoding": "gzip" if compress else "raw"}
+    nrrd.write(str(folder / "a.nrrd"), data, header, index_order="C")
+    return "a.nrrd"
+
+
 def save_tiff(folder, data, chunks, compress):
     tifffile.imwrite(
         folder / "a.tif",
@@ -56,7 +63,7 @@ def arrays(draw):
     return axes, np.arange(np.prod(shape), dtype="u2").reshape(shape), chunks
 
 
-@pytest.mark.parametrize("save", [save_zarr, save_hdf5, save_npy, save_tiff])
+@pytest.mark.parametrize("save", [save_zarr, save_hdf5, save_npy, save_nrrd, save_tiff])
 @settings(max_examples=10)
 @given(arrays(), st.booleans(), st.sampled_from([4, 16]))
 def test_voxels_are_where_their_axes_say(save, made, compress, chunk):

@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from neurozarr.errors import SourceError
 from neurozarr.regions import regions, whole
 from neurozarr.sources import open_source
+from neurozarr.sources.base import Layout
+from neurozarr.sources.hdf5 import Hdf5Source
+from neurozarr.sources.matlab import MatlabHdf5Source
 
 from .conversions import convert
 from .families import assert_holds
@@ -120,6 +123,81 @@ def test_element_size_um_is_the_voxel_size(tmp_path, said, size):
     source = open_source(path)
     unit = "micrometer" if size else ""
     assert (source.voxel_size, source.space_unit) == (size or (1, 1, 1), unit)
+
+
+def tag(path, **said):
+    """Give the dataset ilastik's attributes: the resolution and the unit of each axis."""
+    axes = [{"key": axis, "typeFlags": 2, "resolution": size} for axis, (size, _) in said.items()]
+    names = {axis: unit for axis, (_, unit) in said.items() if unit is not None}
+    with h5py.File(path, "r+") as file:
+        file["a"].attrs["axistags"] = json.dumps({"axes": axes})
+        if names:
+            file["a"].attrs["axis_units"] = json.dumps(names)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("said", "axes", "expected"),
+    [
+        (
+            {"t": (2.5, "s"), "z": (0.002, "mm"), "y": (0.5, "um"), "x": (0.25, "um")},
+            None,
+            ("tzyx", (2, 0.5, 0.25), "micrometer", 2.5, "second"),
+        ),
+        ({"c": (0, ""), "z": (2, None), "y": (0.5, None), "x": (0.25, None)}, None,
+         ("czyx", (2, 0.5, 0.25), "", 1, "")),
+        ({"c": (0, ""), "z": (0, None), "y": (0.5, None), "x": (0.25, None)}, None,
+         ("czyx", (1, 1, 1), "", 1, "")),
+        # Sizes belong to dimensions, whatever their letters; but not to dimensions of another type.
+        ({"t": (9, "s"), "x": (3, "um"), "y": (2, "um"), "z": (1, "um")}, "tzyx",
+         ("tzyx", (3, 2, 1), "micrometer", 9, "second")),
+        ({"t": (9, "s"), "z": (3, "um"), "y": (2, "um"), "x": (1, "um")}, "zcyx",
+         ("zcyx", (1, 2, 1), "micrometer", 1, "")),
+    ],
+)  # fmt: skip
+def test_axistags_have_sizes_and_units(tmp_path, said, axes, expected):
+    shape = VOXELS[:, 0].shape
+    path = write(tmp_path / "a.h5", {"a": VOXELS[:, 0]})
+    source = open_source(tag(path, **said), axes=axes)
+    found = (source.voxel_size, source.space_unit, source.time_step, source.time_unit)
+    assert (source.file_axes, *found) == expected
+    assert source.file_shape == shape
+    assert source.position == ()
+
+
+def test_element_size_um_belongs_to_dimensions(tmp_path):
+    path = write(tmp_path / "a.h5", {"a": VOXELS[0, 0]})
+    with h5py.File(path, "r+") as file:
+        file["a"].attrs["element_size_um"] = [3, 2, 1]
+    assert open_source(path, axes="xyz").voxel_size == (1, 2, 3)
+    assert open_source(path, axes="cyx").voxel_size == (3, 2, 1)
+
+
+def test_labels_are_integers_in_a_group_or_with_a_colour_table(tmp_path):
+    images = {"volumes/raw": VOXELS[0, 0], "volumes/labels/ids": VOXELS[0, 0]}
+    floats = {"labels": VOXELS[0, 0].astype("f4"), "a": VOXELS[0, 0]}
+    path = write(tmp_path / "a.h5", images | floats)
+    with h5py.File(path, "r+") as file:
+        file["a"].attrs["display_mode"] = "random-colortable"
+        file["volumes/raw"].attrs["display_mode"] = "grayscale"
+    found = {name: open_source(path, dataset=name).labels for name in images | floats}
+    assert found == {"volumes/raw": None, "volumes/labels/ids": {}, "labels": None, "a": {}}
+
+
+def test_all_images_of_a_file_are_listed(tmp_path):
+    arrays = {
+        "b/raw": VOXELS[0, 0],
+        "a": VOXELS,
+        "line": np.zeros((1, 9)),
+        "six": np.zeros((2,) * 6),
+    }
+    path = write(tmp_path / "a.h5", arrays)
+    assert Hdf5Source.images(str(path), Layout()) == [("/a", "a"), ("/b/raw", "b/raw")]
+    path = matlab(tmp_path / "a.mat", {"v": VOXELS[0, 0], "step": np.ones((1, 1))})
+    assert MatlabHdf5Source.images(str(path), Layout()) == [("/v", "v")]
+    path = write(tmp_path / "b.h5", {"line": np.zeros((1, 9))})
+    with pytest.raises(SourceError, match=r"/line of shape \(1, 9\), and no image; give dataset"):
+        Hdf5Source.images(str(path), Layout())
 
 
 def test_one_of_several_datasets_must_be_named(tmp_path):
@@ -487,7 +565,7 @@ def test_imaris_axes_of_length_1_are_omitted(tmp_path, times, channels):
         ({"unit": "furlong"}, {"space_unit": "", "voxel_size": (1.5, 1, 0.5)}),
         ({"unit": "µm"}, {"space_unit": "micrometer"}),
         ({"unit": b"\xb5m"}, {"space_unit": "micrometer"}),
-        ({"colors": ("1 0", "red")}, {"channel_colors": (), "channel_names": ()}),
+        ({"colors": ("1 0", "red")}, {"channel_colors": ()}),
         ({"times": ["2010-01-01 00:00:00", "tomorrow"]}, {"time_step": 1, "time_unit": ""}),
         ({"times": ["2010-01-01 00:00:00"] * 2}, {"time_step": 1, "time_unit": ""}),
     ],
@@ -495,6 +573,35 @@ def test_imaris_axes_of_length_1_are_omitted(tmp_path, times, channels):
 def test_invalid_imaris_metadata_are_ignored(tmp_path, said, expected):
     source = open_source(imaris(tmp_path / "a.ims", VOXELS, **said))
     assert {name: getattr(source, name) for name in expected} == expected
+
+
+def test_the_position_of_imaris_is_the_centre_of_the_first_voxel(image):
+    """ExtMin is its corner, as the converters of Imaris say (imglib2-imaris-bridge)."""
+    assert open_source(image).position == pytest.approx((-2 + 0.75, -1 + 0.5, 0 + 0.25))
+
+
+def test_imaris_channels_may_be_described_in_part(tmp_path):
+    path = imaris(tmp_path / "a.ims", VOXELS, colors=("1 0 0", "red"))
+    with h5py.File(path, "r+") as file:
+        first, second = (file[f"DataSetInfo/Channel {c}"].attrs for c in (0, 1))
+        first["Name"] = characters("(name not specified)")
+        first["ColorRange"] = characters("0.000 300.000")
+        second["ColorRange"] = characters("255.000 300.000")
+    source = open_source(path)
+    assert source.channel_names == ("", "dye 1", "")
+    assert source.channel_colors == ("FF0000", "", "")
+    assert source.channel_windows == ((0, 300), None, None)
+
+
+def test_a_minimal_imaris_file_has_its_size_in_one_place(tmp_path):
+    path = imaris(tmp_path / "a.ims", VOXELS)
+    with h5py.File(path, "r+") as file:
+        image = file["DataSetInfo/Image"].attrs
+        channel = file["DataSet/ResolutionLevel 0/TimePoint 0/Channel 0"].attrs
+        for axis in "XYZ":
+            channel[f"ImageSize{axis}"] = image[axis]
+            del image[axis]
+    assert_holds(open_source(path), VOXELS)
 
 
 def test_incomplete_imaris_files_are_refused(tmp_path):

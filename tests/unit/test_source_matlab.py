@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from neurozarr.errors import SourceError
 from neurozarr.regions import regions, whole
 from neurozarr.sources import open_source
+from neurozarr.sources.base import Layout
+from neurozarr.sources.matlab import MatlabSource
 
 from .conversions import convert
 from .families import assert_holds
@@ -41,6 +43,16 @@ def test_a_volume_has_rows_columns_and_planes(volume, data):
     assert (volume.file_axes, volume.native_chunk_shape) == ("zxy", None)
     assert volume.held_bytes == VOLUME.nbytes
     assert_holds(volume, VOLUME.transpose(2, 0, 1), data)
+
+
+def test_all_volumes_of_a_file_are_listed(tmp_path):
+    path = write(tmp_path / "a.mat", {"step": 5, "v": VOLUME, "word": "hello", "w": VOLUME[0]})
+    assert MatlabSource.images(str(path), Layout()) == [("v", "v"), ("w", "w")]
+    path = write(tmp_path / "a.mat", {"labels": VOLUME, "v": VOLUME})
+    assert [open_source(path, dataset=name).labels for name in ("labels", "v")] == [{}, None]
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(SourceError, match=r"a\.mat: cut short"):
+        MatlabSource.images(str(path), Layout())
 
 
 @pytest.mark.parametrize(

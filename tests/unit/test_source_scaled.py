@@ -664,6 +664,23 @@ def test_complex_bricks_have_two_32_bit_floats(mri, tmp_path):
     assert_holds(open_source(path), voxels * factors)
 
 
+def test_a_label_table_of_afni_says_that_voxels_are_labels(mri, tmp_path):
+    """As 3drefit -labeltable writes it."""
+    table = (
+        "\n\ntype = string-attribute\nname = VALUE_LABEL_DTABLE\ncount = 99\n'<VALUE_LABEL_DTABLE\n"
+        '  ni_type="2*String"\n  ni_dimen="2" >\n "0" "Unknown"\n "17" "Left Hippocampus"\n'
+        "</VALUE_LABEL_DTABLE>~\n"
+    )
+    labels = open_source(make_afni(mri, tmp_path, lambda text: text + table, 10**6)).labels
+    assert labels == {
+        "properties": [
+            {"label-value": 0, "name": "Unknown"},
+            {"label-value": 17, "name": "Left Hippocampus"},
+        ]
+    }
+    assert open_source(make_afni(mri, tmp_path, str, 10**6)).labels is None
+
+
 def test_a_brik_is_read_lazily(mri, tmp_path):
     def large(text):
         text = attribute(text, "DATASET_DIMENSIONS", "integer", 1 << 12, 1 << 11, 1 << 10, 0, 0)

@@ -378,7 +378,7 @@ def test_threads_read_the_same_voxels(tmp_path):
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "um", "spacing": 3}},
          (3, 0.5, 0.25), "micrometer"),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "pixel", "spacing": 3}},
-         (), ""),
+         (3, 0.5, 0.25), ""),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "mm"}}, (), ""),
         ({"resolution": (20_000, 10_000), "resolutionunit": 3}, (), ""),
         ({"resolution": (2, 2)}, (), ""),
@@ -685,10 +685,20 @@ def test_volumes_are_refused_as_slices(tmp_path):
     assert opened(tmp_path / "a{z}.tif").shape == (6, 4, 5)
 
 
-def test_an_axis_must_not_be_in_both_names_and_files(tmp_path):
-    stack(tmp_path, values((2, 4, 5, 3), "u1"), photometric="rgb")
-    with pytest.raises(SourceError, match=r"a placeholder for c, but .*/a1\.tif has .* along yxc"):
-        opened(tmp_path / "a{c}.tif")
+def test_colours_and_times_of_files_follow_each_other(tmp_path):
+    voxels = values((2, 4, 5, 3), "u1")
+    for name, image in zip(("488", "T2"), voxels, strict=True):
+        tiff(tmp_path / f"{name}.tif", image, photometric="rgb")
+    source = opened(tmp_path / "{c}.tif")
+    assert source.channel_names == ("488 0", "488 1", "488 2", "T2 0", "T2 1", "T2 2")
+    assert_holds(source, np.moveaxis(voxels, -1, 1).reshape(6, 1, 4, 5))
+    movie = values((7, 4, 5))
+    for number, part in enumerate((movie[:3], movie[3:6], movie[6:])):
+        path = tmp_path / f"movie_{number}.tif"
+        tifffile.imwrite(path, part, imagej=True, metadata={"axes": "TYX"})
+    source = opened(tmp_path / "movie_{t}.tif")
+    source.check()
+    assert_holds(source, movie[:, None])
 
 
 @pytest.mark.parametrize(
@@ -752,6 +762,124 @@ def test_all_tiles_of_a_row_have_one_height(tmp_path):
         png(tmp_path / f"y0x{x}.png", values((height, 5), "u1"))
     with pytest.raises(SourceError, match=r"y0x2\.png: it has 3 voxels along y, but .* has 4"):
         opened(tmp_path / "y{y}x{x}.png")
+
+
+# Slices of different size
+
+
+@pytest.mark.parametrize(
+    ("suffix", "colours", "options"),
+    [
+        (".tif", (), {}),
+        (".tif", (3,), {"compression": "zlib", "tile": (16, 16), "photometric": "rgb"}),
+        (".tif", (), {"compression": "lzw", "rowsperstrip": 2}),
+        (".png", (3,), {}),
+    ],
+)
+@given(data=st.data())
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_slices_of_different_size_are_padded_with_zeros(
+    tmp_path_factory, suffix, colours, options, data
+):
+    shapes = data.draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2))[:5]
+    where = data.draw(st.sampled_from(["center", "corner"]))
+    height, width = np.max(shapes, axis=0)
+    expected = np.zeros((len(shapes), height, width, *colours), "u1")
+    folder = tmp_path_factory.mktemp("s")
+    for number, (h, w) in enumerate(shapes):
+        image = values((h, w, *colours), "u1")
+        WRITERS[suffix](folder / f"a{number}{suffix}", image, **options)
+        y, x = ((height - h) // 2, (width - w) // 2) if where == "center" else (0, 0)
+        expected[number, y : y + h, x : x + w] = image
+    expected = np.moveaxis(expected, -1, 0) if colours else expected
+    source = opened(folder, pad=where)
+    source.check()
+    assert_holds(source, expected)
+    assert_holds(source, expected, data)
+    assert_holds(opened(folder / f"a{{z}}{suffix}", pad=where), expected)
+
+
+def uneven(folder, *shapes):
+    """Slices of these shapes, with metadata that tell whose they are."""
+    for number, shape in enumerate(shapes):
+        options = {"resolution": (number + 1,) * 2, "metadata": {"unit": "um", "spacing": 1}}
+        tifffile.imwrite(folder / f"a{number}.tif", values(shape, "u1"), imagej=True, **options)
+    return folder
+
+
+def test_padding_is_said_and_the_largest_slice_gives_the_metadata(tmp_path, caplog):
+    uneven(tmp_path, (2, 5), (4, 6), (3, 3))
+    source = open_source(tmp_path, pad="center")
+    assert source.voxel_size == (1, 0.5, 0.5)
+    said = "margins of 2 of 3 slices in (4, 6): a0.tif of (2, 5) from (1, 0), a2.tif of (3, 3) from"
+    assert f"filled with zeros: {said}" in caplog.text
+    assert source.filled.startswith(said)
+    assert open_source(uneven(tmp_path, (4, 6), (4, 6), (4, 6)), pad="corner").filled == ""
+
+
+def test_padded_slices_may_be_missing(tmp_path):
+    uneven(tmp_path, (2, 5), (4, 6), (3, 3), (4, 6))
+    whole_stack = opened(tmp_path, pad="corner")
+    (tmp_path / "a2.tif").unlink()
+    expected = whole_stack.read((slice(0, 1), *whole(whole_stack.shape)[1:]))
+    source = opened(tmp_path, pad="corner", missing="fill")
+    assert source.filled.startswith("1 of 4 files (z=2); margins of 1 of 3 slices in (4, 6)")
+    found = source.read(whole(source.shape))
+    np.testing.assert_array_equal(found[:1], expected)
+    assert not found[2].any()
+    assert found[3].any()
+
+
+@pytest.mark.parametrize("where", ["center", "corner"])
+def test_the_position_of_padded_slices_is_that_of_the_largest(tmp_path, where):
+    for z, shape in enumerate([(2, 5), (4, 6)]):
+        plane = {"PositionX": 7 + z, "PositionY": 3 + z, "PositionZ": 2 + z}
+        plane |= {f"Position{axis}Unit": "um" for axis in "XYZ"}
+        said = {"axes": "YX"} | {f"PhysicalSize{axis}": 0.5 for axis in "XYZ"}
+        path = tmp_path / f"{z}.tif"
+        tifffile.imwrite(path, values(shape), ome=True, metadata=said | {"Plane": plane})
+    assert open_source(tmp_path, pad=where).position == (2, 4, 8)
+
+
+def test_other_axes_of_padded_slices_may_be_named(tmp_path):
+    shapes = (2, 5), (4, 3)
+    each = [values(shape, "u1") for shape in shapes]
+    expected = np.zeros((4, 2, 5), "u1")
+    for number, image in enumerate(each):
+        tiff(tmp_path / f"a{number}.tif", image)
+        expected[: image.shape[0], number, : image.shape[1]] = image
+    assert_holds(opened(tmp_path, pad="corner", axes="yzx"), expected)
+
+
+def test_slices_of_different_size_are_refused_with_advice(tmp_path):
+    uneven(tmp_path, (2, 5), (4, 6))
+    message = (
+        r"a1\.tif: it has shape \(4, 6\) .*, but according to the first file, .*a0\.tif, .* "
+        r"\(2, 5\) .*; to fill smaller slices up with zeros, give pad: center or corner"
+    )
+    with pytest.raises(SourceError, match=message):
+        opened(tmp_path).check()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("a{x}.tif", "pad is 'corner', but applies only to stacks of slices, not to tiles"),
+        (".", r"a2\.tif: it has shape \(2, 5\) along yx and dtype uint16, but .* uint8$"),
+        ("a[0-1].tif", None),
+    ],
+)
+def test_only_the_size_of_padded_slices_may_differ(tmp_path, path, message):
+    uneven(tmp_path, (2, 5), (4, 6))
+    tiff(tmp_path / "a2.tif", values((2, 5)))
+    if message is None:
+        source = opened(tmp_path / path, pad="corner")
+        tiff(tmp_path / "a0.tif", values((4, 6), "u1"))
+        with pytest.raises(SourceError, match=r"a0\.tif: it has shape \(4, 6\)"):
+            source.read(whole(source.shape))
+    else:
+        with pytest.raises(SourceError, match=message):
+            opened(tmp_path / path, pad="corner")
 
 
 def test_the_finest_level_of_a_slice_with_a_pyramid_is_read(tmp_path):
@@ -965,3 +1093,75 @@ def test_a_stack_or_a_mosaic_becomes_a_store(tmp_path, kind):
 )
 def test_a_sample_is_named_after_its_files(path, expected):
     assert stem(path) == expected
+
+
+# Missing files that are filled
+
+
+@pytest.mark.parametrize(
+    ("names", "source", "kept", "filled"),
+    [
+        (["a01", "a02", "a05"], ".", (0, 1, 4), "2 of 5 files (z=2, z=3)"),
+        (["a0", "a10", "a30"], "a*.tif", (0, 1, 3), "1 of 4 files (z=2)"),
+        (["a1", "a2", "a4"], "a{z}.tif", (0, 1, 3), "1 of 4 files (z=2)"),
+        (["a7", "b8"], ".", (0, 1), ""),
+    ],
+)
+def test_missing_slices_are_filled_with_zeros(tmp_path, caplog, names, source, kept, filled):
+    slices = values((len(names), 4, 5)) + 1
+    for name, voxels in zip(names, slices, strict=True):
+        tifffile.imwrite(tmp_path / f"{name}.tif", voxels, compression="zlib")
+    found = open_source(tmp_path / source, missing="fill")
+    found.check()
+    expected = np.zeros((max(kept) + 1, 4, 5), slices.dtype)
+    expected[list(kept)] = slices
+    assert_holds(found, expected)
+    assert found.filled == filled
+    assert (f"missing, and filled with zeros: {filled}" in caplog.text) == bool(filled)
+    every = found.files_of(tuple(slice(0, n) for n in found.shape))
+    assert [file.stem for file in every] == sorted(names, key=lambda name: int(name[1:]))
+
+
+def test_missing_tiles_are_filled_with_zeros(tmp_path):
+    whole = values((2, 7, 9)) + 1
+    for c, y, x in np.ndindex(2, 2, 3):
+        tile = whole[c, 4 * y : 4 * y + 4, 3 * x : 3 * x + 3]
+        tifffile.imwrite(tmp_path / f"c{c}_y{y}_x{x}.tif", tile, compression="zlib")
+    (tmp_path / "c0_y1_x1.tif").unlink()
+    (tmp_path / "c1_y0_x2.tif").unlink()
+    expected = whole[:, None].copy()
+    expected[0, 0, 4:, 3:6] = expected[1, 0, :4, 6:] = 0
+    pattern = tmp_path / "c{c}_y{y}_x{x}.tif"
+    source = open_source(pattern, missing="fill")
+    source.check()
+    assert_holds(source, expected)
+    assert source.filled == "2 of 12 files (c=0 y=1 x=1, c=1 y=0 x=2)"
+    with pytest.raises(SourceError, match="2 of 12 are missing; to fill"):
+        open_source(pattern)
+    (tmp_path / "c1_y1_x2.tif").unlink()
+    with pytest.raises(SourceError, match="the first or the last tile is missing"):
+        open_source(pattern, missing="fill")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a0", "a2", "a5"], "slice 4 is missing between"),
+        (["a0", "a1", "a20260101"], "3 files exist, but according to their numbers there are"),
+    ],
+)
+def test_numbers_that_do_not_place_slices_are_refused(tmp_path, names, message):
+    for name in names:
+        tifffile.imwrite(tmp_path / f"{name}.tif", values((4, 5)))
+    with pytest.raises(SourceError, match=message):
+        open_source(tmp_path, missing="fill")
+
+
+def test_the_position_of_a_mosaic_is_that_of_its_first_tile(tmp_path):
+    for x in range(2):
+        said = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+        plane = {"PositionX": 10.0 * x + 3, "PositionXUnit": "nm", "PositionY": 4.0}
+        plane |= {"PositionYUnit": "um"}
+        path = tmp_path / f"x{x}.tif"
+        tifffile.imwrite(path, values((4, 5)), ome=True, metadata=said | {"Plane": plane})
+    np.testing.assert_allclose(open_source(tmp_path / "x{x}.tif").position, (0, 4, 0.003))

@@ -214,7 +214,8 @@ def test_ome_metadata_are_kept(tmp_path):
     ("said", "expected", "unit"),
     [
         ({}, (1, 1, 1), ""),
-        ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "pixel"}, (1, 1, 1), ""),
+        ({"PhysicalSizeX": 1, "PhysicalSizeXUnit": "pixel"}, (1, 1, 1), ""),
+        ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "reference frame"}, (2, 2, 2), ""),
         ({"PhysicalSizeX": -2, "PhysicalSizeY": 0}, (1, 1, 1), ""),
         ({"PhysicalSizeX": 2, "PhysicalSizeXUnit": "mm"}, (2, 2, 2), "millimeter"),
         ({"PhysicalSizeZ": 2, "PhysicalSizeX": 3, "PhysicalSizeY": 4}, (2, 4, 3), "micrometer"),
@@ -225,6 +226,99 @@ def test_missing_ome_metadata_stay_unknown(tmp_path, caplog, said, expected, uni
     assert (source.voxel_size, source.space_unit) == (expected, unit)
     assert ("the voxel size" in caplog.text) == (len(said) < 3)
     assert (source.time_step, source.time_unit) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("units", "expected", "unit"),
+    [
+        (("Micron", "micrometre", "um"), (2, 0.6, 0.5), "micrometer"),
+        (("Å", "A", "nm"), (0.2, 0.06, 0.5), "nanometer"),
+        (("cubits", "nm", "nm"), (2, 0.6, 0.5), "nanometer"),
+        (("cubits", "pixel", "reference frame"), (2, 0.6, 0.5), ""),
+    ],
+)
+def test_a_unit_that_is_unknown_leaves_the_sizes(tmp_path, caplog, units, expected, unit):
+    said = {"PhysicalSizeZ": 2, "PhysicalSizeY": 0.6, "PhysicalSizeX": 0.5}
+    named = dict(zip(("ZUnit", "YUnit", "XUnit"), units, strict=True))
+    said |= {f"PhysicalSize{axis}": name for axis, name in named.items()}
+    source = open_source(write(tmp_path / "a.ome.tif", VOXELS, metadata={"axes": "ZYX"} | said))
+    np.testing.assert_allclose(source.voxel_size, expected)
+    assert source.space_unit == unit
+    warned = "the unit of the voxel size along z is unknown; it is set to nanometer" in caplog.text
+    assert warned == (units[0] == "cubits" and bool(unit))
+
+
+@pytest.mark.parametrize(
+    ("color", "expected"),
+    [(-2147483648, ""), (-1, "FFFFFF"), (16711935, "00FF00"), (4278190335, "FF0000")],
+)
+def test_channels_may_lack_a_name_or_a_colour(tmp_path, color, expected):
+    """A colour is a signed integer; the first one is the default of old schemas, for none."""
+    channels = {"Name": ["DAPI", "lost", "GFP"], "Color": [color, 1, 2]}
+    path = tmp_path / "a.ome.tif"
+    write(path, VOXELS[:3], metadata={"axes": "CYX", "Channel": channels})
+    text = path.read_bytes()
+    for old in (b'Name="lost"', b'Color="1"', b'Color="2"'):
+        text = text.replace(old, b" " * len(old))
+    path.write_bytes(text)
+    source = open_source(path)
+    assert source.channel_names == ("DAPI", "", "GFP")
+    assert source.channel_colors == ((expected, "", "") if expected else ())
+
+
+PLANES = {
+    "PositionX": [7.0, 8.0, 9.0],
+    "PositionXUnit": ["nm"] * 3,
+    "PositionY": [-0.25, 0.0, 0.0],
+    "PositionYUnit": ["µm"] * 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "size", "expected"),
+    [
+        ({}, 0.5, (0, -0.25, 0.007)),
+        ({"PositionZ": [1e3, 2e3, 3e3], "PositionZUnit": ["mm"] * 3}, 0.5, (1e6, -0.25, 0.007)),
+        ({"PositionXUnit": ["reference frame"] * 3}, 0.5, (0, -0.25, 0)),
+        ({"PositionXUnit": ["pixel"] * 3, "PositionYUnit": ["pixel"] * 3}, 0.5, ()),
+        ({}, None, ()),
+    ],
+)
+def test_the_position_is_that_of_the_first_plane(tmp_path, change, size, expected):
+    said = {"axes": "ZYX", "Plane": PLANES | change} | ({"PhysicalSizeX": size} if size else {})
+    source = open_source(write(tmp_path / "a.ome.tif", VOXELS[:3], metadata=said))
+    assert len(source.position) == len(expected)
+    np.testing.assert_allclose(source.position, expected)
+
+
+def test_the_position_may_be_that_of_the_stage(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    write(path, VOXELS, metadata={"axes": "ZYX", "PhysicalSizeX": 2, "Description": "x" * 80})
+    content = path.read_bytes()
+    start = content.index(b"<Description>")
+    end = content.index(b"</Description>") + len(b"</Description>")
+    label = b'<StageLabel Name="p1" X="3" XUnit="mm" Y="-4" YUnit="um"/>'.ljust(end - start)
+    path.write_bytes(content[:start] + label + content[end:])
+    assert open_source(path).position == (0, -4, 3000)
+
+
+def test_the_axes_of_the_sheet_win_over_those_of_the_file(tmp_path):
+    """Also if the metadata say otherwise: the size of a pixel stays with its axis of the file."""
+    voxels = RNG.integers(0, 99, (3, 4, 20, 21)).astype("u1")
+    path = write(tmp_path / "a.ome.tif", voxels, metadata=OME | {"axes": "TZYX", "Channel": {}})
+    assert_holds(open_source(path), voxels)
+    swapped = open_source(path, axes="ztyx")
+    assert_holds(swapped, voxels.transpose(1, 0, 2, 3))
+    np.testing.assert_allclose(swapped.voxel_size, (2, 0.6, 0.5))
+    assert (swapped.time_step, swapped.time_unit) == (250, "millisecond")
+    turned = open_source(path, axes="tyzx")
+    assert_holds(turned, voxels.transpose(0, 2, 1, 3))
+    np.testing.assert_allclose(turned.voxel_size, (0.6, 2, 0.5))
+    assert_holds(open_source(path, axes="czyx"), voxels)
+    planes = tmp_path / "b.tif"
+    tifffile.imwrite(planes, VOXELS, imagej=True, metadata={"axes": "ZYX", "finterval": 2})
+    assert (open_source(planes, axes="tyx").axes, open_source(planes).axes) == ("tzyx", "zyx")
+    assert open_source(planes, axes="tyx").time_step == 2
 
 
 def test_axes_of_any_order_are_read(tmp_path):
@@ -407,8 +501,8 @@ def test_imagej_metadata_are_kept(tmp_path):
     [
         ("nm", (1, 0.5, 0.5), "nanometer"),
         ("microns", (1, 0.5, 0.5), "micrometer"),
-        ("pixel", (1, 1, 1), ""),
-        ("", (1, 1, 1), ""),
+        ("pixel", (1, 0.5, 0.5), ""),
+        ("", (1, 0.5, 0.5), ""),
     ],
 )
 def test_values_that_imagej_omits_are_1(tmp_path, unit, expected, name):
@@ -417,6 +511,46 @@ def test_values_that_imagej_omits_are_1(tmp_path, unit, expected, name):
     tifffile.imwrite(path, VOXELS, imagej=True, resolution=(2, 2), metadata=metadata)
     source = open_source(path)
     assert (source.voxel_size, source.space_unit) == (expected, name)
+
+
+def test_colours_that_are_called_channels_are_read(tmp_path):
+    """As Bio-Formats writes them: one image for each channel, but all in one page."""
+    voxels = RNG.integers(0, 99, (20, 21, 4)).astype("u1")
+    said = "ImageJ=\nhyperstack=true\nimages=4\nchannels=4\nslices=1\nframes=1"
+    options = {"photometric": "rgb", "extrasamples": [1], "description": said, "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", voxels, **options)
+    assert_holds(open_source(tmp_path / "a.tif"), voxels.transpose(2, 0, 1)[:, None])
+    tifffile.imwrite(tmp_path / "a.tif", voxels[..., :3], **options | {"extrasamples": None})
+    with pytest.raises(SourceError, match="its metadata do not fit its 1 pages"):
+        open_source(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("said", "size", "step"),
+    [
+        ({"spacing": -2.5, "unit": "micron"}, (2.5, 0.5, 0.5), (1, "")),
+        ({"spacing": 0.0, "unit": "micron"}, (0.5, 0.5, 0.5), (1, "")),
+        ({"unit": "um", "finterval": 3, "tunit": "min"}, (1, 0.5, 0.5), (3, "minute")),
+        ({"unit": "um", "finterval": 3, "tunit": "Secs"}, (1, 0.5, 0.5), (3, "second")),
+        ({"unit": "um", "finterval": 3, "tunit": "ticks"}, (1, 0.5, 0.5), (3, "")),
+        ({"unit": "um", "fps": 5}, (1, 0.5, 0.5), (1, "")),
+    ],
+)
+def test_imagej_gives_spacing_and_time(tmp_path, said, size, step):
+    voxels = RNG.integers(0, 99, (2, 3, 20, 21)).astype("u1")
+    path = tmp_path / "a.tif"
+    metadata = {"axes": "TZYX"} | said
+    tifffile.imwrite(path, voxels, imagej=True, resolution=(2, 2), metadata=metadata)
+    source = open_source(path)
+    assert source.voxel_size == size
+    assert source.space_unit == "micrometer"
+    assert (source.time_step, source.time_unit) == step
+
+
+def test_the_aspect_of_pixels_is_kept_without_a_unit(tmp_path):
+    options = {"resolution": (2, 1), "resolutionunit": "none"}
+    source = open_source(write(tmp_path / "a.tif", VOXELS, **options))
+    assert (source.voxel_size, source.space_unit) == ((0.5, 1, 0.5), "")
 
 
 @pytest.mark.parametrize(
@@ -663,7 +797,9 @@ def test_ome_files_that_contradict_their_metadata_are_refused(tmp_path):
     )
     path = tmp_path / "b.ome.tif"
     tifffile.imwrite(path, VOXELS, metadata=None, description=xml, ome=False, **GRAY)
-    with pytest.raises(SourceError, match=r"metadata .* are in set\.companion\.ome: give that"):
+    with pytest.raises(
+        SourceError, match=r"metadata .* are in set\.companion\.ome, which is missing"
+    ):
         open_source(path)
 
 

@@ -30,7 +30,9 @@ from niizarr import nii2zarr
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.samples.headers import read_template
 from neurozarr.sources import open_source, stem
+from neurozarr.sources.base import Layout
 from neurozarr.sources.zarr import addresses, nodes
+from neurozarr.sources.zarr.store import ZarrSource
 
 from .conversions import convert
 from .families import assert_holds
@@ -571,6 +573,22 @@ def test_axes_of_n5_are_listed_fastest_first(tmp_path):
     assert_holds(source, voxels.transpose(1, 0, 2, 3))
 
 
+def test_axes_of_n5_may_have_any_form(tmp_path):
+    """As z5py writes them: TensorStore alone refuses a text."""
+    path = save_n5(tmp_path / "a.n5", axes="xyz", units="nm", resolution=None)
+    assert_holds(open_source(path), VOXELS)
+    for key in ("blockSize", "compression"):
+        document = json.loads((path / "attributes.json").read_text())
+        del document[key]
+        (path / "attributes.json").write_text(json.dumps(document))
+        with pytest.raises(SourceError, match=rf"its metadata are invalid \('{key}' is missing"):
+            open_source(path)
+        (path / "attributes.json").write_text(json.dumps(document | {key: None}))
+        with pytest.raises(SourceError, match=r"a\.n5: the array cannot be opened"):
+            open_source(path)
+        add(path, blockSize=[10, 10, 5])
+
+
 def test_setups_of_n5_are_listed(tmp_path):
     root = add(tmp_path / "a.n5", n5="2.5.1")
     for setup in (0, 1):
@@ -677,6 +695,26 @@ def test_consolidated_metadata_list_arrays_at_a_url(tmp_path, served):
         with pytest.raises(SourceError, match=r"several images; name one by dataset: a, b$"):
             open_source(f"{served.address}/{zarr_format}")
         assert_holds(open_source(f"{served.address}/{zarr_format}", dataset="b"), VOXELS)
+
+
+def test_images_and_labels_are_found_at_a_url(tmp_path, served):
+    zarr.create_group(tmp_path / "a", attributes={"ome": {"bioformats2raw.layout": 3}})
+    for name in "01":
+        image(tmp_path / "a" / name)
+    image(tmp_path / "a/0/labels/nuclei")
+    (tmp_path / "a/OME").mkdir()
+    (tmp_path / "a/OME/METADATA.ome.xml").write_text(
+        '<OME><Image Name="A"/><Image Name="B"/></OME>'
+    )
+    members = ZarrSource.images(f"{served.address}/a", Layout())
+    assert members == [("0", "A"), ("1", "B")]
+    assert open_source(f"{served.address}/a", dataset="0").labels is None
+    for path, dataset in (("a", "0/labels/nuclei"), ("a/0", "labels/nuclei")):
+        assert open_source(f"{served.address}/{path}", dataset=dataset).labels == {}
+    # A directory called labels is not enough.
+    assert open_source(f"{served.address}/a/0/labels/nuclei").labels is None
+    zarr.create_group(tmp_path / "a/0/labels")
+    assert open_source(f"{served.address}/a/0/labels/nuclei").labels == {}
 
 
 def test_an_image_over_http_is_converted(tmp_path, served, nii):
@@ -938,7 +976,11 @@ def documents(tmp_path_factory):
         convert(root / "a.nii", root / "2", {"zarr": {"zarr_version": 2}})[0],
         add(root / "n.n5", resolution=[1, 2, 3], units=["nm"] * 3, scales=[[1, 1, 1]]),
     ]
-    save_n5(root / "n.n5/raw/s0", axes=[*"xyz"])
+    tags = {"axes": [{"key": axis, "resolution": 2} for axis in "zyx"]}
+    save_n5(root / "n.n5/raw/s0", axes=[*"xyz"], axistags=tags, axis_units={"z": "um"})
+    with_labels = {"image-label": {"colors": [{"label-value": 1, "rgba": [1, 2, 3, 4]}]}}
+    omero = {"channels": [{"label": "a", "color": "F00", "window": {"start": 1, "end": 2}}]}
+    stores.append(image(root / "m", extra=with_labels | {"omero": omero}))
     names = ("zarr.json", ".zattrs", ".zarray", ".zgroup", "attributes.json")
     return [
         (store, file)
@@ -964,6 +1006,8 @@ def test_any_metadata_are_read_or_refused(documents, data):
     try:
         with contextlib.suppress(SourceError):
             open_source(store)
+        with contextlib.suppress(SourceError):
+            ZarrSource.images(str(store), Layout())
     finally:
         file.write_text(text)
 

@@ -9,6 +9,7 @@ import sys
 
 import h5py
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 import tifffile
@@ -19,9 +20,6 @@ from neurozarr.errors import SourceError
 from neurozarr.samples.headers import header_of
 from neurozarr.sources import mapping, nibabel_image, numpy_file, open_source, stem
 from neurozarr.sources.tiff import segments
-
-from .conversions import convert, exported
-from .families import assert_holds
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +280,11 @@ def save_npy(path, voxels):
     return path
 
 
+def save_nrrd(path, voxels):
+    nrrd.write(str(path), voxels, {"encoding": "raw"})
+    return path
+
+
 def save_pages(path, voxels):
     tifffile.imwrite(path, voxels, photometric="minisblack")
     return path
@@ -290,7 +293,13 @@ def save_pages(path, voxels):
 @pytest.mark.parametrize("populates", [True, False])
 @pytest.mark.parametrize(
     ("name", "save_as"),
-    [("a.nii", save), ("a.npy", save_npy), ("a.tif", save_pages), ("a", save_stack)],
+    [
+        ("a.nii", save),
+        ("a.npy", save_npy),
+        ("a.nrrd", save_nrrd),
+        ("a.tif", save_pages),
+        ("a", save_stack),
+    ],
 )
 def test_errors_name_the_file_of_an_unreadable_map(tmp_path, monkeypatch, name, save_as, populates):
     """As when the disk fails: of a file whose end is gone, the system has no page either."""
@@ -416,12 +425,14 @@ def test_unknown_directories_and_unused_columns_are_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="lists the open files of the process")
-@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.npy", "a.tif", "a.h5"])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.npy", "a.nrrd", "a.tif", "a.h5"])
 def test_a_source_keeps_no_file_open_before_it_is_read(tmp_path, voxels, name):
     path, data = tmp_path / name, voxels[..., 0, 0]
     match path.suffix:
         case ".npy":
             np.save(path, data)
+        case ".nrrd":
+            nrrd.write(str(path), data)
         case ".tif":
             tifffile.imwrite(path, data)
         case ".h5":
@@ -566,74 +577,3 @@ def test_bytes_after_a_gzip_stream_are_said_and_ignored(tmp_path, caplog, traili
     caplog.clear()
     open_source(path)
     assert "gzip stream" not in caplog.text
-
-
-# Volumes in files of their own
-
-
-def write_series(folder, name):
-    """Two channels of three times; the 4D image of each that nibabel makes of them."""
-    rng = np.random.default_rng(0)
-    images = []
-    for channel, time in np.ndindex(2, 3):
-        image = nibabel.Nifti1Image(
-            rng.integers(0, 99, (5, 6, 7)).astype("i2"), np.diag([1, 2, 3, 1])
-        )
-        image.header["pixdim"][4] = 2.5
-        image.header.set_xyzt_units("mm", "sec")
-        image.to_filename(folder / name.format(c=channel, t=time + 9))
-        images.append(image)
-    joined = [nibabel.concat_images(images[:3]), nibabel.concat_images(images[3:])]
-    return [nibabel.Nifti1Image(np.asarray(x.dataobj, "i2"), x.affine) for x in joined]
-
-
-@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nii.zst"])
-def test_volumes_of_a_pattern_are_times_and_channels(tmp_path, ending):
-    first, second = write_series(tmp_path, f"c{{c}}_t{{t}}.{ending}")
-    source = open_source(tmp_path / f"c0_t{{t}}.{ending}")
-    source.check()
-    assert (source.axes, source.in_order) == ("tzyx", ending != "nii")
-    assert sizes(source) == ((3, 2, 1), "millimeter", 2.5, "second")
-    np.testing.assert_array_equal(source.affine, first.affine)
-    assert_holds(source, np.asarray(first.dataobj).T)
-    part = (slice(1, 3), slice(2, 7), slice(1, 2), slice(0, 4))
-    np.testing.assert_array_equal(source.read(part), np.asarray(first.dataobj).T[part])
-    assert [file.name for file in source.files_of(part)] == [f"c0_t{t}.{ending}" for t in (10, 11)]
-    both = open_source(tmp_path / f"c{{c}}_t{{t}}.{ending}")
-    expected = np.stack([first.dataobj, second.dataobj], -1).transpose(3, 4, 2, 1, 0)
-    assert_holds(both, expected)
-
-
-def test_a_series_becomes_one_image(tmp_path):
-    first, _ = write_series(tmp_path, "c{c}_t{t}.nii.gz")
-    store, _ = convert(tmp_path / "c0_t{t}.nii.gz", tmp_path, {"zarr": {"chunk": 4}})
-    back = nibabel.Nifti1Image.from_bytes(exported(store))
-    np.testing.assert_array_equal(back.dataobj, first.dataobj)
-    assert back.header.get_zooms() == (1, 2, 3, 2.5)
-    np.testing.assert_array_equal(back.affine, first.affine)
-
-
-def test_volumes_must_fit_each_other(tmp_path, caplog):
-    write_series(tmp_path, "c{c}_t{t}.nii")
-    pattern, last = tmp_path / "c0_t{t}.nii", tmp_path / "c0_t11.nii"
-    for data, change, message in (
-        (np.zeros((5, 6, 8), "i2"), {}, r"its file_shape is \(8, 6, 5\), but that of .*c0_t9\.nii"),
-        (np.zeros((5, 6, 7), "u2"), {}, "its dtype is uint16, but"),
-        (np.zeros((5, 6, 7), "i2"), {"scl_slope": 2, "scl_inter": 0}, "its slope is 2.0, but"),
-    ):
-        image = nibabel.Nifti1Image(data, np.eye(4))
-        for name, value in change.items():
-            image.header[name] = value
-        image.to_filename(last)
-        with pytest.raises(SourceError, match=rf"c0_t11\.nii: {message}"):
-            open_source(pattern).check()
-        with pytest.raises(SourceError, match=rf"c0_t11\.nii: {message}"):
-            whole(open_source(pattern))
-    nibabel.Nifti1Image(np.zeros((5, 6, 7), "i2"), np.eye(4)).to_filename(last)
-    open_source(pattern).check()
-    assert "c0_t11.nii: its affine differs; the first volume's is kept" in caplog.text
-    with pytest.raises(SourceError, match=r"can only be one of \{t\} or \{c\}"):
-        open_source(tmp_path / "c0_t{z}.nii")
-    save(tmp_path / "d9.nii", np.zeros((5, 6, 7, 2), "u1"))
-    with pytest.raises(SourceError, match=r"d9\.nii has this axis itself"):
-        open_source(tmp_path / "d{t}.nii")

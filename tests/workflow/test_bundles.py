@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 import signal
 from dataclasses import replace
@@ -171,10 +170,10 @@ def test_another_run_on_a_bundled_sample_is_refused(many, references):
     (second.directory / "in").symlink_to("../in")
     with many.started() as process:
         wait_until((many.state / "a.nii.zarr/0/array.json").exists, process)
-        os.killpg(process.pid, signal.SIGSTOP)
+        process.signal(signal.SIGSTOP)
         refused = second(check=False)
-        os.killpg(process.pid, signal.SIGCONT)
-        process.communicate()
+        process.signal(signal.SIGCONT)
+        process.wait()
     assert refused.code == 1
     assert "is converting it" in refused.output
     assert trees(many) == references

@@ -1,6 +1,5 @@
 """Two runs at the same time."""
 
-import os
 import shutil
 import signal
 
@@ -20,12 +19,11 @@ def elsewhere(workflow, make_workflow):
 def test_second_run_on_a_sample_stops_with_an_error(workflow, elsewhere, fresh):
     with workflow.started() as process:
         wait_until((workflow.store() / "0/c").exists, process)
-        os.killpg(process.pid, signal.SIGSTOP)
+        process.signal(signal.SIGSTOP)
         run = elsewhere(check=False)
         same_directory = workflow(check=False)
-        os.killpg(process.pid, signal.SIGCONT)
-        process.communicate()
-    assert process.returncode == 0
+        process.signal(signal.SIGCONT)
+        assert process.wait().code == 0
     assert run.code == 1
     assert "Traceback" not in run.output
     message = f"started in {workflow.directory}, is converting it: wait until it has ended"
@@ -36,10 +34,10 @@ def test_second_run_on_a_sample_stops_with_an_error(workflow, elsewhere, fresh):
 
 def test_one_of_two_simultaneous_runs_stops_with_an_error(workflow, elsewhere, fresh):
     with workflow.started() as first, elsewhere.started() as second:
-        outputs = [process.communicate()[0] for process in (first, second)]
-    assert sorted([first.returncode, second.returncode]) == [0, 1], outputs
-    winner = workflow if first.returncode == 0 else elsewhere
-    refused = outputs[1 if winner is workflow else 0]
+        runs = [process.wait() for process in (first, second)]
+    assert sorted(run.code for run in runs) == [0, 1], runs
+    winner = workflow if runs[0].code == 0 else elsewhere
+    refused = runs[1 if winner is workflow else 0].output
     assert "Traceback" not in refused
     message = f"started in {winner.directory}, is converting it: wait until it has ended"
     assert message in refused.strip().splitlines()[-1]
@@ -61,8 +59,8 @@ def test_two_runs_can_write_different_samples_to_one_output(workflow, elsewhere,
     shutil.copy(workflow.directory / "anatomical.nii", other)
     elsewhere.config["source"] = other.name
     with workflow.started() as first, elsewhere.started() as second:
-        outputs = [process.communicate()[0] for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), outputs
+        runs = [process.wait() for process in (first, second)]
+    assert [run.code for run in runs] == [0, 0], runs
     whole = fresh(workflow)
     assert workflow.tree() == whole
     assert {name: elsewhere.tree("other")[name] for name in whole if "/c/" in name} == {

@@ -17,18 +17,16 @@ from ..runs import Workflow
     "config",
     [
         {},
-        {"resources": {"block_mb": 0.02}, "pyramid": {"mode": "median"}},
+        {"resources": {"block_mb": 0.04}, "pyramid": {"mode": "median"}},
         {"zarr": {"chunk": 8, "zarr_version": 2, "compressor": "zlib"}, "nifti": {"nii": False}},
     ],
     ids=["defaults", "blocks", "v2"],
 )
-def test_convert_writes_the_same_bytes_as_the_workflow(workflow, tmp_path, config):
-    workflow.config |= config
-    workflow()
+def test_convert_writes_the_same_bytes_as_the_workflow(workflow, convert_once, tmp_path, config):
+    source = workflow.directory / "anatomical.nii"
+    workflow = convert_once(workflow.config | config, source)
     options = {name: value for name, value in workflow.config.items() if name != "source"}
-    store = neurozarr.convert(
-        workflow.directory / "anatomical.nii", tmp_path / "out", threads=2, **options
-    )
+    store = neurozarr.convert(source, tmp_path / "out", threads=2, **options)
     made = Workflow(workflow.root, tmp_path, workflow.config | {"output": "out"})
     assert store == made.store()
     assert made.tree() == workflow.tree()

@@ -38,6 +38,7 @@ def test_file_without_a_volume_is_an_error(mri, name):
 def exported(make_workflow, mri):
     made = make_workflow({"source": [str(path) for path in readable(mri)]})
     made.config |= {"zarr": {"chunk": 16}, "export": {"levels": [0]}}
+    made.bundle = True
     made("export")
     return made
 

@@ -59,12 +59,12 @@ def test_full_disk_of_the_receipts_is_named(workflow, disk, fresh):
         with suppress(OSError), fill.open("wb", buffering=0) as stream:
             while True:
                 stream.write(bytes(4096))
-        output = process.communicate()[0]
-    assert process.returncode == 1
+        run = process.wait()
+    assert run.code == 1
     found = re.search(
-        r"^StoreError: results/\.state/anatomical\.nii\.zarr/(\S+): (.*)$", output, re.M
+        r"^StoreError: results/\.state/anatomical\.nii\.zarr/(\S+): (.*)$", run.output, re.M
     )
-    assert found, output
+    assert found, run.output
     assert found[2].startswith(
         "it cannot be written (No space left on device). Free space or fix the permissions, "
         "then run again"
@@ -133,13 +133,13 @@ def vanish(source, workflow):
 def test_source_changed_between_blocks_is_an_error(workflow, change, message, fresh):
     source = workflow.directory / "anatomical.nii"
     kept = shutil.copy2(source, workflow.directory / "kept")
-    workflow.config["resources"] = {"block_mb": 0.02}
+    workflow.config["resources"] = {"block_mb": 0.04}
     with workflow.started() as process:
         wait_until((workflow.state / "anatomical.nii.zarr/0/block-0.json").exists, process)
         change(source, workflow)
-        output = process.communicate()[0]
-    assert process.returncode == 1
-    assert re.search(message, output), output
+        run = process.wait()
+    assert run.code == 1
+    assert re.search(message, run.output), run.output
     assert not (workflow.store() / "zarr.json").exists()
     if change != replace:
         os.replace(kept, source)
@@ -147,13 +147,3 @@ def test_source_changed_between_blocks_is_an_error(workflow, change, message, fr
     assert workflow.tree() == fresh(workflow)
     if change == vanish:
         assert "create_array/0" not in run.jobs
-
-
-def test_truncated_gzip_file_is_named_and_not_published(workflow, mri):
-    damaged = (mri / "example4d.nii.gz").read_bytes()[:100_000]
-    (workflow.directory / "cut.nii.gz").write_bytes(damaged)
-    workflow.config["source"] = "cut.nii.gz"
-    run = workflow(check=False)
-    assert run.code == 1
-    assert "SourceError: cut.nii.gz: " in run.output
-    assert not (workflow.store("cut") / "zarr.json").exists()

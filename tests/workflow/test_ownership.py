@@ -158,11 +158,10 @@ def test_moved_source_is_not_converted_again(converted):
     assert converted("--dry-run").jobs == set()
 
 
-def test_group_metadata_are_written_last(workflow):
-    workflow()
-    files = [path for path in workflow.store().rglob("*") if path.is_file()]
+def test_group_metadata_are_written_last(converted):
+    files = [path for path in converted.store().rglob("*") if path.is_file()]
     newest = max(files, key=lambda path: path.stat().st_mtime_ns)
-    assert newest == workflow.store() / "zarr.json"
+    assert newest == converted.store() / "zarr.json"
     assert "multiscales" in json.loads(newest.read_text())["attributes"]["ome"]
 
 

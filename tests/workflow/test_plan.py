@@ -37,7 +37,7 @@ def test_block_depends_only_on_the_blocks_that_it_covers(workflow):
 
 
 def test_only_a_deleted_block_is_written_again(workflow, convert_once):
-    workflow.config["resources"] = {"block_mb": 0.02}
+    workflow.config["resources"] = {"block_mb": 0.04}
     convert_once(workflow.config, workflow.directory / "anatomical.nii").copy_to(workflow.directory)
     whole = workflow.tree()
     (workflow.directory / "results/.state/anatomical.nii.zarr/1/block-0.json").unlink()

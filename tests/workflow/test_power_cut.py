@@ -96,11 +96,11 @@ def copies_of_a_run(workflow, image, moments):
     with workflow.started() as process:
         for moment in moments:
             wait_until(moment, process)
-            os.killpg(process.pid, signal.SIGSTOP)
+            process.signal(signal.SIGSTOP)
             copies.append(image.with_name(f"copy-{len(copies)}"))
             power_cut(image, copies[-1])
-            os.killpg(process.pid, signal.SIGCONT)
-        process.communicate()
+            process.signal(signal.SIGCONT)
+        process.wait()
     return copies
 
 

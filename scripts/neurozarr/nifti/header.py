@@ -20,6 +20,8 @@ EXTENDER_SIZE = 4
 #: exceed the memory.
 MAX_HEADER_BYTES = 2**25
 
+#: Codes of the intents of labels, NIFTI_INTENT_LABEL and NIFTI_INTENT_NEURONAME (nifti1.h).
+_LABELS = (1002, 1003)
 #: Longest quaternion that rounding explains: its numbers had at least two decimals.
 _MAX_QUATERNION = 1.01
 #: Condition number above which the inverse of a matrix of single-precision floats is meaningless.
@@ -185,6 +187,11 @@ def _check_extensions(raw: bytes) -> None:
                 f"{len(raw) - start}"
             )
         start += size
+
+
+def has_labels(raw: bytes) -> bool:
+    """Whether the voxels of an image are labels, by the intent in its header."""
+    return int(fields(raw)["intent_code"]) in _LABELS
 
 
 def load(raw: bytes, *, single: bool | None = None) -> nibabel.Nifti1Header:

@@ -37,7 +37,8 @@ class Grid:
     unknown
         Type of an unknown transformation, because of which ``scale`` is None; "" if there is none.
     affines
-        Affines from all axes, after scale and shift, to RAS+, each with the unit of its result.
+        Affines from all axes, after scale and shift, to RAS+: the rows of x, y and z, and the unit
+        of their results.
     """
 
     axes: str | None = None
@@ -74,6 +75,11 @@ def version_of(attributes: Mapping[str, Any]) -> str | None:
 def channels_of(attributes: Mapping[str, Any]) -> list[Document]:
     """Labels, colours and display windows of the channels of an image ("omero" metadata)."""
     return (metadata_of(attributes).get("omero") or {}).get("channels", [])
+
+
+def labels_of(attributes: Mapping[str, Any]) -> Document | None:
+    """The "image-label" metadata of an image; None if it does not say that it has labels."""
+    return metadata_of(attributes).get("image-label")
 
 
 def members_of(attributes: Mapping[str, Any]) -> list[str] | None:
@@ -185,12 +191,14 @@ def _scaling(
     """Scale and translation of a level; or None and the type of an unknown transformation.
 
     The transformations of the level come first, then those of the image; from 0.6 on, only those
-    of the level, since those of the image lead to other coordinate systems.
+    of the level, since those of the image lead to other coordinate systems. Until 0.5, a level has
+    a scale; from 0.6 on, it is 1 if only another transformation is given.
     """
     steps = list(image["datasets"][level].get("coordinateTransformations", ()))
+    is_known = "coordinateSystems" in image and bool(steps)
     if "coordinateSystems" not in image:
         steps += image.get("coordinateTransformations", ())
-    scale, shift, is_known = (1.0,) * ndim, (0.0,) * ndim, False
+    scale, shift = (1.0,) * ndim, (0.0,) * ndim
     for step in _flat(steps):
         kind = step["type"]
         if kind == "scale" and "scale" in step:
@@ -225,7 +233,8 @@ def _affines(image: Document, level: int) -> tuple[tuple[Sequence[Sequence[float
         is_ras = all(ways.get(axis) == value for axis, value in RAS.items())
         if step["type"] == "affine" and _end(step.get("input")) == start and is_ras:
             unit = next(axis.get("unit", "") for axis in to if axis["name"] == "x")
-            found.append((step["affine"], unit))
+            names = [axis["name"] for axis in to]
+            found.append(([step["affine"][names.index(axis)] for axis in "xyz"], unit))
     return tuple(found)
 
 

@@ -54,7 +54,7 @@ def attributes(
     orientation
         Anatomical orientation of spatial axes, by their names: values of RFC-4.
     spaces
-        Anatomical coordinate systems of the image; ignored before version 0.6.
+        Coordinate systems of the image, anatomical or not; ignored before version 0.6.
 
     Returns
     -------
@@ -95,7 +95,9 @@ def attributes(
             multiscale["coordinateSystems"] += [
                 {
                     "name": space.name,
-                    "axes": [_axis(axis, space.unit, time_unit, RAS) for axis in axes],
+                    "axes": [
+                        _axis(axis, space.unit, time_unit, space.orientation) for axis in axes
+                    ],
                 }
                 for space in spaces
             ]

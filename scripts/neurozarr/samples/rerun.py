@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from neurozarr import fingerprints, voxels
 from neurozarr.errors import OwnershipError
 from neurozarr.run import publishing
-from neurozarr.sources.paths import is_address
+from neurozarr.sources.paths import SEPARATOR, is_address, parts
 from neurozarr.voxels import kernels
 from neurozarr.zarr.documents import Document, read_record
 
@@ -249,8 +249,12 @@ def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
             "mode": sample.mode,
             "kernel": kernels.KERNEL_VERSIONS[sample.mode],
         }
-    path = sample.path if is_address(sample.path) else os.path.realpath(sample.path)
-    relative = path if is_address(path) else os.path.relpath(path, os.path.realpath(paths.output))
+    path = relative = sample.path
+    if not is_address(path):
+        real = [os.path.realpath(part) for part in parts(path)]
+        path = SEPARATOR.join(real)
+        output = os.path.realpath(paths.output)
+        relative = SEPARATOR.join(os.path.relpath(part, output) for part in real)
     return _plain(
         {
             "path": path,

@@ -23,7 +23,8 @@ from neurozarr.samples import headers, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
-from neurozarr.sources.paths import is_address
+from neurozarr.sources.paths import find, has_places, is_address, parts
+from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
@@ -207,10 +208,8 @@ class Sample:
             return mode, "as pyramid.mode says"
         if self.labels is not None and dtype.kind in kernels.KINDS["mode"]:
             says = "its name ends in _dseg" if self.source.labels is None else "its metadata say so"
-            return (
-                "mode",
-                f"it is labels of {self.image}" if self.image else f"it is labels: {says}",
-            )
+            known = f"it is labels of {self.image}" if self.image else f"it is labels: {says}"
+            return "mode", known
         if dtype.kind not in kernels.KINDS["mean"]:
             return "mode", f"voxels of dtype {dtype} have no mean"
         return "mean", "nothing says that it is labels"
@@ -345,8 +344,9 @@ class Sample:
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
         found = list(self.files)
-        if not is_address(self.path) and family_of(self.path) is ZarrSource:
-            found.append(Path(self.path))
+        for part in parts(self.path):
+            named = find(part) if has_places(part) else [part]
+            found += (Path(path) for path in named if not is_address(path) and _is_store(path))
         if self.options["nifti"]["header"]:
             found.append(Path(self.options["nifti"]["header"]))
         return found
@@ -480,9 +480,10 @@ class Sample:
                     "edge": self.zarr.edge,
                 },
                 **({"source_converter": source.converter} if source.converter else {}),
+                **({"source_filled": source.filled} if source.filled else {}),
             },
             orientation=anatomy.directions(self.header),
-            spaces=anatomy.spaces(self.header),
+            spaces=[*anatomy.spaces(self.header), *source.spaces],
             ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
         if not self.is_image_label:
@@ -532,3 +533,8 @@ class Sample:
             windows=self.source.channel_windows,
             active=self.source.channel_active,
         )
+
+
+def _is_store(path: str) -> bool:
+    """Whether a path is a store that is read as a whole: its files are not all listed."""
+    return family_of(path) in (ZarrSource, PrecomputedSource)

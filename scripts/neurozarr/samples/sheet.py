@@ -19,7 +19,7 @@ from neurozarr.samples.schema import Schema, suggest
 from neurozarr.sources import dcm2niix, family_of, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
-from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, sources
+from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, parts, sources
 from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
     "order": str,
     "offset": int,
     "overlap": lambda cell: tuple(map(int, cell.split(","))),
+    "pad": str,
+    "missing": str,
 }
 
 #: Columns of the sample sheet that are not options.
@@ -385,7 +387,7 @@ def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
 def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
     """Fields of `neurozarr.sources.Layout` for a sample."""
     layout = {name: read(row[name]) for name, read in LAYOUT.items() if name in row}
-    if is_glob(row["source"]):
+    if any(map(is_glob, parts(row["source"]))):
         layout["output"] = options["output"]
     elif not is_address(row["source"]) and family_of(row["source"]) is DicomSource:
         layout["dicom"] = options["dicom"] | {"version": dcm2niix.version()}

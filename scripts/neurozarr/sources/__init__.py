@@ -18,14 +18,20 @@ import numpy as np
 from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
-from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.base import Layout, Source, check_columns
+from neurozarr.sources.bdv.source import BdvHdf5Source, BdvSource
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
 from neurozarr.sources.matlab import MatlabHdf5Source, MatlabSource
+from neurozarr.sources.metaimage import MetaImageSource
 from neurozarr.sources.mif import MifSource
+from neurozarr.sources.mrc import MrcSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
+from neurozarr.sources.nrrd_file import NrrdSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
+from neurozarr.sources.paths import parts
+from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.series import SeriesSource
 from neurozarr.sources.stacks import StackSource
@@ -40,21 +46,29 @@ logger = logging.getLogger(__name__)
 
 #: Types of source, in the order in which they are tried.
 FAMILIES: tuple[type[Source], ...] = (
-    ZarrSource,
+    PrecomputedSource,
     SeriesSource,
+    ZarrSource,
     NibabelSource,
+    MrcSource,
     ScaledSource,
     MifSource,
+    NrrdSource,
+    MetaImageSource,
     StackSource,
     TiffSource,
     NpySource,
     RawSource,
     DicomSource,
+    BdvSource,
+    BdvHdf5Source,
     Hdf5Source,
     ImarisSource,
     MatlabHdf5Source,
     MatlabSource,
 )
+
+SeriesSource.families = FAMILIES
 
 #: File name endings of all formats.
 SUFFIXES = tuple(dict.fromkeys(suffix for family in FAMILIES for suffix in family.suffixes))
@@ -77,7 +91,7 @@ def open_source(
     Parameters
     ----------
     path
-        A file, a directory, a glob, a pattern or a URL.
+        A file, a directory, a glob, a pattern, a list of these, or a URL.
     voxel_size
         Voxel size in Zarr order (z, y, x), if it differs from that in the header.
     unit
@@ -111,16 +125,14 @@ def open_source(
             f"{path}: not a supported format; supported file names end in {', '.join(SUFFIXES)}"
         )
     columns = Layout(**layout)
-    for name, value in columns.given.items():
-        if name not in family.takes:
-            raise SourceError(
-                f"{path}: {name} is {value!r}, but does not apply to this format; leave it empty"
-            )
+    check_columns(path, columns, family.takes)
     source = family.open(path, columns)
     try:
         check_dtype(source.dtype)
     except TypeError as error:
         raise SourceError(f"{path}: {error}") from None
+    if source.filled:
+        logger.warning("%s: missing, and filled with zeros: %s", path, source.filled)
     if 0 in source.shape:
         raise SourceError(f"{path}: the array is empty: its shape is {source.file_shape}")
     for name, value in (("time_step", time_step), ("time_unit", time_unit)):
@@ -129,8 +141,13 @@ def open_source(
                 f"{path}: {name} is {value}, but the axes are {source.axes}, without t; leave it "
                 "empty, or give axes"
             )
+    was = source.space_unit
     source = _with_units(path, source, {"space": unit, "time": time_unit}, template)
-    return _with_sizes(path, source, voxel_size, time_step)
+    if voxel_size is not None and was:
+        # A voxel size that is given has the unit that is given, but the position that of the file.
+        ratio = units.factor(was, source.space_unit)
+        source = replace(source, position=tuple(ratio * at for at in source.position))
+    return _with_sizes(path, source, voxel_size, time_step).positioned()
 
 
 def family_of(path: str) -> type[Source] | None:
@@ -190,8 +207,9 @@ def _with_sizes(
 def stem(path: str | Path) -> str:
     """File name without the ending of its format, and without the placeholders of a pattern.
 
-    If nothing is left of a pattern, the name of its directory.
+    If nothing is left of a pattern, the name of its directory. A list has that of its first path.
     """
+    path = parts(str(path))[0]
     name = re.sub(_PLACES, "", Path(path).name)
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.lower() == suffix:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from neurozarr.axes import SPATIAL, STORED_ORDER
+from neurozarr.axes import SPATIAL, STORED_ORDER, Space
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 
@@ -40,6 +40,10 @@ class Layout:
         array, in bytes.
     overlap
         Overlap of neighbouring tiles along z, y and x, in voxels.
+    pad
+        Where slices of a stack are placed that are smaller than others: "center" or "corner".
+    missing
+        "fill" to fill planes and files that are missing with zeros; they are refused without it.
     output
         Output directory of the run, in which globs match no slices.
     dicom
@@ -55,6 +59,8 @@ class Layout:
     order: str | None = None
     offset: int | None = None
     overlap: tuple[int, ...] | None = None
+    pad: str | None = None
+    missing: str | None = None
     output: str | None = None
     dicom: dict[str, Any] | None = None
     state: str | None = None
@@ -66,6 +72,30 @@ class Layout:
         names = (field.name for field in fields(self) if field.name not in others)
         known = {name: getattr(self, name) for name in names}
         return {name: value for name, value in known.items() if value is not None}
+
+
+def check_columns(path: str, layout: Layout, takes: Sequence[str]) -> None:
+    """Check that the columns that are given apply to a family.
+
+    Parameters
+    ----------
+    path
+        The source.
+    layout
+        The columns.
+    takes
+        Names of those that apply.
+
+    Raises
+    ------
+    SourceError
+        Another one is given.
+    """
+    for name, value in layout.given.items():
+        if name not in takes:
+            raise SourceError(
+                f"{path}: {name} is {value!r}, but does not apply to this format; leave it empty"
+            )
 
 
 class Member(NamedTuple):
@@ -116,6 +146,8 @@ class Source(ABC):
     affine
         4 by 4 matrix from voxel indices (x, y, z) to RAS+ coordinates in ``space_unit``; None if
         unknown.
+    spaces
+        Coordinate systems without anatomical orientation, such as that of registered views.
     slope, inter
         Scale factors: real value = slope * stored value + inter.
     nifti_header
@@ -135,6 +167,8 @@ class Source(ABC):
         Text of files to write beside the store, by their endings, such as ".json".
     converter
         Name and version of the program that converted the source; "" if it is read as it is.
+    filled
+        What is missing in the source, and is filled with zeros; "" if nothing is.
     """
 
     #: File name endings of the family, in lower case.
@@ -155,6 +189,7 @@ class Source(ABC):
     time_unit: str = ""
     position: tuple[float, ...] = ()
     affine: np.ndarray[Any, Any] | None = None
+    spaces: tuple[Space, ...] = ()
     slope: float = 1.0
     inter: float = 0.0
     nifti_header: bytes | None = None
@@ -165,6 +200,7 @@ class Source(ABC):
     labels: dict[str, Any] | None = None
     sidecars: dict[str, str] = field(default_factory=dict)
     converter: str = ""
+    filled: str = ""
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -235,7 +271,7 @@ class Source(ABC):
 
     @abstractmethod
     def read_file(self, region: Region) -> np.ndarray:
-        """Read a region, a slice for each of ``file_axes``; `read` turns errors into SourceErrors.
+        """Read a region, a slice for each of ``file_axes``; others call `read` or `read_stored`.
 
         Threads call it concurrently, unless ``in_order`` is set. Any byte order may be returned.
         """
@@ -251,6 +287,13 @@ class Source(ABC):
         for file in self.files:
             if not os.access(file, os.R_OK):
                 raise SourceError(f"{file}: the file cannot be read: permission denied")
+
+    def positioned(self) -> Self:
+        """The source with its position and spaces, if they follow from its voxel size and unit.
+
+        These are final then: a user may have replaced those of the file.
+        """
+        return self
 
     def close(self) -> None:  # noqa: B027 (most sources have nothing to delete)
         """Delete the files that were made only to read the source."""
@@ -294,12 +337,22 @@ class Source(ABC):
             The voxels cannot be read.
         """
         slices = dict(zip(self.axes, region, strict=True))
-        with as_source_errors(self._name, "the voxels cannot be read"):
-            voxels = self.read_file(tuple(slices[axis] for axis in self.file_axes))
+        voxels = self.read_stored(tuple(slices[axis] for axis in self.file_axes))
         known = [axis for axis in self.axes if axis in self.file_axes]
         voxels = voxels.transpose([self.file_axes.index(axis) for axis in known])
         lacking = tuple(i for i, axis in enumerate(self.axes) if axis not in self.file_axes)
         return np.expand_dims(voxels, lacking).astype(self.dtype, copy=False)
+
+    def read_stored(self, region: Region) -> np.ndarray:
+        """Read a region, a slice for each of ``file_axes``; any byte order may be returned.
+
+        Raises
+        ------
+        SourceError
+            The voxels cannot be read.
+        """
+        with as_source_errors(self._name, "the voxels cannot be read"):
+            return self.read_file(region)
 
     @property
     def _name(self) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,18 +13,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from neurozarr.axes import STORED_ORDER
+from neurozarr.axes import SPATIAL, STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
+from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes, library
+from neurozarr.sources.arrays import choose_dataset, members, named_labels
+from neurozarr.sources.base import Layout, Member, Source, as_source_errors, check_axes, library
+from neurozarr.sources.coordinates import describe, of_axistags
 from neurozarr.units import is_plausible
 
 #: Signature of HDF5 files, at byte 0, 512, 1024, 2048 or a higher power of 2 (HDF5 File Format
 #: Specification 3.0, section II.A).
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-#: Maximum number of datasets that an error lists.
-_MAX_LISTED = 20
 #: Maximum number of links that lead to a dataset, and of nested virtual datasets.
 _MAX_LINKS = 32
 
@@ -40,7 +40,7 @@ class Hdf5Source(Source):
     Its axes are named by the labels of its dimensions (HDF5 Dimension Scale Specification), or by
     ilastik's attribute ``axistags``. By default they are y, x or z, y, x; for four or more, the
     user has to name them. The voxel size is the attribute ``element_size_um``: z, y, x in
-    micrometers.
+    micrometers; or it is in ``axistags``, like the time step.
 
     Attributes
     ----------
@@ -63,15 +63,22 @@ class Hdf5Source(Source):
         with opened(path) as file:
             name, dataset = cls._find(path, file, layout.dataset)
             check_filters(path, dataset)
+            axes = cls._axes(path, dataset, layout.axes)
             return cls(
                 files=check_dataset(path, dataset),
-                file_axes=cls._axes(path, dataset, layout.axes),
+                file_axes=axes,
                 file_shape=dataset.shape,
                 dtype=cls.numbers(dataset).newbyteorder("="),
                 file_native_chunk_shape=_native_chunk_shape(dataset),
                 dataset=name,
-                **_size(dataset),
+                labels={} if cls._has_labels(name, dataset) else None,
+                **_sizes(path, dataset, axes),
             )
+
+    @classmethod
+    def images(cls, path: str, layout: Layout) -> Sequence[Member]:
+        with opened(path) as file:
+            return members(path, cls._arrays(file))
 
     @cached_property
     def stored(self) -> Any:
@@ -125,6 +132,15 @@ class Hdf5Source(Source):
         return found
 
     @classmethod
+    def _has_labels(cls, name: str, dataset: Any) -> bool:
+        """Whether a dataset of integers holds labels, by its path or by how ilastik shows it."""
+        mode = dataset.attrs.get("display_mode")
+        text = mode.decode(errors="replace") if isinstance(mode, bytes) else mode
+        is_shown = isinstance(text, str) and text == "random-colortable"
+        dtype = cls.numbers(dataset)
+        return named_labels(name, dtype) or (is_shown and dtype.kind in "biu")
+
+    @classmethod
     def _axes(cls, path: str, dataset: Any, given: str | None) -> str:
         axes = given or _labels(dataset) or cls.default_axes.get(dataset.ndim, "")
         if not axes:
@@ -172,45 +188,6 @@ def opened(path: str) -> Iterator[Any]:
         yield file
 
 
-def choose_dataset(path: str, named: str | None, arrays: dict[str, tuple[int, ...]]) -> str:
-    """Choose the dataset to convert.
-
-    Parameters
-    ----------
-    path
-        The file.
-    named
-        The dataset that the user names; None to choose the only one. If there are several, only
-        those with two or more non-singleton axes count.
-    arrays
-        Shapes of the datasets that can be converted, by name.
-
-    Returns
-    -------
-    str
-        Name of the dataset.
-
-    Raises
-    ------
-    SourceError
-        There is no such dataset, or several could be meant; the error lists them.
-    """
-    if named in arrays:
-        return named
-    if named is None:
-        images = {n: shape for n, shape in arrays.items() if sum(side > 1 for side in shape) > 1}
-        arrays = images or arrays
-        if len(arrays) == 1:
-            return next(iter(arrays))
-    listed = [f"{name} of shape {shape}" for name, shape in arrays.items()]
-    if len(listed) > _MAX_LISTED:
-        listed[_MAX_LISTED:] = [f"{len(listed) - _MAX_LISTED} more"]
-    content = ", ".join(listed) or "no array of numbers with 2 to 5 dimensions"
-    if named is not None:
-        raise SourceError(f"{path}: dataset is {named!r}, but the file holds {content}")
-    raise SourceError(f"{path}: the file holds {content}" + "; name one by dataset" * bool(listed))
-
-
 def check_filters(path: str, dataset: Any) -> None:
     """Raise a SourceError if a filter of a dataset is not installed."""
     h5py = library("h5py", "hdf5", path)
@@ -243,26 +220,29 @@ def _type_name(dataset: Any) -> str:
 
 def _labels(dataset: Any) -> str:
     """Names of the axes from the labels of dimensions or from axistags; "" if not all are valid."""
-    tags = dataset.attrs.get("axistags", "")
     labels = [dimension.label for dimension in dataset.dims]
-    if not any(labels) and isinstance(tags, str | bytes):
-        try:
-            labels = [axis["key"] for axis in json.loads(tags)["axes"]]
-        except (ValueError, KeyError, TypeError):
-            return ""
+    if not any(labels):
+        tags = of_axistags(dataset.attrs, dataset.ndim)
+        return (tags.axes or "") if tags else ""
     known = len(set(labels)) == len(labels) == dataset.ndim and set(labels) <= set(STORED_ORDER)
     return "".join(labels) if known else ""
 
 
-def _size(dataset: Any) -> dict[str, Any]:
-    """Voxel size and its unit, from element_size_um."""
+def _sizes(path: str, dataset: Any, axes: str) -> dict[str, Any]:
+    """Voxel size, time step and units, as fields of a source, by the letters of the axes."""
     try:
         sizes = np.ravel(dataset.attrs.get("element_size_um", ())).astype(float)
     except (TypeError, ValueError):
-        return {}
-    if len(sizes) != 3 or not all(map(is_plausible, sizes)):
-        return {}
-    return {"voxel_size": tuple(sizes.tolist()), "space_unit": "micrometer"}
+        sizes = np.empty(0)
+    if len(sizes) == len(SPATIAL) and all(map(is_plausible, sizes)):
+        # They belong to the dimensions of the array, whatever letters the user gives these.
+        spatial = [axis for axis in axes if axis in SPATIAL]
+        size = dict(zip(spatial if len(spatial) == len(sizes) else SPATIAL, sizes, strict=True))
+        return {
+            "voxel_size": tuple(float(size[axis]) for axis in SPATIAL),
+            "space_unit": "micrometer",
+        }
+    return describe(path, axes, of_axistags(dataset.attrs, dataset.ndim) or Grid())
 
 
 def check_links(path: str, group: Any, name: str, max_links: int = _MAX_LINKS) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -29,8 +29,8 @@ SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 #: Fields of a `TiffSource` that hold for a whole stack or mosaic.
 _METADATA = (
-    "voxel_size", "space_unit", "sized_axes", "time_step", "time_unit", "channel_names",
-    "channel_colors",
+    "voxel_size", "space_unit", "sized_axes", "position", "time_step", "time_unit",
+    "channel_names", "channel_colors",
 )  # fmt: skip
 #: Maximum number of strips or tiles of a file whose offsets are cached.
 _MAX_CACHED_SEGMENTS = 256
@@ -57,12 +57,18 @@ class Image:
         Data type of the voxels, in native byte order.
     native_chunk_shape
         Shape of a native chunk (a strip, a tile or a page), in voxels.
+    file
+        The file.
+    advice
+        What to do, for errors, if another file should have this header but for its shape.
     """
 
     axes: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     native_chunk_shape: tuple[int, ...]
+    file: str = field(default="", compare=False)
+    advice: str = field(default="", compare=False)
 
 
 def format_of(file: str) -> str:
@@ -80,10 +86,11 @@ def read_header(file: str) -> Image:
         The file is missing, damaged or not supported.
     """
     if format_of(file) == "TIFF":
-        return _tiff_header(TiffSource.open_tile(file))
+        return replace(_tiff_header(TiffSource.open_tile(file)), file=file)
     check_kind(file)
     with as_source_errors(file, "not an image that can be read"):
-        return _png_header(file)[0] if format_of(file) == "PNG" else _jpeg2k_header(file)
+        image = _png_header(file)[0] if format_of(file) == "PNG" else _jpeg2k_header(file)
+        return replace(image, file=file)
 
 
 def read_metadata(file: str) -> dict[str, Any]:
@@ -171,10 +178,14 @@ def check(file: str, image: Image, expected: Image) -> None:
     )
     axes = "".join(_select(image.axes, expected.axes, expected.axes))
     if (axes, shape, expected.dtype) != (image.axes, image.shape, image.dtype):
+        others = [set(axes) ^ set(image.axes), image.dtype != expected.dtype]
+        others += [
+            n != m for a, n, m in zip(axes, shape, image.shape, strict=False) if a not in "yx"
+        ]
         raise SourceError(
             f"{file}: it has shape {image.shape} along {image.axes} and dtype {image.dtype}, but "
-            f"according to the first file it should have {expected.shape} along {expected.axes} "
-            f"and {expected.dtype}"
+            f"according to the first file, {expected.file}, it should have {expected.shape} along "
+            f"{expected.axes} and {expected.dtype}{'' if any(others) else expected.advice}"
         )
 
 

@@ -16,10 +16,13 @@ from neurozarr import units
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.display import window
 from neurozarr.sources.hdf5 import check_dataset, check_filters, check_links, open_file, opened
-from neurozarr.units import is_plausible
+from neurozarr.units import MAX_LENGTH, is_plausible
 
 _LEVEL = "DataSet/ResolutionLevel 0"
+#: What Imaris writes for a channel without a name (ImarisWriter, bpWriterHDF5).
+_NO_NAME = "(name not specified)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,8 +53,9 @@ class ImarisSource(Source):
                 channels = _count(file[f"{_LEVEL}/TimePoint 0"], "Channel")
                 data = file[_data(0, 0)]
                 image = file["DataSetInfo/Image"].attrs
-                # The array is padded to whole chunks.
-                shape = tuple(int(_text(image[axis])) for axis in "ZYX")
+                # The array is padded to whole chunks. A minimal file has its size in one place.
+                first, prefix = (image, "") if "X" in image else (data.parent.attrs, "ImageSize")
+                shape = tuple(int(_text(first[f"{prefix}{axis}"])) for axis in "ZYX")
             except (KeyError, ValueError) as error:
                 raise SourceError(f"{path}: not an Imaris 5.5 file ({error})") from None
             if any(n > stored for n, stored in zip(shape, data.shape, strict=True)):
@@ -72,7 +76,7 @@ class ImarisSource(Source):
                 channels=channels,
                 **_size(image, shape),
                 **_time(file, times),
-                **_channels(file, channels),
+                **_channels(file, channels, data.dtype),
             )
 
     @cached_property
@@ -133,12 +137,17 @@ def _text(value: Any) -> str:
 
 
 def _size(image: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Voxel size and its unit, from the extents of the image along x (0), y (1) and z (2)."""
+    """Voxel size, position and their unit, from the extents along x (0), y (1) and z (2).
+
+    These are the outer corners of the first and the last voxel.
+    """
     try:
-        extents = [
-            float(_text(image[f"ExtMax{i}"])) - float(_text(image[f"ExtMin{i}"])) for i in (2, 1, 0)
-        ]
-        sizes = tuple(extent / length for extent, length in zip(extents, shape, strict=True))
+        starts, ends = (
+            [float(_text(image[f"{name}{i}"])) for i in (2, 1, 0)] for name in ("ExtMin", "ExtMax")
+        )
+        sizes = tuple(
+            (end - start) / length for start, end, length in zip(starts, ends, shape, strict=True)
+        )
     except (KeyError, ValueError, ZeroDivisionError):
         return {}
     try:
@@ -147,7 +156,13 @@ def _size(image: Any, shape: tuple[int, ...]) -> dict[str, Any]:
         unit = ""
     if not all(is_plausible(size) for size in sizes):
         return {}
-    return {"voxel_size": sizes, "space_unit": unit}
+    position = tuple(start + size / 2 for start, size in zip(starts, sizes, strict=True))
+    is_sane = all(abs(place) < MAX_LENGTH for place in position)
+    return {
+        "voxel_size": sizes,
+        "space_unit": unit,
+        "position": position if is_sane else (),
+    }
 
 
 def _time(file: Any, times: int) -> dict[str, Any]:
@@ -163,16 +178,34 @@ def _time(file: Any, times: int) -> dict[str, Any]:
     return {"time_step": float(steps.mean()), "time_unit": "second"}
 
 
-def _channels(file: Any, channels: int) -> dict[str, Any]:
-    """Names and colours of the channels; empty unless all channels have them."""
+def _channels(file: Any, channels: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Names, colours and display windows of the channels, as fields of a source."""
     groups = [file.get(f"DataSetInfo/Channel {c}") for c in range(channels)]
     attributes = [{} if group is None else group.attrs for group in groups]
-    names = tuple(_text(channel.get("Name", "")) for channel in attributes)
-    colors = tuple(_hexadecimal(_text(channel.get("Color", ""))) for channel in attributes)
-    return {
-        "channel_names": names if all(names) else (),
-        "channel_colors": colors if all(colors) else (),
+    fields: dict[str, tuple[Any, ...]] = {
+        "channel_names": tuple(_name(channel.get("Name", "")) for channel in attributes),
+        "channel_colors": tuple(
+            _hexadecimal(_text(channel.get("Color", ""))) for channel in attributes
+        ),
+        "channel_windows": tuple(
+            _window(_text(channel.get("ColorRange", "")), dtype) for channel in attributes
+        ),
     }
+    return {name: values for name, values in fields.items() if any(values)}
+
+
+def _name(value: Any) -> str:
+    name = _text(value)
+    return "" if name == _NO_NAME else name
+
+
+def _window(text: str, dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """Convert the ends of a display window; None if they are invalid."""
+    try:
+        start, end = map(float, text.split())
+    except ValueError:
+        return None
+    return window(start, end, dtype)
 
 
 def _hexadecimal(color: str) -> str:

@@ -10,7 +10,7 @@ import math
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,9 @@ from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, check_axes, library
-from neurozarr.sources.hdf5 import Hdf5Source, choose_dataset, is_hdf5
+from neurozarr.sources.arrays import choose_dataset, members, named_labels
+from neurozarr.sources.base import Layout, Member, Source, check_axes, library
+from neurozarr.sources.hdf5 import Hdf5Source, is_hdf5
 
 #: Default names of the axes in C order, by their number.
 _AXES = {2: "xy", 3: "zxy"}
@@ -110,16 +111,8 @@ class MatlabSource(Source):
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
         library("scipy.io", "matlab", path)
-        check_file(path)
-        try:
-            variables = {variable.name: variable for variable in _variables(path)}
-        except (struct.error, zlib.error, OSError) as error:
-            raise SourceError(f"{path}: its variables cannot be listed ({error})") from None
-        arrays = {
-            name: variable.size
-            for name, variable in variables.items()
-            if variable.dtype is not None and len(variable.size) <= len(STORED_ORDER)
-        }
+        variables = _by_name(path)
+        arrays = _arrays(variables)
         if layout.dataset in variables.keys() - arrays.keys():
             found = variables[str(layout.dataset)]
             raise SourceError(
@@ -144,8 +137,13 @@ class MatlabSource(Source):
             file_shape=shape,
             dtype=dtype,
             held_bytes=held,
+            labels={} if named_labels(variable.name, dtype) else None,
             dataset=variable.name,
         )
+
+    @classmethod
+    def images(cls, path: str, layout: Layout) -> Sequence[Member]:
+        return members(path, _arrays(_by_name(path)))
 
     @cached_property
     def voxels(self) -> np.ndarray:
@@ -162,6 +160,24 @@ class MatlabSource(Source):
         with self.lock:
             voxels = self.voxels
         return voxels[region]
+
+
+def _by_name(path: str) -> dict[str, _Variable]:
+    """Headers of the variables of a file, by name; a SourceError if they cannot be read."""
+    check_file(path)
+    try:
+        return {variable.name: variable for variable in _variables(path)}
+    except (struct.error, zlib.error, OSError) as error:
+        raise SourceError(f"{path}: its variables cannot be listed ({error})") from None
+
+
+def _arrays(variables: dict[str, _Variable]) -> dict[str, tuple[int, ...]]:
+    """Sizes of the variables that can be converted, by name."""
+    return {
+        name: variable.size
+        for name, variable in variables.items()
+        if variable.dtype is not None and len(variable.size) <= len(STORED_ORDER)
+    }
 
 
 def _variables(path: str) -> Iterator[_Variable]:

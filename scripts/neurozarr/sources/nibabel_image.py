@@ -7,6 +7,7 @@ import logging
 import math
 import mmap
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ ArrayProxy = nibabel.arrayproxy.ArrayProxy
 #: A header of nibabel; each format has a class of its own.
 Header = Any
 #: A decompressed file: of gzip, or of other compressions.
-Stream = igzip.IGzipFile | nibabel.openers.Opener
+Stream = igzip.IGzipFile | nibabel.openers.Opener | io.BufferedReader
 logger = logging.getLogger(__name__)
 
 #: Allowed names of the axes in C order, by their number; the first is the default. In NIfTI, x is
@@ -62,6 +63,8 @@ class NibabelSource(Source):
         Where the voxels end in the file, in bytes, after decompression.
     stream_end
         Where the gzip stream ends in the file, in bytes; None if it is not compressed by gzip.
+    opener
+        Opens the decompressed file, if its name does not say how; else None.
     """
 
     suffixes = (
@@ -73,6 +76,7 @@ class NibabelSource(Source):
     proxy: ArrayProxy
     end: int
     stream_end: int | None
+    opener: Callable[[], Stream] | None = None
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
@@ -107,6 +111,7 @@ class NibabelSource(Source):
             file_shape=shape[::-1],
             dtype=dtype,
             nifti_header=raw,
+            labels={} if raw is not None and nifti.has_labels(raw) else None,
             affine=known_affine(affine),
             slope=1.0 if proxy.slope is None else float(proxy.slope),
             inter=0.0 if proxy.inter is None else float(proxy.inter),
@@ -120,20 +125,29 @@ class NibabelSource(Source):
 
     @classmethod
     def of_voxels(
-        cls, voxels: Path, axes: str, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int
+        cls,
+        voxels: Path,
+        axes: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        offset: int,
+        opener: Callable[[], Stream] | None = None,
     ) -> Self:
         """Open an array in a file without a header of its own, by the header that describes it.
 
         Parameters
         ----------
         voxels
-            The file; it is compressed if its name ends in .gz.
+            The file; it is compressed if its name ends in .gz or .bz2.
         axes, shape
             Names and lengths of its axes, slowest first.
         dtype
             Data type of the stored voxels, with their byte order.
         offset
             Start of the array, in bytes.
+        opener
+            Opens the decompressed file, in which the array starts at ``offset``, if the name of the
+            file does not say how it is compressed.
 
         Returns
         -------
@@ -149,17 +163,19 @@ class NibabelSource(Source):
             raise SourceError(f"{voxels}: shape {shape} at byte {offset}: its header is damaged")
         proxy = ArrayProxy(str(voxels), (shape[::-1], dtype, offset))
         end = offset + math.prod(shape) * dtype.itemsize
-        check_size(voxels, voxels.stat().st_size, end, _ratio(voxels))
+        if opener is None:
+            check_size(voxels, voxels.stat().st_size, end, _ratio(voxels))
         return cls(
             files=(voxels,),
             file_axes=axes,
             file_shape=shape,
             dtype=dtype.newbyteorder("="),
-            in_order=_is_compressed(voxels),
+            in_order=opener is not None or _is_compressed(voxels),
             voxels=voxels,
             proxy=proxy,
             end=end,
-            stream_end=_stream_end(voxels, end),
+            stream_end=None if opener is not None else _stream_end(voxels, end),
+            opener=opener,
         )
 
     @cached_property
@@ -173,6 +189,9 @@ class NibabelSource(Source):
         shape, dtype, start = self.file_shape[::-1], self.proxy.dtype, self.proxy.offset
         dtype = dtype if dtype.names is None else dtype[0]
         try:
+            if self.opener is not None:
+                opened_stream = self.opener()
+                return ArrayProxy(opened_stream, (shape, dtype, start, 1.0, 0.0)), opened_stream
             if _is_compressed(self.voxels):
                 stream: Stream = nibabel.openers.Opener(str(self.voxels))
                 if self.stream_end is not None:

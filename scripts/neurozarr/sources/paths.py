@@ -1,4 +1,4 @@
-"""Paths of sources: files, directories, globs, patterns with axes, and URLs."""
+"""Paths of sources: files, directories, globs, patterns with axes, lists of these, and URLs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections import Counter
+from typing import NamedTuple
 
 from neurozarr.errors import ConfigError
 
@@ -14,6 +15,14 @@ logger = logging.getLogger(__name__)
 
 #: Placeholder of an axis in a pattern: {z} stands for the position along z.
 PLACE = r"\{([tczyx])\}"
+#: Between the paths of a list.
+SEPARATOR = ";"
+#: {c} beside another placeholder.
+_NEIGHBOURS = re.compile(rf"\{{c\}}{PLACE}|{PLACE}\{{c\}}")
+#: A word that {c} may stand for, such as Cy3 or T2-FLAIR.
+_WORD = r"[^/_.]+"
+#: What precedes the URL of a precomputed volume, as in Neuroglancer.
+PRECOMPUTED = "precomputed://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
 #: Directories that a run writes to in the working directory and in the output directory.
@@ -23,7 +32,7 @@ _INSIDE = ("nifti", "verify", ".state")
 
 def is_address(path: str) -> bool:
     """Whether a path is a URL."""
-    return path.startswith(("http://", "https://"))
+    return path.removeprefix(PRECOMPUTED).startswith(("http://", "https://"))
 
 
 def expand(path: str, *, addresses: bool = False) -> str:
@@ -32,7 +41,7 @@ def expand(path: str, *, addresses: bool = False) -> str:
     Parameters
     ----------
     path
-        A path, a pattern or a URL; URLs are not changed.
+        A path, a pattern, a list of these, or a URL; URLs are not changed.
     addresses
         Whether URLs are allowed.
 
@@ -49,6 +58,8 @@ def expand(path: str, *, addresses: bool = False) -> str:
     """
     if addresses and is_address(path):
         return path
+    if is_list(path):
+        return SEPARATOR.join(expand(part, addresses=addresses) for part in parts(path))
     if match := _SCHEME.match(path):
         can = "a path, http:// or https://" if addresses else "a path"
         raise ConfigError(f"{path}: {match[0]} is not supported; give {can}")
@@ -78,31 +89,51 @@ def normal(path: str) -> str:
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path stands for many files: a glob, or a pattern with axes."""
-    return has_places(path) or is_glob(path)
+    """Whether a path stands for many files: a glob, a pattern with axes, or a list."""
+    return is_list(path) or has_places(path) or is_glob(path)
+
+
+def is_list(path: str) -> bool:
+    """Whether a path is a list of paths, and there is no file with that literal name."""
+    return SEPARATOR in path and not is_address(path) and not os.path.exists(path)
+
+
+def parts(path: str) -> list[str]:
+    """The paths of a list; of any other path, the path itself."""
+    if not is_list(path):
+        return [path]
+    return [part.strip() for part in path.split(SEPARATOR) if part.strip()]
 
 
 def has_places(path: str) -> bool:
     """Whether a path has placeholders of axes, and there is no file with that literal name."""
-    return re.search(PLACE, path) is not None and not os.path.exists(path)
+    if is_list(path) or not re.search(PLACE, path):
+        return False
+    return not os.path.exists(path)
 
 
 def is_glob(path: str) -> bool:
     """Whether a path has wildcards, and there is no file with that literal name."""
-    if is_address(path) or has_places(path):
+    if is_address(path) or is_list(path) or has_places(path):
         return False
     return glob.has_magic(path) and not os.path.exists(path)
 
 
 def find(path: str) -> list[str]:
-    """Files and directories that a path stands for, in natural order; empty if there are none."""
+    """Files and directories that a path stands for, in natural order; empty if there are none.
+
+    The paths of a list keep its order; all of them must exist.
+    """
     if is_address(path):
         return [path]
+    if is_list(path):
+        each = [find(part) for part in parts(path)]
+        return [file for found in each for file in found] if all(each) else []
     if not is_pattern(path):
         return [path] if os.path.exists(path) else []
     if not has_places(path):
         return sorted(glob.glob(path, recursive=True), key=natural)
-    return sorted(positions(path), key=natural)
+    return sorted(positions(path).files, key=natural)
 
 
 def sources(pattern: str, output: str) -> list[str]:
@@ -158,19 +189,59 @@ def _written(pattern: str, output: str) -> list[str]:
     return [os.path.realpath(folder) for folder in (*inside, *_BESIDE)]
 
 
-def positions(pattern: str) -> dict[str, dict[str, int]]:
-    """The files of a pattern with axes, and the position of each along every axis."""
-    parts = re.split(PLACE, pattern)
-    texts, axes = parts[::2], parts[1::2]
-    name = re.escape(texts[0])
-    for count, (axis, text) in enumerate(zip(axes, texts[1:], strict=True)):
-        repeated = axis in axes[:count]
-        name += (f"(?P={axis})" if repeated else f"(?P<{axis}>\\d+)") + re.escape(text)
-    found = {}
-    for file in glob.glob("*".join(map(glob.escape, texts))):
-        if match := re.fullmatch(name, file):
-            found[file] = {axis: int(number) for axis, number in match.groupdict().items()}
-    return found
+class Positions(NamedTuple):
+    """The files of a pattern.
+
+    Attributes
+    ----------
+    files
+        Position of each file along every axis: the number at its placeholder.
+    words
+        If {c} stands for words: these, in natural order; positions along c are their indices.
+    others
+        Files that would match if words could have "_" or ".".
+    """
+
+    files: dict[str, dict[str, int]]
+    words: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def positions(pattern: str) -> Positions:
+    """Find the files of a pattern with axes.
+
+    Placeholders stand for numbers. {c} stands for words if a file has one there that is no number;
+    words have no "_", "." or "/". Next to another placeholder, it always stands for numbers.
+    """
+    names = sorted(glob.glob("*".join(map(glob.escape, re.split(PLACE, pattern)[::2]))))
+    numbered = _matches(pattern, names, r"\d+")
+    worded = numbered
+    if "{c}" in pattern and not _NEIGHBOURS.search(pattern):
+        worded = _matches(pattern, names, _WORD)
+    if len(worded) <= len(numbered):
+        found = {file: {a: int(text) for a, text in at.items()} for file, at in numbered.items()}
+        return Positions(found, others=() if found or worded is numbered else tuple(names))
+    words = sorted({at["c"] for at in worded.values()}, key=lambda word: (natural(word), word))
+    index = {word: number for number, word in enumerate(words)}
+    found = {
+        file: {axis: index[text] if axis == "c" else int(text) for axis, text in at.items()}
+        for file, at in worded.items()
+    }
+    return Positions(found, tuple(words), tuple(name for name in names if name not in worded))
+
+
+def _matches(pattern: str, names: list[str], channel: str) -> dict[str, dict[str, str]]:
+    """The text at each placeholder in the names that match; {c} stands for ``channel``."""
+    pieces = re.split(PLACE, pattern)
+    expression = re.escape(pieces[0])
+    for number in range(1, len(pieces), 2):
+        axis, text = pieces[number : number + 2]
+        stands_for = channel if axis == "c" else r"\d+"
+        repeated = axis in pieces[1:number:2]
+        expression += f"(?P={axis})" if repeated else f"(?P<{axis}>{stands_for})"
+        expression += re.escape(text)
+    matches = {name: re.fullmatch(expression, name) for name in names}
+    return {name: match.groupdict() for name, match in matches.items() if match}
 
 
 def natural(path: str) -> list[tuple[str, int]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ _EXTREMES = ("image-min", "image-max")
 _AFNI_TIMES = {77001: "millisecond", 77002: "second"}
 #: BRICK_TYPES of two 32-bit floats (AFNI README.attributes); nibabel assumes two 64-bit floats.
 _AFNI_COMPLEX = 5
+#: Attribute with the values and names of labels, which AFNI's 3drefit -labeltable writes.
+_AFNI_LABELS = "VALUE_LABEL_DTABLE"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -250,9 +253,19 @@ def _open_afni(path: Path) -> dict[str, Any]:
         "voxel_size": sizes_of(header.get_zooms()[:3]),
         "space_unit": "millimeter",
         "affine": known_affine(header.get_affine()),
+        "labels": _afni_labels(header.info.get(_AFNI_LABELS)),
         **(time_of(header.get_zooms()[3], unit) if unit else {}),
         **scaling(dtype, slopes, np.zeros_like(slopes), voxels.read_file, real),
     }
+
+
+def _afni_labels(table: Any) -> dict[str, Any] | None:
+    """Names of labels as properties of "image-label" metadata; None if there is no table."""
+    if not isinstance(table, str):
+        return None
+    named = re.findall(r'"(\d{1,18})"\s+"([^"]*)"', table)
+    properties = [{"label-value": int(value), "name": name} for value, name in named]
+    return {"properties": properties} if properties else {}
 
 
 class _Netcdf(netcdf_file):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
-import math
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +11,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from neurozarr.axes import SPATIAL, STORED_ORDER
+from neurozarr.axes import SPATIAL
 from neurozarr.errors import SourceError
-from neurozarr.files import check_kind
 from neurozarr.regions import Region
-from neurozarr.sources import images
+from neurozarr.sources import channels, images
 from neurozarr.sources.base import Layout, Source, check_axes
 from neurozarr.sources.images import Image
-from neurozarr.sources.paths import PLACE, has_places, is_pattern, natural, positions, sources
+from neurozarr.sources.missing import filled_text
+from neurozarr.sources.padding import Padding, pad
+from neurozarr.sources.paths import has_places, is_pattern
+from neurozarr.sources.placing import expanded, grid, placed_slices, slices
 
 #: Files that mark a directory as one of another family.
 _OTHERS = ("zarr.json", ".zarray", ".zgroup", "attributes.json", "DICOMDIR")
@@ -51,13 +50,18 @@ class StackSource(Source):
     grid_axes
         Names of the axes of the grid of files.
     counts
-        Number of files along each of ``grid_axes``; ``files`` are in C order.
+        Number of places along each of ``grid_axes``; ``files`` are in C order.
     overlap
         Overlap of neighbouring tiles along z, y and x, in voxels.
+    padding
+        Where slices of different size lie in those of the stack; None if all have the same size.
+    placed
+        Index in ``files`` of the file at each place of the grid; -1 if it is missing, so that its
+        voxels are 0.
     """
 
     suffixes = images.SUFFIXES
-    takes = ("axes", "overlap")
+    takes = ("axes", "overlap", "pad", "missing")
 
     tile: Image
     tile_axes: str
@@ -65,6 +69,8 @@ class StackSource(Source):
     grid_axes: str
     counts: tuple[int, ...]
     overlap: tuple[int, ...]
+    padding: Padding | None
+    placed: np.ndarray[Any, Any]
 
     @classmethod
     def matches(cls, path: str) -> bool:
@@ -75,7 +81,7 @@ class StackSource(Source):
         if has_places(path):
             return images.format_of(path) != ""
         if is_pattern(path):
-            return images.format_of(path) != "" or any(map(images.format_of, _glob(path)))
+            return images.format_of(path) != "" or any(map(images.format_of, expanded(path)))
         if not os.path.isdir(path):
             return images.format_of(path) in ("PNG", "JPEG 2000")
         try:
@@ -94,18 +100,20 @@ class StackSource(Source):
                 f"{path}: overlap is {layout.overlap}, but applies only to tiles, which need a "
                 "pattern with {z}, {y} or {x}, such as tile_{y}_{x}.tif"
             )
-        files = _slices(path, layout.output)
-        tile = images.read_header(files[0])
+        files = slices(path, layout.output)
+        placed = placed_slices(path, files, may_lack=layout.missing is not None)
+        tile, padding = _slice(files, layout.pad)
         if not set(tile.axes) <= set("yxc"):
             raise SourceError(
                 f"{files[0]}: a slice of a stack must be 2D, but this has shape {tile.shape} along "
                 f"{tile.axes}; for files of volumes, give a pattern with {{z}} or {{t}}"
             )
-        shape = (len(files), *tile.shape)
+        shape = (len(placed), *tile.shape)
         default = f"z{tile.axes}"
         axes = layout.axes or default
         check_axes(path, axes, shape)
-        fields = _metadata(files[0], "z" if len(files) > 1 and axes[0] in SPATIAL else "")
+        stacked = "z" if len(files) > 1 and axes[0] in SPATIAL else ""
+        fields = _metadata(files[0], stacked, tile.file)
         return cls._of(
             files,
             tile=tile,
@@ -113,8 +121,9 @@ class StackSource(Source):
             tile_axes=axes[1:],
             last_shape=tile.shape,
             grid_axes=axes[0],
-            counts=(len(files),),
+            placed=placed,
             overlap=(0, 0, 0),
+            padding=padding,
         )
 
     @classmethod
@@ -124,29 +133,43 @@ class StackSource(Source):
                 f"{pattern}: axes is {layout.axes!r}, but the placeholders of a pattern name the "
                 "axes; leave it empty"
             )
-        grid_axes, counts, files = grid(pattern)
-        tile = images.read_header(files[0])
-        if twice := set(grid_axes) & set(tile.axes) & set("tc"):
+        grid_axes, placed, files, words = grid(pattern, may_lack=layout.missing is not None)
+        tile, padding = images.read_header(files[0]), None
+        if not set(grid_axes) & {*tile.axes, *"yx"}:
+            tile, padding = _slice(files, layout.pad)
+        elif layout.pad is not None:
             raise SourceError(
-                f"{pattern}: it has a placeholder for {min(twice)}, but {files[0]} has this axis "
-                f"itself, with shape {tile.shape} along {tile.axes}"
+                f"{pattern}: pad is {layout.pad!r}, but applies only to stacks of slices, not to "
+                "tiles"
             )
-        several = "".join(a for a, count in zip(grid_axes, counts, strict=True) if count > 1)
+        several = "".join(a for a, n in zip(grid_axes, placed.shape, strict=True) if n > 1)
         given = _checked_overlap(pattern, layout.overlap, grid_axes, tile)
         overlap = tuple(n if a in several else 0 for a, n in zip(SPATIAL, given, strict=True))
         last_shape = tile.shape
         if set(several) & set(tile.axes):
+            if min(placed.flat[0], placed.flat[-1]) < 0:
+                raise SourceError(
+                    f"{pattern}: the first or the last tile is missing; their shapes are needed"
+                )
             last_shape = _checked_last(files, tile, several, overlap)
         stacked = (set(several) & set(SPATIAL)) - set(tile.axes)
+        metadata = _metadata(files[0], stacked, tile.file)
+        if placed.flat[0] < 0:
+            metadata.pop("position", None)
+        if "c" in grid_axes:
+            each = _each_channel(files, np.moveaxis(placed, grid_axes.index("c"), 0))
+            lengths = _lengths_along("c", tile, last_shape, len(each))
+            metadata |= channels.joined(each, lengths, words)
         return cls._of(
             files,
             tile=tile,
-            metadata=_metadata(files[0], stacked),
+            metadata=metadata,
             tile_axes=tile.axes,
             last_shape=last_shape,
             grid_axes=grid_axes,
-            counts=counts,
+            placed=placed,
             overlap=overlap,
+            padding=padding,
         )
 
     @classmethod
@@ -159,9 +182,11 @@ class StackSource(Source):
         metadata: dict[str, Any],
         last_shape: tuple[int, ...],
         grid_axes: str,
-        counts: tuple[int, ...],
+        placed: np.ndarray[Any, Any],
         overlap: tuple[int, ...],
+        padding: Padding | None,
     ) -> Self:
+        counts = placed.shape
         overlaps = dict(zip(SPATIAL, overlap, strict=True))
         lengths = dict(zip(tile_axes, tile.shape, strict=True))
         last = dict(zip(tile_axes, last_shape, strict=True))
@@ -171,6 +196,9 @@ class StackSource(Source):
             lengths[axis] = (count - 1) * step + last.get(axis, 1)
             chunk[axis] = min(chunk.get(axis, 1), step)
         file_axes = "".join(axis for axis in grid_axes if axis not in tile_axes) + tile_axes
+        lacking = np.argwhere(placed < 0).tolist()
+        filled = [filled_text("files", grid_axes, lacking, placed.size)]
+        filled += [padding.text] if padding else []
         return cls(
             files=tuple(map(Path, files)),
             file_axes=file_axes,
@@ -183,26 +211,38 @@ class StackSource(Source):
             grid_axes=grid_axes,
             counts=counts,
             overlap=overlap,
+            padding=padding,
+            placed=placed,
+            filled="; ".join(filter(None, filled)),
             **metadata,
         )
 
     def read_file(self, region: Region) -> np.ndarray:
         voxels = np.empty([side.stop - side.start for side in region], self.dtype)
         for index, target, inside in self._tiles(region):
-            file = str(self.files[self._number(index)])
-            voxels[target] = images.read_voxels(file, inside, self._image(index))
+            number, image = self._number(index), self._image(index)
+            if number < 0:
+                voxels[target] = 0
+            elif self.padding is None:
+                voxels[target] = images.read_voxels(str(self.files[number]), inside, image)
+            else:
+                file = str(self.files[number])
+                voxels[target] = self.padding.read(number, file, inside, image)
         return voxels
 
     def check(self) -> None:
-        for number, file in enumerate(self.files):
-            index = np.unravel_index(number, self.counts)
-            expected = self._image(dict(zip(self.grid_axes, map(int, index), strict=True)))
+        if self.padding is not None:  # All headers have been read.
+            return
+        for index in np.argwhere(self.placed >= 0).tolist():
+            file = self.files[self.placed[tuple(index)]]
+            expected = self._image(dict(zip(self.grid_axes, index, strict=True)))
             images.check(str(file), images.read_header(str(file)), expected)
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
         sides = dict(zip(self.axes, region, strict=True))
         tiles = self._tiles(tuple(sides[axis] for axis in self.file_axes))
-        return tuple(self.files[number] for number in sorted(self._number(i) for i, _, _ in tiles))
+        numbers = sorted(self._number(index) for index, _, _ in tiles)
+        return tuple(self.files[number] for number in numbers if number >= 0)
 
     def _tiles(self, region: Region) -> Iterator[tuple[dict[str, int], Region, Region]]:
         """The tiles that a region (along ``file_axes``) is read from.
@@ -241,8 +281,8 @@ class StackSource(Source):
             start = stop
 
     def _number(self, index: dict[str, int]) -> int:
-        """Number of a file, by its index on the grid."""
-        return int(np.ravel_multi_index([index[axis] for axis in self.grid_axes], self.counts))
+        """Index of a file in ``files``, by its index on the grid; -1 if it is missing."""
+        return int(self.placed[tuple(index[axis] for axis in self.grid_axes)])
 
     def _image(self, index: dict[str, int]) -> Image:
         """The expected header of a file, by its index on the grid."""
@@ -256,138 +296,12 @@ class StackSource(Source):
         return replace(self.tile, shape=shape)
 
 
-def _glob(path: str) -> list[str]:
-    return glob.glob(path, recursive=True)
-
-
-def _slices(path: str, output: str | None) -> list[str]:
-    """Find the slices of a directory or a glob, in natural order.
-
-    Parameters
-    ----------
-    path
-        The directory, glob or file.
-    output
-        Output directory of the run, in which a glob matches no slices.
-
-    Returns
-    -------
-    list[str]
-        The slices.
-
-    Raises
-    ------
-    SourceError
-        There are none, there are other files among them, or two have the same position.
-    """
-    if os.path.isdir(path):
-        found = sorted(_files(path))
-    elif is_pattern(path):
-        matches = _glob(path) if output is None else sources(path, output)
-        found = sorted(file for file in matches if not os.path.isdir(file))
-    else:
-        found = [path]
-    if not found:
-        raise SourceError(f"{path}: no file matches")
-    formats = {file: images.format_of(file) for file in found}
-    suffix = next((os.path.splitext(file)[1] for file in found if formats[file]), ".tif")
-    for file, name in formats.items():
-        if not name:
-            raise SourceError(
-                f"{file}: not an image; give a glob that matches only the slices, such as "
-                f"{os.path.join(os.path.dirname(file), '*' + suffix)}"
-            )
-        if name != formats[found[0]]:
-            raise SourceError(
-                f"{file}: a {name} file, but {found[0]} is {formats[found[0]]}; give a glob that "
-                "matches only the slices"
-            )
-    unique: dict[str, str] = {}
-    for file in found:
-        key = re.sub(r"(?<!\d)0+(?=\d)", "", os.path.splitext(file)[0])  # without leading zeros
-        if key in unique:
-            raise SourceError(
-                f"{file}: it has the same position in the stack as {unique[key]}; move one of them "
-                "away"
-            )
-        unique[key] = file
-    found.sort(key=lambda file: natural(os.path.splitext(file)[0]))
-    if os.path.isdir(path):
-        _check_gaps(path, found)
-    return found
-
-
-def _files(path: str) -> Iterator[str]:
-    """The files of a directory, except hidden ones."""
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if not entry.name.startswith(".") and not entry.is_dir():
-                if not entry.is_file():
-                    check_kind(entry.path)
-                yield entry.path
-
-
-def _check_gaps(path: str, files: Sequence[str]) -> None:
-    """Raise a SourceError if a slice is missing.
-
-    This can be told if the names of the slices differ in one number only. The numbers may have any
-    step, if it is constant.
-    """
-    names = [natural(os.path.splitext(os.path.basename(file))[0]) for file in files]
-    if len({tuple(text for text, _ in name) for name in names}) > 1:
-        return
-    varying = [column for column in zip(*names, strict=True) if len(set(column)) > 1]
-    if len(varying) != 1:
-        return
-    numbers = [number for _, number in varying[0]]
-    step = min(b - a for a, b in itertools.pairwise(numbers))
-    for (number, after), (file, next_file) in zip(
-        itertools.pairwise(numbers), itertools.pairwise(files), strict=True
-    ):
-        if after - number != step:
-            raise SourceError(
-                f"{path}: slice {number + step} is missing between {file} and {next_file}; to "
-                "convert the existing ones, give a glob"
-            )
-
-
-def grid(pattern: str) -> tuple[str, tuple[int, ...], list[str]]:
-    """The axes of a pattern, the number of files along each, and the files in C order.
-
-    Raises
-    ------
-    SourceError
-        There are none, a number is missing, or two files have the same numbers.
-    """
-    found = positions(pattern)
-    if not found:
-        raise SourceError(f"{pattern}: no file matches with numbers at the placeholders")
-    axes = "".join(axis for axis in STORED_ORDER if axis in re.findall(PLACE, pattern))
-    files: dict[tuple[int, ...], str] = {}
-    for file in sorted(found):
-        index = tuple(found[file][axis] for axis in axes)
-        if index in files:
-            raise SourceError(
-                f"{file}: it has the same position in the grid as {files[index]}; move one of them "
-                "away"
-            )
-        files[index] = file
-    numbers = [sorted(set(along)) for along in zip(*files, strict=True)]
-    for axis, along in zip(axes, numbers, strict=True):
-        for number, after in itertools.pairwise(along):
-            if after != number + 1:
-                raise SourceError(
-                    f"{pattern}: no file has {axis} = {number + 1}, but there are {number} and "
-                    f"{after}; numbers must be consecutive, or give a glob"
-                )
-    counts = tuple(map(len, numbers))
-    if missing := math.prod(counts) - len(files):
-        first = next(index for index in itertools.product(*numbers) if index not in files)
-        where = ", ".join(f"{axis} = {n}" for axis, n in zip(axes, first, strict=True))
-        raise SourceError(
-            f"{pattern}: no file has {where}; {missing} of {math.prod(counts)} are missing"
-        )
-    return axes, counts, [files[index] for index in sorted(files)]
+def _slice(files: Sequence[str], where: str | None) -> tuple[Image, Padding | None]:
+    """The header of the slices of a stack and, if ``where`` is given, how they are padded."""
+    if where is None:
+        advice = "; to fill smaller slices up with zeros, give pad: center or corner"
+        return replace(images.read_header(files[0]), advice=advice), None
+    return pad(files, where)
 
 
 def _checked_overlap(
@@ -438,7 +352,7 @@ def _checked_last(
                 f"{files[-1]}: it has {length} voxels along {axis}, but {files[0]} has {first}; "
                 "only the last tile along an axis may be smaller"
             )
-        if axis in several and length <= overlaps[axis]:
+        if axis in several and length <= overlaps.get(axis, 0):
             raise SourceError(
                 f"{files[-1]}: its {length} voxels along {axis} are all within the overlap of "
                 f"{overlaps[axis]}: leave it out"
@@ -446,15 +360,41 @@ def _checked_last(
     return shape
 
 
-def _metadata(file: str, stacked: Collection[str]) -> dict[str, Any]:
+def _each_channel(files: Sequence[str], placed: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+    """Metadata of the first file of each channel, as fields of a source.
+
+    ``placed`` has the numbers of the files, with c as the first axis, and -1 for missing ones.
+    """
+    existing = [numbers[numbers >= 0] for numbers in placed]
+    return [images.read_metadata(files[min(known)]) if known.size else {} for known in existing]
+
+
+def _lengths_along(
+    axis: str, tile: Image, last_shape: tuple[int, ...], count: int
+) -> tuple[int, ...]:
+    """Lengths of the files along an axis, in voxels."""
+    position = tile.axes.find(axis)
+    if position < 0:
+        return (1,) * count
+    return (tile.shape[position],) * (count - 1) + (last_shape[position],)
+
+
+def _metadata(first: str, stacked: Collection[str], largest: str) -> dict[str, Any]:
     """Metadata of the first file, as fields of a source.
 
     The voxel size is unknown if files are ``stacked`` along a spatial axis, and the file does not
-    give the voxel size along it.
+    give the voxel size along it. If slices are padded, those of the ``largest`` one are meant, of
+    which only the position is another along the axes of the stack.
     """
-    metadata = images.read_metadata(file)
+    metadata = images.read_metadata(largest)
     if not set(stacked) <= set(metadata.pop("sized_axes", "")):
-        metadata |= {"voxel_size": (), "space_unit": ""}
+        metadata |= {"voxel_size": (), "space_unit": "", "position": ()}
+    elif first != largest and metadata.get("position"):
+        start = images.read_metadata(first)["position"] or metadata["position"]
+        metadata["position"] = tuple(
+            known if axis in stacked else other
+            for axis, known, other in zip(SPATIAL, start, metadata["position"], strict=True)
+        )
     return metadata
 
 

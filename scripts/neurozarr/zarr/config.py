@@ -76,7 +76,7 @@ class ZarrConfig:
     order
         Order of the voxels in a chunk: "C", or "F" (on Zarr v3, a transpose codec).
     fill_value
-        Value of voxels that are not stored. None: undefined on Zarr v2, zero on Zarr v3.
+        Value of voxels that are not stored. None: zero.
     levels
         Number of levels after level 0; -1 stops at the first level that fits in one chunk.
     factors

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def array_document(
     """
     dtype = np.dtype(dtype).newbyteorder("<")
     check_dtype(dtype)
-    fill_value = encode_fill_value(config.fill_value, dtype, config.zarr_version)
+    fill_value = encode_fill_value(config.fill_value, dtype)
     if config.zarr_version == 2:
         return {
             "zarr_format": 2,
@@ -179,19 +179,17 @@ def dtype_of(document: Document) -> np.dtype[Any]:
     return dtype
 
 
-def encode_fill_value(
-    value: complex | None, dtype: np.dtype[Any], zarr_version: Literal[2, 3]
-) -> Any:
+def encode_fill_value(value: complex | None, dtype: np.dtype[Any]) -> Any:
     """JSON form of a fill value (Zarr v2 and v3: "Fill value").
+
+    Zarr v2 also has null, an undefined value, but many readers fail on it.
 
     Parameters
     ----------
     value
-        The fill value; None is null in Zarr v2, and 0 in Zarr v3.
+        The fill value; None is 0.
     dtype
         Data type of the voxels.
-    zarr_version
-        Version of the Zarr format.
 
     Raises
     ------
@@ -199,8 +197,6 @@ def encode_fill_value(
         The dtype cannot hold the fill value.
     """
     if value is None:
-        if zarr_version == 2:
-            return None
         value = 0
     if dtype.kind == "b":
         fits = value in (0, 1)

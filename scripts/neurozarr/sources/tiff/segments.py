@@ -62,7 +62,7 @@ class Pages:
     files
         The files of the pages.
     file_of
-        Index of the file of each page.
+        Index of the file of each page; -1 for a page that is missing, whose voxels are 0.
     offsets, counts
         Start in its file and length of each segment, in bytes; arrays of shape (pages, segments).
         An uncompressed, contiguous page is one segment.
@@ -133,6 +133,9 @@ class Pages:
         for index, group in itertools.groupby(
             enumerate(numbers), key=lambda item: int(self.file_of[item[1]])
         ):
+            if index < 0:
+                voxels[[position for position, _ in group]] = 0
+                continue
             file = self.files[index]
             try:
                 with open(file, "rb", buffering=0) as stream:
@@ -229,7 +232,7 @@ class Pages:
         return np.ravel_multi_index(np.ix_(*sides), counts).ravel().tolist()
 
 
-def pages_from_tifffile(path: str, resolved: str, found: Sequence[Any]) -> Pages:
+def pages_from_tifffile(path: str, resolved: str, found: Sequence[Any | None]) -> Pages:
     """Convert pages of tifffile, after checking that they have the same shape and encoding.
 
     Parameters
@@ -237,7 +240,7 @@ def pages_from_tifffile(path: str, resolved: str, found: Sequence[Any]) -> Pages
     path, resolved
         The file that the user names, and its path without symbolic links.
     found
-        TiffPage and TiffFrame objects.
+        TiffPage and TiffFrame objects; None for missing pages.
 
     Returns
     -------
@@ -249,41 +252,54 @@ def pages_from_tifffile(path: str, resolved: str, found: Sequence[Any]) -> Pages
     SourceError
         They differ, or cannot be decoded.
     """
-    key = found[0].keyframe
-    paths = [page.parent.filehandle.path for page in found]
+    key = next(page for page in found if page is not None).keyframe
+    paths = [None if page is None else page.parent.filehandle.path for page in found]
     groups: dict[str, list[Any]] = {}
     for page, name in zip(found, paths, strict=True):
-        groups.setdefault(name, []).append(page)
+        if name is not None:
+            groups.setdefault(name, []).append(page)
+    start = next(iter(groups))
     for name, group in groups.items():
         keys = {id(page.keyframe): page.keyframe for page in group}
         for other in keys.values():
             if other.hash != key.hash:
                 raise SourceError(
-                    f"{name}: its pages are {_text(other)}, but those of {paths[0]} are "
+                    f"{name}: its pages are {_text(other)}, but those of {start} are "
                     f"{_text(key)}; pages of an image must have the same encoding"
                 )
-        if len(group) > 1:
+        # In NDPI, whose offsets are longer than it says, tifffile reads and compares all pages.
+        if len(group) > 1 and not group[0].parent.tiff.is_ndpi:
             _check_directories(name, group)
     indices = {name: index for index, name in enumerate(groups)}
     segments = math.prod(key.chunked)
-    tables = tuple(page.jpegtables for page in found) if key.compression in _JPEG else None
+    is_jpeg = key.compression in _JPEG
+    tables = tuple(page and page.jpegtables for page in found) if is_jpeg else None
+    offsets, counts = np.zeros((2, len(found), segments), np.int64)
     for number, page in enumerate(found):
+        if page is None:
+            continue
         if min(len(page.dataoffsets), len(page.databytecounts)) < segments:
             raise SourceError(
                 f"{path}: damaged: page {number} has offsets of {len(page.dataoffsets)} and byte "
                 f"counts of {len(page.databytecounts)} strips or tiles, but {segments} are needed"
             )
-    offsets = np.array([page.dataoffsets[:segments] for page in found], np.int64)
-    counts = np.array([page.databytecounts[:segments] for page in found], np.int64)
+        offsets[number], counts[number] = (
+            page.dataoffsets[:segments],
+            page.databytecounts[:segments],
+        )
+    file_of = np.array([-1 if file is None else indices[file] for file in paths], np.int32)
+    stored = file_of >= 0
     segment = None
-    if not key.is_final or (segments > 1 and (np.diff(offsets) != counts[:, :-1]).any()):
+    if not key.is_final or (
+        segments > 1 and (np.diff(offsets[stored]) != counts[stored, :-1]).any()
+    ):
         segment = _segment(key)
     else:
         offsets = offsets[:, :1]
         counts = np.full_like(offsets, key.nbytes)
     return Pages(
         files=tuple(_as_given(path, resolved, name) for name in groups),
-        file_of=np.array([indices[file] for file in paths], np.int32),
+        file_of=file_of,
         offsets=offsets,
         counts=counts,
         tables=tables,

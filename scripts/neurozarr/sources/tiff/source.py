@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,15 +13,20 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from neurozarr.axes import SPATIAL
 from neurozarr.errors import SourceError
-from neurozarr.files import check_file, check_kind
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes, library
+from neurozarr.sources.base import Layout, Member, Source, check_axes
+from neurozarr.sources.missing import filled_text
 from neurozarr.sources.paths import is_pattern
-from neurozarr.sources.tiff import metadata, segments
+from neurozarr.sources.tiff import metadata, segments, sets, vendors
 from neurozarr.sources.tiff.segments import Pages
 
+logger = logging.getLogger(__name__)
+
 _ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+#: Endings of formats of microscopes and scanners that are TIFF files.
+_VENDORS = (".svs", ".ndpi", ".scn", ".qptiff", ".bif", ".zif", ".lsm", ".stk", ".flex")
 #: Axes by tifffile's letters; S is samples, such as colours, and I and Q are unknown.
 _NAMES = {"T": "t", "C": "c", "S": "c", "Z": "z", "I": "z", "Q": "z", "Y": "y", "X": "x"}
 #: tifffile's letters of axes that are omitted if they have length 1.
@@ -50,8 +54,8 @@ class TiffSource(Source):
         Those of z, y and x whose voxel size is in the metadata.
     """
 
-    suffixes = (*_ENDINGS, *(f".ome{ending}" for ending in _ENDINGS))
-    takes = ("axes", "dataset")
+    suffixes = (*_ENDINGS, *(f".ome{ending}" for ending in _ENDINGS), *_VENDORS, sets.COMPANION)
+    takes = ("axes", "dataset", "missing")
 
     pages: Pages
     numbers: np.ndarray[Any, Any]
@@ -64,14 +68,11 @@ class TiffSource(Source):
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
-        with _opened(path) as file:
-            if file.is_micromanager:
-                _check_neighbours(path)
-            root = _ome_root(path, file)
-            series = _series(path, file)
-            number = _chosen(path, series, layout.dataset)
+        with sets.opened(path) as (file, document, root):
+            series = _series(document, file)
+            number = _chosen(path, series, _lacking(root, series), layout.dataset)
             image = series[number].levels[0]
-            described = root is not None or file.is_imagej or file.is_shaped
+            described = root is not None or file.is_shaped or not _fits_imagej(file, image)
             if described and image.kind in _PLAIN and layout.axes is None:
                 raise SourceError(
                     f"{path}: its metadata do not fit its {len(file.pages)} pages; it may be cut "
@@ -80,8 +81,20 @@ class TiffSource(Source):
             element = None
             if root is not None and image.kind in ("ome", "mmstack"):
                 element = metadata.image_of(root, number, image.name, len(series))
-            source = cls._of(path, file, image, layout, root)
-            return replace(source, **_describe(path, file, image, element, source))
+            source, own = cls._of(document, file, image, layout, root)
+            return replace(source, **_describe(path, file, image, element, source, own))
+
+    @classmethod
+    def images(cls, path: str, layout: Layout) -> list[Member]:
+        with sets.opened(path) as (file, document, root):
+            series = _series(document, file)
+            if lacking := _lacking(root, series):
+                logger.warning("%s: none of the planes of %s is in a file", path, lacking)
+            names = [image.name for image in series]
+            return [
+                Member(_number_of(number, names), name or str(number))
+                for number, name in enumerate(names)
+            ]
 
     @classmethod
     def open_tile(cls, path: str, *, described: bool = False) -> Self:
@@ -104,12 +117,12 @@ class TiffSource(Source):
         SourceError
             The file holds several images, or only some pages of one, or cannot be read.
         """
-        with _opened(path, _multifile=False) as file:
+        with sets.tiff(path, _multifile=False) as file:
             # Metadata of a set of files may refer to all its files, which must not be opened.
             if len(file.pages) == 1:
                 file.is_ome = file.is_mmstack = file.is_ndtiff = False
             elif file.is_micromanager:
-                _check_neighbours(path)
+                sets.check_neighbours(path)
             series = _series(path, file)
             if len(series) != 1:
                 raise SourceError(
@@ -117,7 +130,7 @@ class TiffSource(Source):
                     "with one image"
                 )
             image = series[0].levels[0]
-            source = cls._of(path, file, image)
+            source, own = cls._of(path, file, image)
             if len(source.files) > 1:
                 raise SourceError(
                     f"{path}: its image has pages in {source.files[1]} too, but slices and tiles "
@@ -127,8 +140,8 @@ class TiffSource(Source):
                 return source
             element = None
             if file.pages.first.is_ome:
-                element = metadata.first_image(_parsed(path, file.pages.first.description))
-            return replace(source, **_describe(path, file, image, element, source))
+                element = metadata.first_image(sets.parsed(path, file.pages.first.description))
+            return replace(source, **_describe(path, file, image, element, source, own))
 
     @classmethod
     def _of(
@@ -138,26 +151,29 @@ class TiffSource(Source):
         image: Any,
         layout: Layout | None = None,
         root: ElementTree.Element | None = None,
-    ) -> Self:
+    ) -> tuple[Self, str]:
         """The source of an image, without voxel size, time step and channels.
 
-        ``layout`` is None for slices and tiles.
+        Also the names that the file gives its axes. ``layout`` is None for slices and tiles.
         """
         if image.transform is not None:
             raise SourceError(f"{path}: {image.kind} files with computed voxels are not supported")
         letters, shape = image.get_axes(squeeze=False), image.get_shape(squeeze=False)
-        pages = _pages(path, file, image, shape, root)
+        may_lack = layout is not None and layout.missing is not None
+        pages = _pages(path, file, image, shape, root, may_lack=may_lack)
         first = _first_page_axis(path, pages, shape)
-        kept, names = _kept_axes(path, letters, shape, layout)
+        kept, own, names = _kept_axes(path, letters, shape, layout)
         inner = _page_axes(pages, shape[first:])
         lengths = [shape[i] for i in kept if i < first]
         within = [i for i in kept if i >= first]
-        return cls(
+        lacking = np.argwhere((pages.file_of < 0).reshape(lengths))
+        source = cls(
             files=tuple(dict.fromkeys((Path(path), *pages.files))),
             file_axes=names,
             file_shape=tuple(shape[i] for i in kept),
             dtype=pages.stored.newbyteorder("="),
             held_bytes=pages.held_bytes,
+            filled=filled_text("planes", names[: len(lengths)], lacking.tolist(), len(pages)),
             pages=pages,
             numbers=np.arange(len(pages)).reshape(lengths),
             page_axes=tuple(inner[i - first] for i in within),
@@ -165,12 +181,14 @@ class TiffSource(Source):
             if pages.segment is None
             else (1,) * len(lengths) + tuple(_chunk(pages, inner[i - first]) for i in within),
         )
+        return source, own
 
     def files_of(self, region: Region) -> tuple[Path, ...]:
         sides = dict(zip(self.axes, region, strict=True))
         leading = self.file_axes[: self.numbers.ndim]
         numbers = self.numbers[tuple(sides[axis] for axis in leading)]
-        return tuple(self.pages.files[i] for i in np.unique(self.pages.file_of[numbers]))
+        found = np.unique(self.pages.file_of[numbers])
+        return tuple(self.pages.files[i] for i in found if i >= 0)
 
     @property
     def header_files(self) -> tuple[Path, ...]:
@@ -191,63 +209,9 @@ class TiffSource(Source):
         self.pages.check()
 
 
-@contextmanager
-def _opened(path: str, **options: Any) -> Iterator[Any]:
-    """Open a file by tifffile; errors in the block become SourceErrors."""
-    tifffile = library("tifffile", "tiff", path)
-    library("imagecodecs", "tiff", path)
-    check_file(path)
-    with (
-        as_source_errors(path, "not a TIFF that tifffile can read"),
-        tifffile.TiffFile(path, **options) as file,
-    ):
-        yield file
-
-
-def _parsed(path: str, xml: str) -> ElementTree.Element:
-    """Parse OME-XML."""
-    try:
-        return ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
-        raise SourceError(f"{path}: its OME-XML is damaged ({error})") from None
-
-
-def _ome_root(path: str, file: Any) -> ElementTree.Element | None:
-    """The OME-XML of a file, parsed; None if it has none."""
-    if not file.is_ome:
-        return None
-    root = _parsed(path, file.ome_metadata)
-    if name := metadata.metadata_file(root):
-        raise SourceError(
-            f"{path}: the metadata of this OME-TIFF set are in {name}: give that file instead"
-        )
-    folder = os.path.dirname(os.path.realpath(path))
-    for other in metadata.files_of_set(root):
-        check_kind(os.path.join(folder, other))
-    return root
-
-
-def _check_neighbours(path: str) -> None:
-    """Check that neighbours of a Micro-Manager file, which tifffile opens by name, are files."""
-    with os.scandir(os.path.dirname(os.path.realpath(path))) as entries:
-        for entry in entries:
-            if not entry.is_dir() and entry.name.endswith((".tif", ".index")):
-                check_kind(entry.path)
-
-
 def _series(path: str, file: Any) -> list[Any]:
     """The images of a file, after checking that all directories could be read."""
-    if not len(file.pages):
-        raise SourceError(f"{path}: it holds no pages; the file may be cut short or damaged")
-    last = file.pages[len(file.pages) - 1]
-    if last.offset > 0:
-        # tifffile treats a directory that it cannot read as the end of the file.
-        _, after = segments.entries(file.filehandle.fileno(), last.offset, file.tiff)
-        if after and not file.is_lsm:
-            raise SourceError(
-                f"{path}: cut short or damaged: the directory of page {len(file.pages)}, at byte "
-                f"{after} of {file.filehandle.size}, cannot be read"
-            )
+    sets.check_end(path, file)
     try:
         found = list(file.series)
     except RuntimeError:  # A page differs from those that tifffile has compared.
@@ -262,12 +226,37 @@ def _series(path: str, file: Any) -> list[Any]:
         raise
     if not found:
         raise SourceError(f"{path}: it holds no image that tifffile can read")
+    if found[0].kind == "bif" and any(vendors.overlaps(file)):
+        raise SourceError(
+            f"{path}: tiles of this slide overlap, and cannot be converted before they are stitched"
+        )
     return found
 
 
-def _chosen(path: str, series: list[Any], dataset: str | None) -> int:
-    """Index of the image that the user names, or of the only one."""
-    if dataset is None and len(series) == 1:
+def _fits_imagej(file: Any, image: Any) -> bool:
+    """Whether ImageJ's description, if any, fits pages whose samples Bio-Formats calls channels."""
+    if not file.is_imagej:
+        return True
+    said, samples = file.imagej_metadata, image.keyframe.samplesperpixel
+    return (said.get("channels"), said.get("images")) == (samples, samples * len(image.pages))
+
+
+def _lacking(root: ElementTree.Element | None, series: list[Any]) -> str:
+    """Names of the images of OME-XML of which tifffile finds no plane, in one line."""
+    if root is None or series[0].kind != "ome":
+        return ""
+    stored = metadata.stored_images(root)
+    left = Counter(image.name or "" for image in series)
+    names = [name for name in stored if not (left[name] and left.subtract([name]) is None)]
+    return ", ".join(repr(name) for name in names) if len(stored) > len(series) else ""
+
+
+def _chosen(path: str, series: list[Any], lacking: str, dataset: str | None) -> int:
+    """Index of the image that the user names, or of the only one, or of a slide.
+
+    ``lacking`` are the names of images that are not among them.
+    """
+    if dataset is None and not lacking and (len(series) == 1 or series[0].kind in vendors.SLIDES):
         return 0
     names = Counter(image.name for image in series)
     for number, image in enumerate(series):
@@ -282,10 +271,20 @@ def _chosen(path: str, series: list[Any], dataset: str | None) -> int:
     what = "its pages differ" if series[0].kind == "generic" else "it holds several images"
     if len(series) == 1:
         what = "it holds one image"
+    if lacking:
+        listed += f"; none of the planes of {lacking} is in a file"
     wrong = "" if dataset is None else f"dataset is {dataset!r}, but "
     raise SourceError(
         f"{path}: {wrong}{what}; give the name or number of an image as dataset: {listed}"
     )
+
+
+def _number_of(number: int, names: list[str]) -> str:
+    """A number of an image that is not also the name of an image: with zeros before, if needed."""
+    text = str(number)
+    while text in names:
+        text = f"0{text}"
+    return text
 
 
 def _text(image: Any) -> str:
@@ -293,7 +292,13 @@ def _text(image: Any) -> str:
 
 
 def _pages(
-    path: str, file: Any, image: Any, shape: tuple[int, ...], root: ElementTree.Element | None
+    path: str,
+    file: Any,
+    image: Any,
+    shape: tuple[int, ...],
+    root: ElementTree.Element | None,
+    *,
+    may_lack: bool,
 ) -> Pages:
     """The pages of an image, in C order of its axes."""
     key = image.keyframe
@@ -305,18 +310,18 @@ def _pages(
         return segments.contiguous_pages(path, key, image.dataoffset, needed)
     found = list(image)
     if missing := sum(page is None for page in found):
-        folder = os.path.dirname(os.path.realpath(path))
-        files = [] if root is None else metadata.files_of_set(root)
-        absent = [name for name in files if not os.path.exists(os.path.join(folder, name))]
-        raise SourceError(
-            f"{path}: {missing} of its {needed} planes are in no file"
-            + (f"; missing: {', '.join(absent)}" if absent else "")
-        )
+        absent = [] if root is None else sets.absent(path, root)
+        if not may_lack:
+            raise SourceError(
+                f"{path}: {missing} of its {needed} planes are in no file"
+                + (f"; missing: {', '.join(absent)}" if absent else "")
+                + "; to fill them with zeros, give fill as missing"
+            )
     if len(found) != needed:
         raise SourceError(
             f"{path}: it has {len(found)} pages, but {_text(image)} in its metadata needs {needed}"
         )
-    return segments.pages_from_tifffile(path, file.filehandle.path, found)
+    return segments.pages_from_tifffile(path, os.path.realpath(path), found)
 
 
 def _first_page_axis(path: str, pages: Pages, shape: tuple[int, ...]) -> int:
@@ -345,8 +350,11 @@ def _chunk(pages: Pages, axis: int | None) -> int:
 
 def _kept_axes(
     path: str, letters: str, shape: tuple[int, ...], layout: Layout | None
-) -> tuple[list[int], str]:
-    """Indices of the axes of tifffile that the source keeps, and their names."""
+) -> tuple[list[int], str, str]:
+    """Indices of the axes of tifffile that the source keeps; their names in the file, and here.
+
+    A name in the file is "?" if it is unknown.
+    """
     axes = None if layout is None else layout.axes
     names = [_NAMES.get(letter, "") for letter in letters]
     kept = [
@@ -362,27 +370,41 @@ def _kept_axes(
                 f"{tuple(shape[i] for i in kept)}: "
                 + ("it cannot be a slice or a tile" if layout is None else "name them by axes")
             )
-        return kept, found
+        return kept, found, found
     if len(axes) != len(kept):
         kept = [
             i for i in range(len(shape)) if i in kept or (names[i] in axes and letters[i] != "S")
         ]
     check_axes(path, axes, tuple(shape[i] for i in kept))
-    return kept, axes
+    return kept, "".join(names[i] or "?" for i in kept), axes
 
 
 def _describe(
-    path: str, file: Any, image: Any, element: ElementTree.Element | None, source: TiffSource
+    path: str,
+    file: Any,
+    image: Any,
+    element: ElementTree.Element | None,
+    source: TiffSource,
+    own: str,
 ) -> dict[str, Any]:
-    """Voxel size, time step and channels, as fields of a source.
+    """Voxel size, position, time step and channels, as fields of a source.
 
-    They come from the OME-XML, ImageJ's description or the tags of the first page.
+    They come from the OME-XML, the metadata of a vendor, ImageJ's description or the tags of the
+    first page. The size along an axis, which the file names as in ``own``, stays with it if the
+    user has renamed it.
     """
     tags, axes = image.keyframe.tags, source.file_axes
     channels = source.file_shape[axes.index("c")] if "c" in axes else 0
     if element is not None:
-        return metadata.describe_ome(path, element, axes, channels)
-    fields = {}
-    if file.is_imagej and image.kind in ("imagej", *_PLAIN):
-        fields = metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
-    return fields if "voxel_size" in fields else fields | metadata.describe_tags(path, tags, axes)
+        fields = metadata.describe_ome(path, element, axes, channels)
+    else:
+        fields = vendors.describe_vendor(path, file, image, axes, channels)
+        if "voxel_size" not in fields and file.is_imagej and image.kind in ("imagej", *_PLAIN):
+            fields |= metadata.describe_imagej(path, file.imagej_metadata, tags, axes, channels)
+        if "voxel_size" not in fields:
+            fields |= metadata.describe_tags(path, tags, axes)
+    moved = {new: old for old, new in zip(own, axes, strict=True) if {old, new} <= set(SPATIAL)}
+    for name in ("voxel_size", "position"):
+        if known := dict(zip(SPATIAL, fields.get(name, ()), strict=False)):
+            fields[name] = tuple(known[moved.get(axis, axis)] for axis in SPATIAL)
+    return fields

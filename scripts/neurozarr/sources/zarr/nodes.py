@@ -36,6 +36,8 @@ from neurozarr.zarr.documents import Document
 DOCUMENTS = ("zarr.json", ".zarray", ".zgroup", "attributes.json")
 
 _DRIVERS = {2: "zarr", 3: "zarr3", "n5": "n5"}
+#: What describes the voxels of an N5 array (N5 2.0 specification).
+_N5_KEYS = ("dimensions", "blockSize", "dataType", "compression")
 #: No cache, as every voxel is read once.
 _CONTEXT = {"cache_pool": {"total_bytes_limit": 0}, "http_request_retries": RETRIES}
 
@@ -191,10 +193,16 @@ class Store:
             "kvstore": self._kvstore(node.path),
             "context": _CONTEXT,
         }
+        if node.version == "n5":
+            # TensorStore would refuse names and units of axes in other forms than its own.
+            spec["metadata"] = {key: node.document[key] for key in _N5_KEYS}
         limit_tensorstore()
         timeout = addresses.TIMEOUT if self.is_address else None
         try:
-            array = tensorstore.open(spec, open=True, read=True).result(timeout)
+            opened = tensorstore.open(
+                spec, open=True, read=True, assume_metadata=node.version == "n5"
+            )
+            array = opened.result(timeout)
         except TimeoutError:
             raise SourceError(
                 f"{self.address(node.path)}: the server does not answer within {timeout:g} s"
@@ -264,14 +272,24 @@ class Store:
             return {"driver": "http", "base_url": base, "path": f"{unquote(url.path)}/{below}"}
         return tensorstore_file(self.address(path))
 
-    def _read(self, path: str, name: str) -> Document | None:
-        """Read a document of a node; None if there is none."""
-        file = self.address(join(path, name))
+    def content(self, path: str) -> bytes | None:
+        """The content of a file in the store that is not a chunk; None if there is none.
+
+        Raises
+        ------
+        SourceError
+            It cannot be read, or is larger than `MAX_BYTES`.
+        """
         try:
-            content = fetch(self.root, join(path, name)) if self.is_address else _content(file)
+            return fetch(self.root, path) if self.is_address else _content(self.address(path))
         except DeniedError as error:
             self.denied = f" ({error})"
             return None
+
+    def _read(self, path: str, name: str) -> Document | None:
+        """Read a document of a node; None if there is none."""
+        file = self.address(join(path, name))
+        content = self.content(join(path, name))
         if content is None:
             return None
         try:
