@@ -81,7 +81,8 @@ def test_export_restores_rgb_voxels(tmp_path, colours, times):
     image = nibabel.Nifti1Image(voxels.reshape(shape, order="F"), np.diag([2, 3, 4, 1]))
     image.header["intent_code"], image.header["intent_p1"] = 1007, 3
     image.to_filename(tmp_path / "a.nii")
-    store, sample = convert(tmp_path / "a.nii", tmp_path, {"zarr": {"chunk": 4}})
+    config = {"zarr": {"chunk": 4}, "pyramid": {"factors": 2}}
+    store, sample = convert(tmp_path / "a.nii", tmp_path, config)
     assert sample.levels[0].shape == (*times, len(colours), 7, 6, 5)
     assert exported(store) == (tmp_path / "a.nii").read_bytes()
     level = nibabel.Nifti1Image.from_bytes(exported(store, 1))
@@ -89,8 +90,10 @@ def test_export_restores_rgb_voxels(tmp_path, colours, times):
     assert [channel["color"] for channel in sample.channels][:3] == ["FF0000", "00FF00", "0000FF"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_export_of_a_level_keeps_its_position(tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "factors"), [(KINDS[0], 2), (KINDS[0], "auto"), (KINDS[1], [[3, 1, 2], [1, 2, 2]])]
+)
+def test_export_of_a_level_keeps_its_position(tmp_path, kind, factors):
     affine = nibabel.affines.from_matvec(
         nibabel.eulerangles.euler2mat(0.3, 0.2, 0.1) * [1, 2, 3], (-10, 20, 5)
     )
@@ -99,19 +102,25 @@ def test_export_of_a_level_keeps_its_position(tmp_path, kind):
     image = type_(voxels, affine)
     image.header.set_xyzt_units("mm", "sec")
     image.to_filename(tmp_path / "a.nii")
-    store, sample = convert(tmp_path / "a.nii", tmp_path, {"zarr": {"chunk": 8}})
+    config = {"zarr": {"chunk": 8}, "pyramid": {"factors": factors}}
+    store, sample = convert(tmp_path / "a.nii", tmp_path, config)
+    total = np.ones(3, int)
     for level in (1, 2):
+        total *= sample.levels[level].factors[:0:-1]
+        wanted = {"2": [2**level] * 3, "auto": [2**level, level, level]}
+        assert total.tolist() == wanted.get(str(factors), [2**level, level, 3])
         back = type_.from_bytes(exported(store, level))
-        middle = np.array([2**level - 1] * 3) / 2
+        middle = (total - 1) / 2
         expected = nibabel.affines.apply_affine(image.affine, middle)
         np.testing.assert_allclose(back.affine[:3, 3], expected, rtol=1e-6)
         np.testing.assert_allclose(back.header.get_qform(), back.affine, atol=1e-4)
-        np.testing.assert_allclose(back.affine[:3, :3], image.affine[:3, :3] * 2**level, rtol=1e-6)
+        np.testing.assert_allclose(back.affine[:3, :3], image.affine[:3, :3] * total, rtol=1e-6)
         assert back.shape[:3] == sample.levels[level].shape[:0:-1]
         assert back.header.get_xyzt_units() == ("mm", "sec")
+    x, y, z = sample.levels[1].factors[:0:-1]
     np.testing.assert_array_equal(
         nibabel.load(paths_of(store).export(1)).dataobj[0, 0, 0],
-        np.rint(voxels[:2, :2, :2].mean((0, 1, 2))),
+        np.rint(voxels[:x, :y, :z].mean((0, 1, 2))),
     )
 
 
@@ -180,9 +189,8 @@ def test_a_template_gives_a_store_its_sizes(tmp_path):
     store, _ = convert_row(tmp_path, sample="a", **row)
     (levels,) = neurozarr.open_group(store, "r").attrs["ome"]["multiscales"]
     assert [axis.get("unit") for axis in levels["axes"]] == ["second", *["millimeter"] * 3]
-    scales = [levels["datasets"][0], levels]
-    found = np.prod([part["coordinateTransformations"][0]["scale"] for part in scales], axis=0)
-    assert found.tolist() == [2.5, 3, 1.5, 2]
+    scale = levels["datasets"][0]["coordinateTransformations"][0]["scale"]
+    assert scale == [2.5, 3, 1.5, 2]
     back = nibabel.Nifti1Image.from_bytes(exported(store))
     assert back.header.get_zooms() == (2, 1.5, 3, 2.5)
     assert back.header.get_xyzt_units() == ("mm", "sec")

@@ -480,7 +480,8 @@ def test_converting_a_store_keeps_its_header_and_voxels(tmp_path, nii, config):
 
 
 def test_a_level_has_the_header_of_its_export(tmp_path, nii):
-    store, _ = convert(tmp_path / "a.nii", tmp_path / "1", {"zarr": {"chunk": 8}})
+    config = {"zarr": {"chunk": 8}, "pyramid": {"factors": 2}}
+    store, _ = convert(tmp_path / "a.nii", tmp_path / "1", config)
     source = open_source(store / "1")
     assert source.voxel_size == tuple(2 * size for size in nii.voxel_size)
     np.testing.assert_allclose(source.affine @ [0, 0, 0, 1], nii.affine @ [0.5, 0.5, 0.5, 1])
@@ -498,6 +499,7 @@ def test_a_level_whose_level_0_has_scale_0_is_refused(tmp_path, nii):
 
 def test_ome_zarr_0_6_keeps_its_anatomical_coordinates(tmp_path, nii):
     config = {"zarr": {"chunk": 8}, "ome": {"ome_version": "0.6"}, "nifti": {"nii": False}}
+    config["pyramid"] = {"factors": 2}
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1", config)
     source = open_source(store)
     assert source.nifti_header is None
