@@ -167,6 +167,15 @@ def test_labels_of_another_grid_are_placed_in_their_image(
     np.testing.assert_allclose(scale, nibabel.affines.voxel_sizes(affine)[::-1], rtol=1e-5)
 
 
+def test_labels_without_anatomy_keep_their_position(tmp_path):
+    for name, length in (("a", 9), ("b", 4)):
+        np.save(tmp_path / f"{name}.npy", np.zeros((length,) * 3, "u1"))
+    rows = "".join(f"{name}\t{tmp_path}/{name}.npy\t{of}\n" for name, of in ("a ", "ba"))
+    (tmp_path / "s.tsv").write_text(f"sample\tsource\tlabel_of\n{rows}")
+    config = {"samples": f"{tmp_path}/s.tsv", "ome": {"orientation": "LPS"}}
+    assert read_run(config)[1]["a/labels/b"].position == ()
+
+
 @settings(max_examples=20)
 @given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(DETAILS, st.lists(ENTRIES) | JSON)))
 def test_details_that_are_not_valid_are_left_out(details):

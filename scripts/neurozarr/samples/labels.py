@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neurozarr import units
 from neurozarr.axes import Space
+from neurozarr.nifti import anatomy
+
+if TYPE_CHECKING:
+    from neurozarr.sources import Source
 
 #: Largest distance, in voxels of the image, by which axes that count as parallel may diverge.
 _TOLERANCE = 0.5
 #: Digits to which positions are known, in voxels of the image: headers have 32-bit floats.
 _DIGITS = 4
+
+
+def position(
+    label: Source, image: Source, *, label_header: bytes, image_header: bytes
+) -> tuple[float, ...] | None:
+    """Position of the first voxel of labels in the coordinates of their image.
+
+    Parameters
+    ----------
+    label, image
+        The labels and their image.
+    label_header, image_header
+        Their NIfTI headers, which say where they are if the sources do.
+
+    Returns
+    -------
+    tuple of float or None
+        Along z, y and x, in the unit of the labels, whose own position it is if the anatomy of
+        either is unknown. None if their axes are not parallel, or point in opposite directions.
+    """
+    spaces = anatomy.spaces(label_header), anatomy.spaces(image_header)
+    if label.affine is None or image.affine is None or not all(spaces):
+        return label.position
+    found = offset(*spaces, label.shape[:-4:-1])
+    if found is None:
+        return None
+    ratio = units.factor(image.space_unit, label.space_unit)
+    start, sizes = image.position or (0.0,) * 3, image.voxel_size
+    return tuple(
+        ratio * (first + steps * size)
+        for first, steps, size in zip(start, found, sizes, strict=True)
+    )
 
 
 def offset(
@@ -45,4 +81,4 @@ def offset(
     if (np.diag(steps) <= 0).any() or (apart > _TOLERANCE).any():
         return None
     found = np.round(between[:3, 3], _DIGITS) + 0.0  # without -0
-    return tuple(found[::-1].tolist()) if all(map(math.isfinite, found)) else None
+    return tuple(found[::-1].tolist())

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
-from neurozarr import ome, plan, units
+from neurozarr import ome, plan
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
@@ -165,16 +165,15 @@ class Sample:
     def position(self) -> tuple[float, ...]:
         """Position of the first voxel along z, y and x; empty if unknown.
 
-        For labels, it is in the coordinates of their image, if anatomical coordinates of both are
-        known; those of DICOM images are not known before their conversion.
+        For labels, it is in the coordinates of their image, if the anatomy of both is known; that
+        of DICOM images is not known before their conversion.
         """
         image = None if self.label_of is None else Sample(**self.label_of)
         if image is None or image.conversion is not None:
             return self.source.position
-        spaces = anatomy.spaces(self.header), anatomy.spaces(image.header)
-        if not all(spaces):
-            return self.source.position
-        found = labels.offset(*spaces, self.source.shape[:-4:-1])
+        found = labels.position(
+            self.source, image.source, label_header=self.header, image_header=image.header
+        )
         if found is None:
             logger.warning(
                 "%s: its axes do not lie along those of %s: programs that use only the OME-Zarr "
@@ -182,14 +181,7 @@ class Sample:
                 self.path,
                 image.path,
             )
-            return ()
-        ratio = units.factor(image.source.space_unit, self.source.space_unit)
-        start = image.source.position or (0.0,) * 3
-        sizes = image.source.voxel_size
-        return tuple(
-            ratio * (first + steps * size)
-            for first, steps, size in zip(start, found, sizes, strict=True)
-        )
+        return found or ()
 
     @property
     def mode(self) -> str:
