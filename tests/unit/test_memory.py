@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+from pylibCZIrw import czi
 
 from neurozarr import ZarrConfig, from_config, plan
 from neurozarr.regions import whole
@@ -82,8 +83,9 @@ print(json.dumps(peaks))
         (".nii", {"chunk": 32, "shard": 128}),
         (".nii.gz", {"chunk": 32}),
         ("", {"chunk": 64}),
+        (".czi", {"chunk": 64}),
     ],
-    ids=["chunks", "zarr-python", "shards", "gzip", "stack"],
+    ids=["chunks", "zarr-python", "shards", "gzip", "stack", "czi"],
 )
 def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
     peaks = []
@@ -91,7 +93,11 @@ def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
         shape = (256, 256, length)
         path = tmp_path / f"{length}{suffix}"
         voxels = np.random.default_rng(0).integers(0, 50, shape[:2]).astype("u2")
-        if suffix:
+        if suffix == ".czi":
+            with czi.create_czi(str(path)) as file:
+                for z in range(length):
+                    file.write(voxels[..., None], plane={"Z": z})
+        elif suffix:
             image = nibabel.Nifti1Image(np.broadcast_to(voxels[..., None], shape), np.eye(4))
             image.to_filename(path)
             del image

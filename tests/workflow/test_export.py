@@ -128,7 +128,11 @@ def test_ome_zarr_0_6_has_the_scanner_coordinate_system(make_workflow, mri):
     group = made.group("example4d")
     (image,) = group["ome"]["multiscales"]
     assert [system["name"] for system in image["coordinateSystems"]] == ["intrinsic", "scanner"]
-    assert image["metadata"]["kwargs"] == {"mode": "mean", "no_pyramid_axis": None}
+    assert image["metadata"]["kwargs"] == {
+        "mode": "mean",
+        "factors": [[2, 2, 2], [2, 2, 2]],
+        "edge": "drop",
+    }
     (channel,) = group["ome"]["omero"]["channels"]
     voxels = nibabel.load(mri / "example4d.nii.gz").dataobj.get_unscaled()
     assert channel["window"]["min"] == voxels.min()

@@ -100,10 +100,10 @@ def test_new_voxel_size_redoes_only_metadata_and_header(converted):
     converted.config["samples"] = sheet.name
     del converted.config["source"]
     assert rerun(converted) == set()
-    sheet.write_text("sample\tsource\tvoxel_size\nanatomical\tanatomical.nii\t1,2,3\n")
+    sheet.write_text("sample\tsource\tvoxel_size\nanatomical\tanatomical.nii\t3,2,2.5\n")
     assert rerun(converted) == METADATA
     attributes = json.loads((converted.store() / "nifti/zarr.json").read_text())["attributes"]
-    assert attributes["VoxelSize"] == [3, 2, 1]
+    assert attributes["VoxelSize"] == [2.5, 2, 3]
 
 
 def test_new_chunk_shape_leaves_no_old_chunk(converted, fresh):

@@ -11,8 +11,10 @@ import scipy.io
 import tensorstore
 import tifffile
 import zarr
+from pylibCZIrw import czi
 
 from ..unit import dicoms
+from ..unit.test_source_deltavision import write_dv as save_dv
 
 SHAPE = (20, 24, 28)
 VOXELS = np.random.default_rng(0).integers(0, 60_000, SHAPE).astype("u2")
@@ -51,6 +53,18 @@ def write_hdf5(folder):
         file.create_dataset("raw", data=VOXELS, chunks=(20, 5, 5), compression="lzf")
         file.create_dataset("other", data=VOXELS[:3])
     return "c.h5", {"dataset": "/raw"}
+
+
+def write_czi(folder):
+    with czi.create_czi(str(folder / "k.czi")) as file:
+        for z, plane in enumerate(VOXELS):
+            file.write(plane[..., None].copy(), plane={"Z": z})
+    return "k.czi", {}
+
+
+def write_deltavision(folder):
+    save_dv(folder / "l.dv", VOXELS[None, None])
+    return "l.dv", {}
 
 
 def write_matlab(folder):

@@ -20,11 +20,13 @@ from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
 from neurozarr.sources.base import Layout, Source, check_columns
 from neurozarr.sources.bdv.source import BdvHdf5Source, BdvSource
+from neurozarr.sources.deltavision import DeltaVisionSource
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.imaris import ImarisSource
 from neurozarr.sources.matlab import MatlabHdf5Source, MatlabSource
 from neurozarr.sources.metaimage import MetaImageSource
+from neurozarr.sources.microscope import MicroscopeSource
 from neurozarr.sources.mif import MifSource
 from neurozarr.sources.mrc import MrcSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
@@ -64,6 +66,8 @@ FAMILIES: tuple[type[Source], ...] = (
     BdvHdf5Source,
     Hdf5Source,
     ImarisSource,
+    MicroscopeSource,
+    DeltaVisionSource,
     MatlabHdf5Source,
     MatlabSource,
 )
