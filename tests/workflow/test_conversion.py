@@ -77,8 +77,12 @@ def convert(make_workflow, mri):
 
     @cache
     def convert(name):
-        workflow = make_workflow({"source": [str(mri / name) for name in SOURCES.values()]})
-        workflow.config |= FORMATS[name]
+        workflow = make_workflow({"samples": "sheet.tsv"} | FORMATS[name])
+        rows = [f"{sample}\t{mri / file}\t" for sample, file in SOURCES.items()]
+        if name == "v2":
+            rows.append(f"seg\t{mri / SOURCES[T1]}\t{T1}")
+        sheet = "\n".join(["sample\tsource\tlabel_of", *rows])
+        (workflow.directory / "sheet.tsv").write_text(sheet)
         workflow()
         return Converted(workflow, mri)
 
@@ -236,7 +240,20 @@ def test_store_contains_only_zarr_files(converted):
     for sample in SOURCES:
         names = {path.name for path in converted.store(sample).iterdir()}
         levels = {str(level) for level in range(converted.levels(sample))}
-        assert names - levels in ({"zarr.json", "nifti"}, {".zgroup", ".zattrs", "nifti"})
+        documents = {"zarr.json"} if "zarr.json" in names else {".zgroup", ".zattrs"}
+        assert names - levels - {"labels"} == documents | {"nifti"}
+
+
+def test_labels_beneath_an_image_have_jobs_of_their_own(convert):
+    made = convert("v2")
+    labels = zarr.open_group(str(made.store(T1) / "labels"), mode="r")
+    assert labels.attrs["labels"] == ["seg"]
+    found = [labels[f"seg/{level}"][...] for level in "01"]
+    np.testing.assert_array_equal(found[0], made.voxels(T1))
+    steps = [round(a / b) for a, b in zip(found[0].shape, found[1].shape, strict=True)]
+    np.testing.assert_array_equal(found[1], downsample(found[0], steps, "mode"))
+    logs = made.workflow.directory / "logs" / T1 / "labels/seg"
+    assert {"write_base_0.log", "nifti_header.log"} <= {path.name for path in logs.iterdir()}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -262,12 +279,11 @@ def test_sheet_with_many_kinds_of_sources(make_workflow, tmp_path):
         ),
     }
     images["big.nii"].set_data_dtype("u2")
-    lines = ["sample\tsource\taxes\tvoxel_size\tunit\tpyramid.mode\tlabel_of"]
+    lines = ["sample\tsource\taxes\tvoxel_size\tunit\tpyramid.mode"]
     for name, image in images.items():
         image.to_filename(tmp_path / name)
         extra = "czyx\t4, 5, 6\tmicron\tmode" if name == "labels.nii" else ""
         lines.append(f"{name.split('.')[0]}\t{tmp_path / name}\t{extra}")
-    lines.append(f"seg\t{tmp_path}/big.nii\t\t\t\t\tpair")
     workflow = make_workflow({"samples": "sheet.tsv", "zarr": {"chunk": 16}})
     workflow.bundle = True
     (workflow.directory / "sheet.tsv").write_text("\n".join(lines))
@@ -295,11 +311,6 @@ def test_sheet_with_many_kinds_of_sources(make_workflow, tmp_path):
             assert back.shape == source.shape
             affine = back.header.get_best_affine()
             np.testing.assert_allclose(affine, source.affine, atol=1e-5)
-    label = zarr.open_group(str(workflow.store("pair")), mode="r")["labels/seg"]
-    big = zarr.open_array(str(workflow.store("big") / "0"), mode="r")[...]
-    np.testing.assert_array_equal(label["0"][...], big)
-    np.testing.assert_array_equal(label["1"][...], downsample(big, [2, 2, 2], "mode"))
-    assert workflow("--dry-run").jobs == set()
     assert (workflow.store("big") / "nifti").exists()
     header = zarr.open_array(str(workflow.store("big") / "nifti"), mode="r")[...].tobytes()
     assert header[:4] == (540).to_bytes(4, "big")
