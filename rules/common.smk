@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 # NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
@@ -14,7 +15,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
-from neurozarr.run import claims, memory, ownership, sidecars
+from neurozarr.run import claims, memory, ownership, publishing, sidecars
 from neurozarr.run.paths import coarse_levels
 from neurozarr.samples import arguments, rerun
 from neurozarr.samples.sheet import read_run
@@ -34,8 +35,9 @@ except NeurozarrError as error:
 # fast one, threads would only wait for each other.
 PLANNED_AT_ONCE, TRIED = 8, 20
 
-# Patterns of a sample's output files.
-PATHS = RUN.paths("{sample}")
+# Patterns of a sample's output files. A label lies beneath its image: {label} is then its path from
+# the image's store, such as /labels/cells, and otherwise empty.
+PATHS = replace(RUN.paths("{sample}"), label="{label}")
 LEVEL = PATHS.level("{level}")
 ARRAY = str(LEVEL.document)
 ARRAY_RECEIPT = str(LEVEL.array_receipt)
@@ -53,6 +55,7 @@ BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 wildcard_constraints:
     sample="[^/]+",
+    label="(?:/labels/[^/]+)?",
     level="[0-9]+",
     block="[0-9]+",
     bundle="[0-9a-z-]+",
@@ -77,6 +80,14 @@ onstart:
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
+    # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
+    # out of the list of labels first.
+    for job in workflow.dag.needrun_jobs():
+        if (
+            job.rule.name in ("ome_metadata", "nifti_header")
+            and job.wildcards.label
+        ):
+            publishing.unpublish(paths_of(job.wildcards))
     # Local jobs need no rate limit, but Snakemake has no option to turn it off. With the limit, the
     # scheduler wakes up once per second for every job that has run so far. After some hundreds of
     # jobs, this takes most of a processor.
@@ -89,7 +100,7 @@ def claimed_samples():
     found = set()
     for job in workflow.dag.needrun_jobs():
         if "sample" in job.wildcards.keys():
-            found.add(job.wildcards.sample)
+            found.add(name_of(job.wildcards))
         elif "bundle" in job.wildcards.keys():
             found.update(sample.name for sample in members(job.wildcards.bundle))
     return sorted(found)
@@ -177,8 +188,16 @@ def all_planned():
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
 
 
+def name_of(wildcards):
+    return wildcards.sample + wildcards.label
+
+
 def sample(wildcards):
-    return planned(wildcards.sample)
+    return planned(name_of(wildcards))
+
+
+def paths_of(wildcards):
+    return RUN.paths(name_of(wildcards))
 
 
 def numbers(wildcards):
@@ -186,13 +205,13 @@ def numbers(wildcards):
     number, blocks = int(wildcards.get("level", 0)), sample(wildcards).blocks
     if number >= len(blocks):
         sys.exit(
-            f"neurozarr: sample {wildcards.sample}: there is no level {number}; the coarsest is "
+            f"neurozarr: sample {name_of(wildcards)}: there is no level {number}; the coarsest is "
             f"{len(blocks) - 1}"
         )
     block = int(wildcards.get("block", 0))
     if block >= blocks[number]:
         sys.exit(
-            f"neurozarr: sample {wildcards.sample}: there is no block {block} of level {number}; "
+            f"neurozarr: sample {name_of(wildcards)}: there is no block {block} of level {number}; "
             f"the last is {blocks[number] - 1}"
         )
     coarse = coarse_levels(blocks)
@@ -206,7 +225,7 @@ def levels(wildcards):
 
 def paths(wildcards):
     """Arguments of `StorePaths` for a sample."""
-    return vars(RUN.paths(wildcards.sample))
+    return vars(paths_of(wildcards))
 
 
 def step_arguments(step):
@@ -221,7 +240,7 @@ def step_arguments(step):
         if sample(wildcards).is_planned:
             numbers(wildcards)  # Exits if there is no such level or block.
         make = getattr(arguments, step)
-        return make(sample(wildcards), RUN.paths(wildcards.sample), **given)
+        return make(sample(wildcards), paths_of(wildcards), **given)
 
     return from_wildcards
 
@@ -283,7 +302,7 @@ def own_array(wildcards):
 
 
 def parent_level(wildcards):
-    return RUN.paths(wildcards.sample).level(numbers(wildcards)[0] - 1)
+    return paths_of(wildcards).level(numbers(wildcards)[0] - 1)
 
 
 def parent_array(wildcards):
@@ -299,7 +318,7 @@ def parent_blocks(wildcards):
 
 def each_level(wildcards):
     """Paths of all levels of a sample, finest first."""
-    return RUN.paths(wildcards.sample).levels(sample(wildcards).blocks)
+    return paths_of(wildcards).levels(sample(wildcards).blocks)
 
 
 def each_array(wildcards):
@@ -329,13 +348,13 @@ def each_block_receipt(wildcards):
 
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
-    paths, number = RUN.paths(wildcards.sample), int(wildcards.level)
+    name, paths, number = name_of(wildcards), paths_of(wildcards), int(wildcards.level)
     try:
         ownership.check_file(paths.export_receipt(number), paths.export(number))
     except NeurozarrError as error:
-        sys.exit(f"neurozarr: sample {wildcards.sample}: {error}")
-    if wildcards.sample in bundled():
-        return expand(BUNDLE, bundle=bundled()[wildcards.sample].name)
+        sys.exit(f"neurozarr: sample {name}: {error}")
+    if name in bundled():
+        return expand(BUNDLE, bundle=bundled()[name].name)
     numbers(wildcards)  # Exits if there is no such level.
     place = each_level(wildcards)[number]
     if place.made_with:
@@ -348,13 +367,17 @@ def level_to_export(wildcards):
 
 
 def all_images(wildcards):
-    return expand(GROUP + HEADER, sample=large_samples())
+    return [
+        file
+        for name in large_samples()
+        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
+    ]
 
 
 def all_verify_receipts(wildcards):
-    return (
-        expand(VERIFY_RECEIPT, sample=large_samples()) if RUN.verify != "none" else []
-    )
+    if RUN.verify == "none":
+        return []
+    return files(RUN.paths(name).verify_receipt for name in large_samples())
 
 
 def all_arrays(wildcards):

@@ -6,9 +6,9 @@ rule create_array:
         array=update(ARRAY),
         receipt=ARRAY_RECEIPT,
     log:
-        "logs/{sample}/create_array_{level}.log",
+        "logs/{sample}{label}/create_array_{level}.log",
     benchmark:
-        "benchmarks/{sample}/create_array_{level}.tsv"
+        "benchmarks/{sample}{label}/create_array_{level}.tsv"
     localrule: True
     conda:
         "../envs/neurozarr.yaml"

@@ -4,9 +4,9 @@ rule export_nifti:
     output:
         EXPORT,
     log:
-        "logs/{sample}/export_nifti_{level}.log",
+        "logs/{sample}{label}/export_nifti_{level}.log",
     benchmark:
-        "benchmarks/{sample}/export_nifti_{level}.tsv"
+        "benchmarks/{sample}{label}/export_nifti_{level}.tsv"
     conda:
         "../envs/neurozarr.yaml"
     threads: 2

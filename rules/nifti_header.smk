@@ -7,9 +7,9 @@ rule nifti_header:
         header=HEADER,
         receipt=HEADER_RECEIPT,
     log:
-        "logs/{sample}/nifti_header.log",
+        "logs/{sample}{label}/nifti_header.log",
     benchmark:
-        "benchmarks/{sample}/nifti_header.tsv"
+        "benchmarks/{sample}{label}/nifti_header.tsv"
     priority: 4
     localrule: True
     conda:

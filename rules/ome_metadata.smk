@@ -7,9 +7,9 @@ rule ome_metadata:
         [] if RUN.nii else GROUP,
         receipt=OME_RECEIPT,
     log:
-        "logs/{sample}/ome_metadata.log",
+        "logs/{sample}{label}/ome_metadata.log",
     benchmark:
-        "benchmarks/{sample}/ome_metadata.tsv"
+        "benchmarks/{sample}{label}/ome_metadata.tsv"
     priority: 3
     localrule: True
     conda:

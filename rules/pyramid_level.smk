@@ -6,9 +6,9 @@ rule pyramid_level:
     output:
         receipt=BLOCK_RECEIPT,
     log:
-        "logs/{sample}/pyramid_level_{level}_{block}.log",
+        "logs/{sample}{label}/pyramid_level_{level}_{block}.log",
     benchmark:
-        "benchmarks/{sample}/pyramid_level_{level}_{block}.tsv"
+        "benchmarks/{sample}{label}/pyramid_level_{level}_{block}.tsv"
     wildcard_constraints:
         level="[1-9][0-9]*",
     priority: 2

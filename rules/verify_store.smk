@@ -10,10 +10,10 @@ rule verify_store:
     output:
         VERIFY_RECEIPT,
     log:
-        "logs/{sample}/verify_store.log",
+        "logs/{sample}{label}/verify_store.log",
         report=REPORT,
     benchmark:
-        "benchmarks/{sample}/verify_store.tsv"
+        "benchmarks/{sample}{label}/verify_store.tsv"
     priority: 5
     localrule: RUN.verify != "full"
     conda:
@@ -42,6 +42,6 @@ rule verify:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
-        reports=expand(REPORT, sample=SAMPLES),
+        reports=files(RUN.paths(name).report for name in SAMPLES),
     script:
         "../scripts/verify.py"

@@ -5,9 +5,9 @@ rule write_base:
     output:
         receipt=str(BASE.block_receipt("{block}")),
     log:
-        "logs/{sample}/write_base_{block}.log",
+        "logs/{sample}{label}/write_base_{block}.log",
     benchmark:
-        "benchmarks/{sample}/write_base_{block}.tsv"
+        "benchmarks/{sample}{label}/write_base_{block}.tsv"
     priority: 1
     conda:
         "../envs/neurozarr.yaml"

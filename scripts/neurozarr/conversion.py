@@ -22,6 +22,8 @@ def convert(
 ) -> Path:
     """Convert an image into a multi-resolution store, byte for byte as the workflow does.
 
+    Labels of an OME-Zarr image come along.
+
     Steps that an earlier call or a run of the workflow has completed are not repeated, and an
     interrupted conversion is completed. There is no protection against two calls, or a call and a
     run, that convert the same image at the same time: the caller must prevent this.
@@ -58,18 +60,21 @@ def convert(
         The verification found that the store differs from what was written.
     """
     run, samples = read_run(options | {"source": os.fspath(source), "output": os.fspath(output)})
-    if len(samples) > 1:
-        raise ConfigError(f"{source}: {len(samples)} images; convert them one by one")
-    (sample,) = samples.values()
-    paths = run.paths(sample.name)
-    try:
-        sample.check()
-        sample.source.check()
-        rerun.Written(run.written(samples)).check_apart(sample.read_paths)
-        rerun.check_same_image(sample, paths, overwrite=run.overwrite)
-        ownership.check(paths)
-        sidecars.check(paths, sample.source.sidecars)
-    except NeurozarrError as error:
-        raise type(error)(f"sample {sample.name}: {error}") from None
-    convert_sample(sample, paths, verify=run.verify, threads=threads)
-    return paths.store
+    images = [sample.name for sample in samples.values() if sample.image is None]
+    if len(images) > 1:
+        raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
+    written = rerun.Written(run.written(samples))
+    for sample in samples.values():
+        paths = run.paths(sample.name)
+        try:
+            sample.check()
+            sample.source.check()
+            written.check_apart(sample.read_paths)
+            rerun.check_same_image(sample, paths, overwrite=run.overwrite)
+            ownership.check(paths)
+            sidecars.check(paths, sample.source.sidecars)
+        except NeurozarrError as error:
+            raise type(error)(f"sample {sample.name}: {error}") from None
+    for sample in samples.values():
+        convert_sample(sample, run.paths(sample.name), verify=run.verify, threads=threads)
+    return run.paths(images[0]).store

@@ -123,19 +123,76 @@ def test_labels_have_image_label_metadata_and_no_windows(tmp_path, version, opti
     assert (report["verify"], report["sound"]) == ("full", True)
 
 
+def tilted(degrees, sizes, start):
+    """An affine whose first two axes are turned."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = [[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]]
+    return nibabel.affines.from_matvec(turn @ np.diag(sizes), start)
+
+
+@pytest.mark.parametrize(
+    ("affine", "unit", "is_placed"),
+    [
+        (tilted(20, [1, 2, 3], [7, 8, 9]), "mm", True),
+        (tilted(20, [2, 2, 1], [5, 8.5, -9]), "mm", True),
+        (tilted(20, [2000, 2000, 1000], [5000, 8500, -9000]), "micron", True),
+        (tilted(20.3, [1, 2, 3], [7, 8, 9]), "mm", True),
+        (tilted(26, [1, 2, 3], [7, 8, 9]), "mm", False),
+        (tilted(20, [-1, 2, 3], [7, 8, 9]), "mm", False),
+    ],
+)
+def test_labels_of_another_grid_are_placed_in_their_image(
+    tmp_path, caplog, affine, unit, is_placed
+):
+    files = {}
+    for name, where, space in (("a", tilted(20, [1, 2, 3], [7, 8, 9]), "mm"), ("b", affine, unit)):
+        image = nibabel.Nifti1Image(np.zeros((9, 8, 7), "u1"), where)
+        image.header.set_xyzt_units(space)
+        image.to_filename(tmp_path / f"{name}.nii")
+        files[name] = image
+    rows = f"a\t{tmp_path}/a.nii\t\nb\t{tmp_path}/b.nii\ta\n"
+    (tmp_path / "s.tsv").write_text(f"sample\tsource\tlabel_of\n{rows}")
+    samples = read_run({"samples": f"{tmp_path}/s.tsv", "zarr": {"chunk": 9}})[1]
+    (image,) = samples["a/labels/b"].attributes["ome"]["multiscales"]
+    scale, shift = (
+        step[step["type"]] for step in image["datasets"][0]["coordinateTransformations"]
+    )
+    assert ("its axes do not lie along those" in caplog.text) is not is_placed
+    # nibabel says where the first voxel of the labels is in the image.
+    factor = 1000 if unit == "micron" else 1
+    first = affine[:3, 3] / factor
+    voxels = nibabel.affines.apply_affine(np.linalg.inv(files["a"].affine), first)
+    expected = (voxels * [1, 2, 3])[::-1] * factor if is_placed else [0, 0, 0]
+    np.testing.assert_allclose(shift, expected, atol=1e-3 * factor)
+    np.testing.assert_allclose(scale, nibabel.affines.voxel_sizes(affine)[::-1], rtol=1e-5)
+
+
+def test_labels_without_anatomy_keep_their_position(tmp_path):
+    for name, length in (("a", 9), ("b", 4)):
+        np.save(tmp_path / f"{name}.npy", np.zeros((length,) * 3, "u1"))
+    rows = "".join(f"{name}\t{tmp_path}/{name}.npy\t{of}\n" for name, of in ("a ", "ba"))
+    (tmp_path / "s.tsv").write_text(f"sample\tsource\tlabel_of\n{rows}")
+    config = {"samples": f"{tmp_path}/s.tsv", "ome": {"orientation": "LPS"}}
+    assert read_run(config)[1]["a/labels/b"].position == ()
+
+
 @settings(max_examples=20)
 @given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(DETAILS, st.lists(ENTRIES) | JSON)))
 def test_details_that_are_not_valid_are_left_out(details):
     if not isinstance(details, dict):
         return
     for version in ("0.4", "0.5"):
-        attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version=version)
+        attributes = ome.attributes(
+            axes="zyx", placements=ome.of_factors([(1, 1, 1)]), ome_version=version
+        )
         labels = ome.with_labels(attributes, details, image="../../")
         yaozarrs.validate_ome_json(json.dumps(labels, allow_nan=False))
 
 
 def test_details_that_are_valid_are_kept():
-    attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version="0.5")
+    attributes = ome.attributes(
+        axes="zyx", placements=ome.of_factors([(1, 1, 1)]), ome_version="0.5"
+    )
     colors = [
         {"label-value": 1, "rgba": [0, 0, 0, 256]},
         {"label-value": 2.0, "rgba": [0, 0, 0, 255]},

@@ -77,8 +77,12 @@ def convert(make_workflow, mri):
 
     @cache
     def convert(name):
-        workflow = make_workflow({"source": [str(mri / name) for name in SOURCES.values()]})
-        workflow.config |= FORMATS[name]
+        workflow = make_workflow({"samples": "sheet.tsv"} | FORMATS[name])
+        rows = [f"{sample}\t{mri / file}\t" for sample, file in SOURCES.items()]
+        if name == "v2":
+            rows.append(f"seg\t{mri / SOURCES[T1]}\t{T1}")
+        sheet = "\n".join(["sample\tsource\tlabel_of", *rows])
+        (workflow.directory / "sheet.tsv").write_text(sheet)
         workflow()
         return Converted(workflow, mri)
 
@@ -236,7 +240,20 @@ def test_store_contains_only_zarr_files(converted):
     for sample in SOURCES:
         names = {path.name for path in converted.store(sample).iterdir()}
         levels = {str(level) for level in range(converted.levels(sample))}
-        assert names - levels in ({"zarr.json", "nifti"}, {".zgroup", ".zattrs", "nifti"})
+        documents = {"zarr.json"} if "zarr.json" in names else {".zgroup", ".zattrs"}
+        assert names - levels - {"labels"} == documents | {"nifti"}
+
+
+def test_labels_beneath_an_image_have_jobs_of_their_own(convert):
+    made = convert("v2")
+    labels = zarr.open_group(str(made.store(T1) / "labels"), mode="r")
+    assert labels.attrs["labels"] == ["seg"]
+    found = [labels[f"seg/{level}"][...] for level in "01"]
+    np.testing.assert_array_equal(found[0], made.voxels(T1))
+    steps = [round(a / b) for a, b in zip(found[0].shape, found[1].shape, strict=True)]
+    np.testing.assert_array_equal(found[1], downsample(found[0], steps, "mode"))
+    logs = made.workflow.directory / "logs" / T1 / "labels/seg"
+    assert {"write_base_0.log", "nifti_header.log"} <= {path.name for path in logs.iterdir()}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -16,12 +16,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from neurozarr.durable import sync
 from neurozarr.errors import OwnershipError
 from neurozarr.ome.reading import metadata_of
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.chunks import chunk_index
-from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, Document, read_record, write_json
+from neurozarr.zarr.documents import (
+    FILES,
+    GROUP_FILES,
+    LABELS,
+    Document,
+    read_record,
+    write_json,
+)
 
 _RECORD = "owned.json"
 #: Bytes at the end of a gzip file with the CRC-32 and the size of its content (RFC 1952, 2.3.1).
@@ -110,24 +116,9 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
             (folder / key).unlink()
 
 
-def unpublish(paths: StorePaths) -> None:
-    """Delete the metadata of the group, then the NIfTI header, so that readers find no image.
-
-    The receipt of its verification is deleted, too.
-
-    Raises
-    ------
-    OwnershipError
-        The workflow did not write one of these files; nothing is deleted.
-    """
-    store = paths.store
-    _refuse(store, next(_foreign_documents(_entries(store), paths.state), None))
-    paths.verify_receipt.unlink(missing_ok=True)
-    for name in sorted({name for names in GROUP_FILES.values() for name in names}, reverse=True):
-        (store / name).unlink(missing_ok=True)
-    remove(paths, HEADER)
-    if store.exists():
-        sync(store)
+def check_documents(paths: StorePaths) -> None:
+    """Raise an OwnershipError if the metadata of a store's group were written by somebody else."""
+    _refuse(paths.store, next(_foreign_documents(_entries(paths.store), paths.state), None))
 
 
 def check(paths: StorePaths) -> None:
@@ -197,16 +188,47 @@ def _foreign(store: Path, state: Path) -> Iterator[Path]:
     entries = _entries(store)
     yield from _foreign_documents(entries, state)
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
+        if entry.name == LABELS and entry.is_dir(follow_symlinks=False):
+            yield from _foreign_labels(Path(entry.path), state / LABELS)
+        elif entry.is_dir(follow_symlinks=False):
             yield from _foreign_in_array(Path(entry.path), state, entry.name)
         elif entry.name not in _DOCUMENTS and not _UNFINISHED.search(entry.name):
             yield Path(entry.path)
 
 
+def _foreign_labels(folder: Path, state: Path) -> Iterator[Path]:
+    """Find the files that the workflow did not write in the group of an image's labels.
+
+    Files of labels that it wrote are not looked at: they are checked with the store of each, and
+    the steps of the image never change them.
+    """
+    entries = _entries(folder)
+    yield from _foreign_documents(entries, state)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if not has_label(state, entry.name):
+                yield from (Path(entry.path, key) for key, _ in _files(Path(entry.path)))
+        elif entry.name not in _DOCUMENTS and not _UNFINISHED.search(entry.name):
+            yield Path(entry.path)
+
+
+def has_label(state: Path, name: str) -> bool:
+    """Whether the workflow wrote the label of a name.
+
+    Parameters
+    ----------
+    state
+        Directory of the records of an image's labels.
+    name
+        Name of the label.
+    """
+    return bool(_recorded(state / name, "0"))
+
+
 def _foreign_documents(entries: Iterable[os.DirEntry[str]], state: Path) -> Iterator[Path]:
     """Find the metadata documents of a group, by its entries, that the workflow did not write.
 
-    Edited metadata of an image are accepted, because they can be written again from its arrays.
+    Edited metadata of an image or a list of labels are accepted, because they can be written again.
     """
     known = _recorded(state, "")
     for entry in (entry for entry in entries if entry.name in _DOCUMENTS):
@@ -257,12 +279,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool:
     """Tell whether a document is recorded, or so damaged that it cannot be read."""
     found = read_record(path)
-    return found is None or found in known or (image and _is_image(found))
+    return found is None or found in known or (image and _is_image_or_list(found))
 
 
-def _is_image(document: Any) -> bool:
+def _is_image_or_list(document: Any) -> bool:
     attributes = document.get("attributes", document)
-    return isinstance(attributes, dict) and "multiscales" in metadata_of(attributes)
+    return isinstance(attributes, dict) and not {"multiscales", "labels"}.isdisjoint(
+        metadata_of(attributes)
+    )
 
 
 def _is_chunk(arrays: list[Document], key: str) -> bool:

@@ -7,31 +7,39 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER
+from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
 class StorePaths:
     """All paths of one store.
 
-    With ``"{sample}"`` as the name, the paths are patterns for Snakemake.
+    With ``"{sample}"`` and ``"{label}"`` as names, the paths are patterns for Snakemake.
 
     Attributes
     ----------
     output
         Output directory, which contains the stores.
     sample
-        Name of the sample.
+        Name of the sample; of a label, that of the image it is of.
     nii
         Whether the store has a NIfTI header.
     zarr_version
         Version of the Zarr format.
+    label
+        Path of a label below the store of its image, such as "/labels/cells"; "" for an image.
     """
 
     output: str
     sample: str
     nii: bool
     zarr_version: Literal[2, 3]
+    label: str = ""
+
+    @property
+    def image(self) -> StorePaths:
+        """Paths of the image that a label is of."""
+        return replace(self, label="")
 
     @property
     def store(self) -> Path:
@@ -72,6 +80,11 @@ class StorePaths:
         return [self.store / name for name in GROUP_FILES[self.zarr_version]]
 
     @property
+    def label_list(self) -> list[Path]:
+        """Metadata files of the group with the list of all labels of an image, as `group`."""
+        return [self.image.store / LABELS / name for name in GROUP_FILES[self.zarr_version]]
+
+    @property
     def header(self) -> list[Path]:
         """Metadata files of the NIfTI header's array; empty if the store has no header."""
         names = FILES[self.zarr_version] if self.nii else ()
@@ -95,11 +108,11 @@ class StorePaths:
     @property
     def report(self) -> Path:
         """Report of the last verification."""
-        return Path(self.output, "verify", f"{self.sample}.json")
+        return Path(self.output, "verify", f"{self.sample}{self.label}.json")
 
     def sidecar(self, ending: str) -> Path:
         """File beside the store with metadata of its source, such as ".json"."""
-        return Path(self.output, f"{self.sample}{ending}")
+        return Path(self.output, f"{self.sample}{self.label}{ending}")
 
     @property
     def sidecar_receipt(self) -> Path:
@@ -108,7 +121,7 @@ class StorePaths:
 
     def export(self, level: int | str) -> Path:
         """NIfTI file to which a level is exported."""
-        return Path(self.output, "nifti", f"{self.sample}_level-{level}.nii.gz")
+        return Path(self.output, "nifti", f"{self.sample}{self.label}_level-{level}.nii.gz")
 
     def export_receipt(self, level: int | str) -> Path:
         """Receipt of an exported level."""
@@ -116,7 +129,7 @@ class StorePaths:
 
     @property
     def _name(self) -> str:
-        return f"{self.sample}.nii.zarr" if self.nii else f"{self.sample}.ome.zarr"
+        return f"{self.sample}.{'nii' if self.nii else 'ome'}.zarr{self.label}"
 
 
 @dataclass(frozen=True)

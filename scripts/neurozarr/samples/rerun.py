@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from neurozarr import fingerprints, voxels
 from neurozarr.errors import OwnershipError
+from neurozarr.run import publishing
 from neurozarr.sources.paths import SEPARATOR, is_address, parts
 from neurozarr.voxels import kernels
 from neurozarr.zarr.documents import Document, read_record
@@ -146,6 +147,8 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
         known = _read(paths.header_receipt, found)
         if known is not None and known.get("header") != sample.planned["header_checksum"]:
             found[paths.header_receipt] = "the NIfTI header changed"
+    if paths.label and paths.group[0].exists() and (reason := publishing.list_problem(paths)):
+        found[paths.group[0]] = reason
     if verify != "none":
         verified = _read(paths.verify_receipt, found)
         if verified is not None and verified.get("verify") != verify:

@@ -19,7 +19,7 @@ from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.regions import parent_region
 from neurozarr.run.paths import StorePaths
-from neurozarr.samples import headers
+from neurozarr.samples import headers, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
@@ -28,7 +28,7 @@ from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import export, kernels
 from neurozarr.zarr.config import ZarrConfig
-from neurozarr.zarr.documents import Document
+from neurozarr.zarr.documents import LABELS, Document
 from neurozarr.zarr.versions import version_for
 
 logger = logging.getLogger(__name__)
@@ -69,9 +69,14 @@ class RunSettings:
     bundle: bool
 
     def paths(self, sample: str) -> StorePaths:
-        """Return the paths of a sample."""
+        """Return the paths of a sample, by its name."""
+        image, slash, label = sample.partition("/")
         return StorePaths(
-            output=self.output, sample=sample, nii=self.nii, zarr_version=self.zarr_version
+            output=self.output,
+            sample=image,
+            nii=self.nii,
+            zarr_version=self.zarr_version,
+            label=slash + label,
         )
 
     def written(self, samples: Iterable[str]) -> list[Path]:
@@ -88,7 +93,8 @@ class Sample:
     Attributes
     ----------
     name
-        Name of its files in the output.
+        Name of its files in the output; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the
+        name of the sample that it is a label of.
     path
         The source: a file, a directory, a pattern or a URL.
     layout
@@ -97,6 +103,8 @@ class Sample:
         Voxel size, time step and their units given by the user; None to take them from the source.
     options
         All options, by group and name.
+    label_of
+        Arguments of `Sample` for the image that this one is a label of; None if it is an image.
     """
 
     name: str
@@ -107,6 +115,7 @@ class Sample:
     time_step: float | None
     time_unit: str | None
     options: dict[str, Any]
+    label_of: dict[str, Any] | None = None
 
     @cached_property
     def zarr(self) -> ZarrConfig:
@@ -134,17 +143,45 @@ class Sample:
     def labels(self) -> Document | None:
         """Details of the labels, as of a `Source`; None if the voxels are intensities.
 
-        They are labels if the source says so, or a BIDS file has the suffix ``dseg`` (BIDS 1.10,
-        "Segmentations": discrete, while those with the suffix ``probseg`` are probabilities).
+        They are labels if the user or the source says so, or a BIDS file has the suffix ``dseg``
+        (BIDS 1.10, "Segmentations": discrete; those with the suffix ``probseg`` are probabilities).
         """
-        if self.source.labels is None and stem(self.path).endswith("_dseg"):
+        if self.source.labels is None and (self.image or stem(self.path).endswith("_dseg")):
             return {}
         return self.source.labels
+
+    @property
+    def image(self) -> str | None:
+        """Name of the sample that this one is a label of; None if it is an image of its own."""
+        image, _, label = self.name.partition(f"/{LABELS}/")
+        return image if label else None
 
     @property
     def is_image_label(self) -> bool:
         """Whether the image gets "image-label" metadata, which OME-Zarr has only for integers."""
         return self.dtype.kind in "iu" and self.labels is not None
+
+    @cached_property
+    def position(self) -> tuple[float, ...]:
+        """Position of the first voxel along z, y and x; empty if unknown.
+
+        For labels, it is in the coordinates of their image, if the anatomy of both is known; that
+        of DICOM images is not known before their conversion.
+        """
+        image = None if self.label_of is None else Sample(**self.label_of)
+        if image is None or image.conversion is not None:
+            return self.source.position
+        found = labels.position(
+            self.source, image.source, label_header=self.header, image_header=image.header
+        )
+        if found is None:
+            logger.warning(
+                "%s: its axes do not lie along those of %s: programs that use only the OME-Zarr "
+                "metadata show it in another place; resample it to the grid of the image",
+                self.path,
+                image.path,
+            )
+        return found or ()
 
     @property
     def mode(self) -> str:
@@ -163,7 +200,8 @@ class Sample:
             return mode, "as pyramid.mode says"
         if self.labels is not None and dtype.kind in kernels.KINDS["mode"]:
             says = "its name ends in _dseg" if self.source.labels is None else "its metadata say so"
-            return "mode", f"it is labels: {says}"
+            known = f"it is labels of {self.image}" if self.image else f"it is labels: {says}"
+            return "mode", known
         if dtype.kind not in kernels.KINDS["mean"]:
             return "mode", f"voxels of dtype {dtype} have no mean"
         return "mean", "nothing says that it is labels"
@@ -310,8 +348,14 @@ class Sample:
 
         Without a plan, only the files of the source are looked at.
         """
-        if self.is_planned:
-            _ = self.levels, self.attributes, self.channels
+        if not self.is_planned:
+            return
+        if self.image and not self.is_image_label:
+            raise ConfigError(
+                f"{self.path}: its data type is {self.dtype}, but labels beneath an image are "
+                f"integers: convert it, or do not make it a label of {self.image}"
+            )
+        _ = self.levels, self.attributes, self.channels
 
     def memory_mb(self, level: int, threads: int) -> int:
         """Estimate the memory of a job that writes a block, in MB.
@@ -414,11 +458,11 @@ class Sample:
                 [level.factors[-3:] for level in self.levels], centred=self.mode != "stride"
             ),
             space_scale=source.voxel_size,
-            position=source.position,
+            position=self.position,
             time_scale=source.time_step,
             space_unit=source.space_unit,
             time_unit=source.time_unit,
-            name=self.options["ome"]["name"] or self.name,
+            name=self.options["ome"]["name"] or self.name.rpartition("/")[-1],
             multiscales_type=self.mode,
             metadata={
                 "method": "neurozarr.voxels.kernels.downsample",
@@ -434,7 +478,11 @@ class Sample:
             spaces=[*anatomy.spaces(self.header), *source.spaces],
             ome_version=version_for(self.zarr.zarr_version) if version == "auto" else version,
         )
-        return ome.with_labels(attributes, self.labels or {}) if self.is_image_label else attributes
+        if not self.is_image_label:
+            return attributes
+        return ome.with_labels(
+            attributes, self.labels or {}, image="../../" if self.image else None
+        )
 
     @property
     def planned(self) -> dict[str, Any]:

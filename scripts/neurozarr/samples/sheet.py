@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import csv
+import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from neurozarr.sources import dcm2niix, family_of, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, parts, sources
-from neurozarr.zarr.documents import Document
+from neurozarr.zarr.documents import LABELS, Document
+
+logger = logging.getLogger(__name__)
 
 #: Schemas of the configuration and of a row of the sample sheet.
 CONFIG_SCHEMA = Path(__file__).with_name("config.schema.yaml")
@@ -48,7 +52,7 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
 }
 
 #: Columns of the sample sheet that are not options.
-COLUMNS = ("sample", "source", *LAYOUT, *SIZES)
+COLUMNS = ("sample", "source", "label_of", *LAYOUT, *SIZES)
 
 #: Characters that names of samples do not have.
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+-]+")
@@ -92,9 +96,9 @@ def read_run(
     if options["samples"] and options["source"]:
         raise ConfigError("config: samples and source are both given; give one of them")
     if options["samples"]:
-        read = _read_sheet(Path(options["samples"]), options, schema, rows)
+        read = list(_read_sheet(Path(options["samples"]), options, schema, rows))
     elif options["source"]:
-        read = _find_sources(options, rows)
+        read = list(_find_sources(options, rows))
     else:
         raise ConfigError(
             "config: nothing to convert; give source (a file, a list of files, or a glob) or "
@@ -114,6 +118,9 @@ def read_run(
         if find_sources:
             _check_source(where, sample.path)
         samples[sample.name] = sample
+    for where, sample in read:
+        if sample.image is not None:
+            samples[sample.name] = _as_label(where, sample, samples)
     _check_lengths(options["output"], samples)
     return _settings(options), samples
 
@@ -127,6 +134,27 @@ def _settings(options: Document) -> RunSettings:
         overwrite=options["overwrite"],
         bundle=options["resources"]["bundle"],
     )
+
+
+def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sample:
+    """A label that knows its image, and has its version of OME-Zarr, as the list of all labels.
+
+    Raises
+    ------
+    ConfigError
+        There is no such image.
+    """
+    image = samples.get(label.image or "")
+    if image is None:
+        raise ConfigError(
+            f"{where}: label_of is {label.image!r}{suggest(label.image or '', list(samples))}"
+        )
+    if label.name.endswith(".json"):
+        raise ConfigError(f"{where}: sample is a label, whose name must not end in .json")
+    version = image.options["ome"]["ome_version"]
+    ome = label.options["ome"] | {"ome_version": version}
+    fields = {name: getattr(image, name) for name in Sample.__dataclass_fields__}
+    return replace(label, options=label.options | {"ome": ome}, label_of=fields)
 
 
 def _check_source(where: str, path: str) -> None:
@@ -170,7 +198,8 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
     while not os.path.isdir(there):
         there = os.path.dirname(there)
     longest = max(samples, key=len)
-    names = [*real.split("/"), longest + _LONGEST_SUFFIX]
+    names = real.split("/")
+    names += (part + _LONGEST_SUFFIX for sample in samples for part in sample.split("/"))
     for what, size, limit in (
         ("name", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
         ("path", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
@@ -199,7 +228,7 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
                 rows.check(row)
             except ConfigError as error:
                 raise ConfigError(f"config: source {path}: {error}") from None
-            yield "config", _sample(row, options)
+            yield from _with_labels("config", row, options, rows)
 
 
 def _voxel_files(paths: list[str]) -> set[str]:
@@ -247,13 +276,16 @@ def _read_sheet(
             row |= {
                 name: _expand(name, row[name]) for name in ("source", "nifti.header") if name in row
             }
+            if "label_of" in row:
+                row["sample"] = f"{row['label_of']}/{LABELS}/{row['sample']}"
+                row.setdefault("pyramid.mode", "auto")  # Other modes are meant for images.
             cells = tuple((name, row[name]) for name in row if name not in COLUMNS)
             if cells not in known:
                 known[cells] = _with_cells(options, cells, schema)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
         for image in _each_image(where, row, known[cells]):
-            yield where, _sample(image, known[cells])
+            yield from _with_labels(where, image, known[cells], rows)
 
 
 def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[dict[str, str]]:
@@ -270,6 +302,45 @@ def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[
         raise ConfigError(f"{where}: {error}") from None
     for name, image in zip(_names([image.name for image in found]), found, strict=True):
         yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
+
+
+def _with_labels(
+    where: str, row: dict[str, str], options: Document, rows: Schema
+) -> Iterator[tuple[str, Sample]]:
+    """Yield the sample of a row, and those of the labels beneath the image that is its source.
+
+    Labels of which the row would have to say more, because it does so of the image, are left out.
+    """
+    yield where, _sample(row, options)
+    family = family_of(row["source"])
+    if family is None or "label_of" in row:
+        return
+    try:
+        found = family.labels_of(row["source"], Layout(**_layout(row, options)))
+    except SourceError as error:
+        if find(row["source"]):  # Otherwise, that there is no source is said anyway.
+            logger.warning("%s: the labels of its source cannot be listed: %s", where, error)
+        return
+    said = [name for name in ("axes", *SIZES) if name in row]
+    if found and said:
+        logger.warning(
+            "%s: its source also has the labels %s, which are left out, because %s describes only "
+            "the image: give each of them a line, with dataset and label_of",
+            where,
+            ", ".join(label.name for label in found),
+            said[0],
+        )
+        return
+    ome = options["ome"] | {"name": None, "channel_names": None, "channel_colors": None}
+    own = {"ome": ome, "pyramid": options["pyramid"] | {"mode": "auto"}}
+    for name, label in zip(_names([label.name for label in found]), found, strict=True):
+        cells = {"source": row["source"], "dataset": label.dataset}
+        try:
+            rows.check(cells | {"sample": name})
+        except ConfigError as error:
+            logger.warning("%s: the label %s is left out: %s", where, label.dataset, error)
+            continue
+        yield where, _sample(cells | {"sample": f"{row['sample']}/{LABELS}/{name}"}, options | own)
 
 
 def _names(texts: Sequence[str]) -> list[str]:

@@ -251,6 +251,24 @@ class Source(ABC):
             "it empty"
         )
 
+    @classmethod
+    def labels_of(cls, path: str, layout: Layout) -> Sequence[Member]:
+        """List the labels beneath an image; this reads metadata, but no voxels.
+
+        Parameters
+        ----------
+        path
+            A path that the family matches.
+        layout
+            The columns that describe the image.
+
+        Raises
+        ------
+        SourceError
+            The source cannot be read.
+        """
+        return ()
+
     @abstractmethod
     def read_file(self, region: Region) -> np.ndarray:
         """Read a region, a slice for each of ``file_axes``; others call `read` or `read_stored`.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozarr.fingerprints import fingerprints
-from neurozarr.run import ownership, receipts
+from neurozarr.run import ownership, publishing, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.documents import Document, write_json
 
@@ -50,7 +50,7 @@ def create_array(
     """
     level, node = paths.level(number), str(number)
     known = fingerprints([Path(file) for file in source])
-    ownership.unpublish(paths)
+    publishing.unpublish(paths)
     receipts.delete_dependent(paths, number)
     ownership.remove(paths, node)
     ownership.record(paths, node, [document], only=True)

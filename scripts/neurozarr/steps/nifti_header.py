@@ -13,11 +13,10 @@ from neurozarr.drivers import open_group
 from neurozarr.durable import sync_files
 from neurozarr.errors import StoreError
 from neurozarr.nifti.fit import COLOURS, changed_fields, stored_dtype
-from neurozarr.run import ownership, receipts
+from neurozarr.run import ownership, publishing, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import headers
 from neurozarr.sources import open_source
-from neurozarr.steps.ome_metadata import publish_documents
 from neurozarr.verify.contents import header_problem
 from neurozarr.zarr.documents import HEADER, read_json
 
@@ -84,7 +83,7 @@ def publish_header(
     )
     if problem:
         raise StoreError(f"{paths.store}: {problem}")
-    ownership.unpublish(paths)
+    publishing.unpublish(paths)
     written = [read_json(staging / HEADER / file.name) for file in paths.header]
     ownership.record(paths, HEADER, written, only=True)
     folder = paths.store / HEADER
@@ -92,5 +91,5 @@ def publish_header(
     sync_files((path for path in folder.rglob("*") if path.is_file()), paths.store)
     shutil.rmtree(staging)
     receipts.write_header_receipt(paths.header_receipt, folder, checksum)
-    publish_documents(paths, read_json(paths.ome_receipt)["documents"])
+    publishing.publish(paths, read_json(paths.ome_receipt)["documents"])
     logger.info("%s: NIfTI header of %d bytes", paths.store, len(header))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from neurozarr import ome
 from neurozarr.drivers import open_array
-from neurozarr.run import ownership, receipts
+from neurozarr.run import ownership, publishing, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.voxels.windows import windows
 from neurozarr.zarr.documents import Document, group_documents, read_json, write_json
@@ -50,7 +50,7 @@ def make_metadata(
         The workflow did not write a file that would be deleted.
     """
     levels = paths.levels(blocks)
-    ownership.unpublish(paths)
+    publishing.unpublish(paths)
     wrong = [
         damage
         for level, count in zip(levels, blocks, strict=True)
@@ -76,20 +76,4 @@ def make_metadata(
     write_json(paths.ome_receipt, made_from | {"documents": documents})
     logger.info("%s: %d levels checked", paths.store, len(levels))
     if not paths.nii:
-        publish_documents(paths, documents)
-
-
-def publish_documents(paths: StorePaths, documents: dict[str, Document]) -> None:
-    """Publish an image by writing the metadata of its group.
-
-    Parameters
-    ----------
-    paths
-        Paths of the store.
-    documents
-        Documents by file name, in the order in which they are written.
-    """
-    ownership.record(paths, "", documents.values(), only=True)
-    for name, document in documents.items():
-        write_json(paths.store / name, document)
-    logger.info("%s: published", paths.store)
+        publishing.publish(paths, documents)

@@ -10,7 +10,7 @@ from neurozarr import voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
 from neurozarr.regions import Region
-from neurozarr.run import ownership, receipts
+from neurozarr.run import publishing, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.steps.create_array import create_array
 from neurozarr.voxels.kernels import Mode
@@ -85,7 +85,7 @@ def write_level(
     """
     parent, level = paths.level(number - 1), paths.level(number)
     sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
-    ownership.unpublish(paths)
+    publishing.unpublish(paths)
     start = time.monotonic()
     nonce = read_json(level.array_receipt)["nonce"]
     # A missing chunk would be read as the fill value.

@@ -10,7 +10,7 @@ from neurozarr import fingerprints, voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
 from neurozarr.regions import Region
-from neurozarr.run import ownership, receipts
+from neurozarr.run import publishing, receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.sources import open_source
 from neurozarr.zarr.documents import read_json
@@ -59,7 +59,7 @@ def write_base(
     """
     level = paths.level(0)
     sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
-    ownership.unpublish(paths)
+    publishing.unpublish(paths)
     start = time.monotonic()
     array_receipt = read_json(level.array_receipt)
     volume = open_source(source, **layout)

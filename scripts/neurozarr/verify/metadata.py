@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neurozarr import ome
 from neurozarr.ome import reading
-from neurozarr.run import receipts
+from neurozarr.run import publishing, receipts
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage
 from neurozarr.zarr.documents import (
@@ -108,6 +108,8 @@ def check_image(paths: StorePaths, planned: Planned) -> list[Damage]:
     """
     try:
         problem = _image_problem(paths.store, planned)
+        if paths.label and problem is None:
+            problem = publishing.list_problem(paths)
     except FileNotFoundError as error:
         problem = f"{error.filename} is missing"
     except (ValueError, KeyError, TypeError, AttributeError) as error:

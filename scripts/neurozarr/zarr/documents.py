@@ -27,6 +27,8 @@ GROUP_FILES: dict[int, tuple[str, ...]] = {2: (".zgroup", ".zattrs"), 3: ("zarr.
 
 #: Name of the array that holds the NIfTI header (NIfTI-Zarr 1.0.rc1, section 2.4).
 HEADER = "nifti"
+#: Name of the group beneath an image that holds its labels (OME-Zarr 0.5, "labels" metadata).
+LABELS = "labels"
 
 #: What to do if a file of the store cannot be written.
 REMEDY = "Free space or fix the permissions, then run again"

@@ -18,7 +18,7 @@ from neurozarr.ome import reading
 from neurozarr.sources.base import Member, as_source_errors
 from neurozarr.sources.paths import PRECOMPUTED, is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Node, Store, is_below, join
-from neurozarr.zarr.documents import Document
+from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +118,23 @@ def members(path: str) -> list[Member]:
         raise SourceError(f"{path}: no array or image found in it; give dataset")
     names = _names_in_xml(store)
     return [Member(name or "/", names.get(name) or name or "0") for name in found]
+
+
+def labels_of(path: str, dataset: str | None) -> list[Member]:
+    """List the labels beneath the image that a path and a dataset name; none if it is an array."""
+    store, array = find(path, dataset)
+    found = image_level_of(store, array)
+    if found is None or (dataset or "").strip("/") == array.path:
+        return []
+    group = store.node(join(found.group.path, LABELS))
+    labels = []
+    for name in (group and reading.members_of(group.attributes)) or []:
+        label = store.node(join(found.group.path, f"{LABELS}/{name}")) if is_below(name) else None
+        if label is None or not multiscales_of(label):
+            logger.warning("%s: its list of labels names %r, which is none", path, name)
+            continue
+        labels.append(Member(dataset=label.path, name=name))
+    return labels
 
 
 def _may_be_image(array: Node) -> bool:

@@ -27,6 +27,7 @@ from neurozarr.sources.zarr.images import (
     damage_named,
     find,
     is_below_labels,
+    labels_of,
     members,
     parents,
     with_image,
@@ -80,6 +81,11 @@ class ZarrSource(Source):
     def images(cls, path: str, layout: Layout) -> Sequence[Member]:
         with damage_named(path):
             return members(path)
+
+    @classmethod
+    def labels_of(cls, path: str, layout: Layout) -> Sequence[Member]:
+        with damage_named(path):
+            return labels_of(path, layout.dataset)
 
     @classmethod
     def _open(cls, path: str, layout: Layout) -> Self:
