@@ -46,11 +46,10 @@ def test_axes_of_all_versions_are_read(image, axes, types):
 def test_written_metadata_can_be_read(version):
     attributes = ome.attributes(
         axes="tczyx",
-        shapes=[(2, 3, 8, 8, 8), (2, 3, 8, 4, 4)],
+        placements=ome.of_shapes([(8, 8, 8), (8, 4, 4)], ome.per_axis("pyramid_aligns", 2, 3)),
         space_scale=[3, 2, 0.5],
         time_scale=2.5,
         space_unit="mm",
-        no_pool=0,
         orientation={"z": "inferior-to-superior"},
         spaces=[Space("scanner", ((1, 0, 0, 5), (0, 2, 0, 6), (0, 0, 3, 7)), "millimeter")],
         ome_version=version,

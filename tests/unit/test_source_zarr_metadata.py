@@ -108,12 +108,12 @@ def test_the_translation_of_ngff_zarr_is_the_position(tmp_path, version):
 
 
 def test_a_level_has_its_own_position(tmp_path):
-    nibabel.Nifti1Image(np.zeros((8, 8, 8), "u1"), np.diag([1, 2, 3, 1])).to_filename(
+    nibabel.Nifti1Image(np.zeros((8, 8, 8), "u1"), np.diag([1, 1.25, 1.5, 1])).to_filename(
         tmp_path / "a.nii"
     )
     store, _ = convert(tmp_path / "a.nii", tmp_path / "1", {"zarr": {"chunk": 4}})
     assert open_source(store).position == ()
-    assert open_source(store / "1").position == (1.5, 1, 0.5)
+    assert open_source(store / "1").position == (0.75, 0.625, 0.5)
 
 
 def test_positions_that_cannot_be_are_ignored(tmp_path, caplog):

@@ -127,7 +127,8 @@ def test_channels_have_given_or_default_names_and_colours():
 
 @pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
 def test_omero_is_beside_the_multiscales(version):
-    attributes = ome.attributes(axes="zyx", shapes=[(4, 4, 4)], ome_version=version)
+    placements = ome.of_shapes([(4, 4, 4)], ome.per_axis("pyramid_aligns", 2, 3))
+    attributes = ome.attributes(axes="zyx", placements=placements, ome_version=version)
     found = ome.with_windows(attributes, ome.channels(1), [(0.0, 9.0, 1.0, 8.0)])
     image = found.get("ome", found)
     assert image["omero"] == {
