@@ -46,8 +46,9 @@ def test_axes_of_all_versions_are_read(image, axes, types):
 def test_written_metadata_can_be_read(version):
     attributes = ome.attributes(
         axes="tczyx",
-        placements=ome.of_shapes([(8, 8, 8), (8, 4, 4)], ome.per_axis("pyramid_aligns", 2, 3)),
+        placements=ome.of_factors([[1, 1, 1], [1, 2, 2]]),
         space_scale=[3, 2, 0.5],
+        position=[-10, 0, 8],
         time_scale=2.5,
         space_unit="mm",
         orientation={"z": "inferior-to-superior"},
@@ -58,7 +59,7 @@ def test_written_metadata_can_be_read(version):
     image = reading.image_of(attributes)
     assert [reading.path_of(image, level) for level in reading.levels_of(image)] == [*"01"]
     grid = reading.grid_of(image, 1)
-    assert (grid.axes, grid.scale, grid.shift) == ("tczyx", (2.5, 1, 3, 4, 1), (0, 0, 0, 1, 0.25))
+    assert (grid.axes, grid.scale, grid.shift) == ("tczyx", (2.5, 1, 3, 4, 1), (0, 0, -10, 1, 8.25))
     assert grid.units == ("second", "", *["millimeter"] * 3)
     assert grid.directions == ("", "", "inferior-to-superior", "", "")
     assert reading.placement(image, 0, "tczyx") == ([1, 1, 1], [0, 0, 0])
@@ -66,8 +67,8 @@ def test_written_metadata_can_be_read(version):
     if version == "0.6":
         ((matrix, unit),) = grid.affines
         assert (matrix[0], matrix[2], unit) == (
-            [0, 0, 0, 0, 2, 5],
-            [0, 0, 1, 0, 0, 7],
+            [0, 0, 0, 0, 2, 5 - 2 * 8],
+            [0, 0, 1, 0, 0, 7 + 10],
             "millimeter",
         )
     else:
