@@ -1,5 +1,6 @@
 """Reading images of any NIfTI header with other libraries."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -79,3 +80,23 @@ def test_zarr2nii_restores_voxels_and_header(made):
         assert back.header["xyzt_units"] == image.header["xyzt_units"]
         for field in ("intent_code", "sform_code", "qform_code", "descrip", "dim_info"):
             assert back.header[field] == image.header[field]
+
+
+@pytest.mark.parametrize(("mode", "place"), [("mean", 0.5), ("median", 0.5), ("stride", 0.0)])
+def test_position_of_a_store_of_others_is_that_of_every_level(tmp_path, mode, place):
+    scale, start = {"z": 3.0, "y": 2.0, "x": 2.0}, {"z": -20.0, "y": 0.5, "x": 1000.0}
+    unit = dict.fromkeys("zyx", "micrometer")
+    voxels = np.add.outer(np.arange(8), np.add.outer(np.zeros(8), np.arange(8))).astype("f4")
+    image = ngff_zarr.to_ngff_image(voxels, list("zyx"), scale, start, axes_units=unit)
+    ngff_zarr.to_ngff_zarr(
+        str(tmp_path / "a.ome.zarr"), ngff_zarr.to_multiscales(image, scale_factors=[])
+    )
+    config = {"zarr": {"chunk": 4}, "pyramid": {"mode": mode}}
+    store, _ = convert(tmp_path / "a.ome.zarr", tmp_path / "out", config)
+    first, second = ngff_zarr.from_ngff_zarr(str(store), validate=True).images
+    assert (dict(first.scale), dict(first.translation)) == (scale, start)
+    assert dict(second.translation) == {axis: start[axis] + place * scale[axis] for axis in "zyx"}
+    # The values are the position along z plus that along x, in voxels of level 0.
+    assert np.asarray(second.data)[0, 0, 0] == 2 * place
+    attributes = json.loads((store / "zarr.json").read_text())["attributes"]
+    assert "orientation" not in json.dumps(attributes)
