@@ -273,21 +273,15 @@ def export_memory(wildcards, attempt):
 
 
 def export_minutes(wildcards, attempt):
-    return attempt * estimates.export_minutes(
-        sample(wildcards), int(wildcards.level)
-    )
+    return attempt * estimates.export_minutes(sample(wildcards), int(wildcards.level))
 
 
 def verify_memory(wildcards, threads, attempt):
-    return attempt * estimates.verify_memory_mb(
-        sample(wildcards), RUN.verify, threads
-    )
+    return attempt * estimates.verify_memory_mb(sample(wildcards), RUN.verify, threads)
 
 
 def verify_minutes(wildcards, threads, attempt):
-    return attempt * estimates.verify_minutes(
-        sample(wildcards), RUN.verify, threads
-    )
+    return attempt * estimates.verify_minutes(sample(wildcards), RUN.verify, threads)
 
 
 # Input functions of the rules.
