@@ -153,8 +153,9 @@ def check_outputs(sample, paths):
             )
         return
     sample.source.check()
-    has_pyramid = len(sample.levels) > 1
-    if has_pyramid and not todo(sample.name).is_done(paths.level(1).array_receipt):
+    # Small images, of which there may be thousands, have it in their logs.
+    tells = len(sample.levels) > 1 and (max(sample.blocks) > 1 or sample.mode != "mean")
+    if tells and not todo(sample.name).is_done(paths.level(1).array_receipt):
         logger.info(f"sample {sample.name}: {sample.mode_described}")
     again = todo(sample.name).stale
     if paths.level(0).array_receipt in again:  # Otherwise the source is the same.
