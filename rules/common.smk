@@ -17,7 +17,7 @@ from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.run import claims, memory, ownership, publishing, sidecars
 from neurozarr.run.paths import coarse_levels
-from neurozarr.samples import arguments, rerun
+from neurozarr.samples import arguments, estimates, rerun
 from neurozarr.samples.sheet import read_run
 
 from snakemake.logging import logger
@@ -153,8 +153,9 @@ def check_outputs(sample, paths):
             )
         return
     sample.source.check()
-    has_pyramid = len(sample.levels) > 1
-    if has_pyramid and not todo(sample.name).is_done(paths.level(1).array_receipt):
+    # Small images, of which there may be thousands, have it in their logs.
+    tells = len(sample.levels) > 1 and (max(sample.blocks) > 1 or sample.mode != "mean")
+    if tells and not todo(sample.name).is_done(paths.level(1).array_receipt):
         logger.info(f"sample {sample.name}: {sample.mode_described}")
     again = todo(sample.name).stale
     if paths.level(0).array_receipt in again:  # Otherwise the source is the same.
@@ -256,7 +257,8 @@ def block_threads(wildcards):
 def block_memory(wildcards, threads, attempt):
     """Memory of a job that writes a block, in MB; increased with each attempt."""
     return attempt * max(
-        sample(wildcards).memory_mb(number, threads) for number in numbers(wildcards)
+        estimates.block_memory_mb(sample(wildcards), number, threads)
+        for number in numbers(wildcards)
     )
 
 
@@ -268,19 +270,19 @@ def block_minutes(wildcards, threads, attempt):
 
 
 def export_memory(wildcards, attempt):
-    return attempt * sample(wildcards).export_memory_mb
+    return attempt * estimates.export_memory_mb(sample(wildcards))
 
 
 def export_minutes(wildcards, attempt):
-    return attempt * sample(wildcards).export_minutes(int(wildcards.level))
+    return attempt * estimates.export_minutes(sample(wildcards), int(wildcards.level))
 
 
 def verify_memory(wildcards, threads, attempt):
-    return attempt * sample(wildcards).verify_memory_mb(RUN.verify, threads)
+    return attempt * estimates.verify_memory_mb(sample(wildcards), RUN.verify, threads)
 
 
 def verify_minutes(wildcards, threads, attempt):
-    return attempt * sample(wildcards).verify_minutes(RUN.verify, threads)
+    return attempt * estimates.verify_minutes(sample(wildcards), RUN.verify, threads)
 
 
 # Input functions of the rules.

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from neurozarr.errors import SourceError
+from neurozarr.samples import estimates
 from neurozarr.samples.sheet import read_run
 from neurozarr.sources import family_of, open_source
 from neurozarr.sources.base import Layout
@@ -190,7 +191,7 @@ def test_a_slide_of_100_000_pixels_is_read_by_tiles(tmp_path):
     level = samples["a"].levels[0]
     assert level.region(0)[0] == slice(0, 3)  # So that a tile is decoded once for all colours.
     assert source.held_bytes < 20e6
-    assert samples["a"].memory_mb(0, 4) < 600
+    assert estimates.block_memory_mb(samples["a"], 0, 4) < 600
 
 
 def test_slides_whose_tiles_overlap_are_refused(tmp_path):

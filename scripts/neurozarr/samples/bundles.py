@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from neurozarr.plan import BASE_MEMORY_MB, MAX_THREADS, MIN_MINUTES
+from neurozarr.samples import estimates
 from neurozarr.samples.sample import Sample
 
 Redo = Literal["nothing", "verify", "all"]
@@ -172,8 +173,8 @@ def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
         memory = BASE_MEMORY_MB
         if sample.is_planned:
             levels = range(len(sample.levels))
-            memory = max(sample.memory_mb(level, threads) for level in levels)
-            memory = max(memory, sample.verify_memory_mb(verify, threads))
+            memory = max(estimates.block_memory_mb(sample, level, threads) for level in levels)
+            memory = max(memory, estimates.verify_memory_mb(sample, verify, threads))
         if sample.conversion is not None:
             memory += DICOM_MEMORY * sample.megabytes
         needed.append(memory)

@@ -26,7 +26,7 @@ from neurozarr.sources.dicom import Conversion, DicomSource
 from neurozarr.sources.paths import find, has_places, is_address, parts
 from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
-from neurozarr.voxels import export, kernels
+from neurozarr.voxels import kernels
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import LABELS, Document
 from neurozarr.zarr.versions import version_for
@@ -357,25 +357,6 @@ class Sample:
             )
         _ = self.levels, self.attributes, self.channels
 
-    def memory_mb(self, level: int, threads: int) -> int:
-        """Estimate the memory of a job that writes a block, in MB.
-
-        Parameters
-        ----------
-        level
-            Number of the level.
-        threads
-            Number of threads of the job.
-        """
-        if level:
-            return self.levels[level].memory_mb(threads)
-        return plan.base_memory_mb(
-            self.levels[0],
-            threads,
-            native_chunk_shape=self.source.native_chunk_shape,
-            held_bytes=self.source.held_bytes,
-        )
-
     @property
     def export_levels(self) -> list[int]:
         """Levels to export as NIfTI files; a warning names those that the image does not have."""
@@ -391,48 +372,6 @@ class Sample:
                 ", ".join(map(str, missing)),
             )
         return [level for level in wanted if level <= coarsest]
-
-    @property
-    def export_memory_mb(self) -> int:
-        """Estimated memory of a job that exports a level, in MB."""
-        if not self.is_planned:
-            return plan.BASE_MEMORY_MB + 2 * self.megabytes
-        base = self.levels[0]
-        return export.memory_mb(base.shape, base.chunks, self.source.axes, base.dtype)
-
-    def export_minutes(self, level: int) -> int:
-        """Estimate the time limit of a job that exports a level, in minutes."""
-        if not self.is_planned:
-            return plan.MIN_MINUTES + self.megabytes // 60
-        return self.levels[level].export_minutes
-
-    def verify_memory_mb(self, verify: str, threads: int) -> int:
-        """Estimate the memory of a job that verifies the store, in MB.
-
-        Parameters
-        ----------
-        verify
-            "quick" or "full".
-        threads
-            Number of threads of the job.
-        """
-        if verify != "full":
-            return plan.BASE_MEMORY_MB
-        return max(self.memory_mb(number, threads) for number in range(len(self.levels)))
-
-    def verify_minutes(self, verify: str, threads: int) -> int:
-        """Estimate the time limit of a job that verifies the store, in minutes.
-
-        Parameters
-        ----------
-        verify
-            "quick" or "full".
-        threads
-            Number of threads of the job.
-        """
-        if verify != "full":
-            return plan.MIN_MINUTES
-        return plan.verify_minutes(self.levels, threads)
 
     def parents(self, level: int, block: int) -> list[int]:
         """List the blocks of the parent level from which a block is made.

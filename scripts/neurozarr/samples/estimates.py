@@ -1,0 +1,52 @@
+"""Memory, in MB, and time limits, in minutes, of the jobs of a sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from neurozarr import plan
+from neurozarr.voxels import export
+
+if TYPE_CHECKING:
+    from neurozarr.samples.sample import Sample
+
+
+def block_memory_mb(sample: Sample, level: int, threads: int) -> int:
+    """Memory of a job that writes a block of a level with a number of threads."""
+    if level:
+        return sample.levels[level].memory_mb(threads)
+    return plan.base_memory_mb(
+        sample.levels[0],
+        threads,
+        native_chunk_shape=sample.source.native_chunk_shape,
+        held_bytes=sample.source.held_bytes,
+    )
+
+
+def export_memory_mb(sample: Sample) -> int:
+    """Memory of a job that exports a level."""
+    if not sample.is_planned:
+        return plan.BASE_MEMORY_MB + 2 * sample.megabytes
+    base = sample.levels[0]
+    return export.memory_mb(base.shape, base.chunks, sample.source.axes, base.dtype)
+
+
+def export_minutes(sample: Sample, level: int) -> int:
+    """Time limit of a job that exports a level."""
+    if not sample.is_planned:
+        return plan.MIN_MINUTES + sample.megabytes // 60
+    return sample.levels[level].export_minutes
+
+
+def verify_memory_mb(sample: Sample, verify: str, threads: int) -> int:
+    """Memory of a job that verifies the store, "quick" or "full", with a number of threads."""
+    if verify != "full":
+        return plan.BASE_MEMORY_MB
+    return max(block_memory_mb(sample, level, threads) for level in range(len(sample.levels)))
+
+
+def verify_minutes(sample: Sample, verify: str, threads: int) -> int:
+    """Time limit of a job that verifies the store, "quick" or "full", with a number of threads."""
+    if verify != "full":
+        return plan.MIN_MINUTES
+    return plan.verify_minutes(sample.levels, threads)
