@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 import tifffile
@@ -84,8 +85,9 @@ print(json.dumps(peaks))
         (".nii.gz", {"chunk": 32}),
         ("", {"chunk": 64}),
         (".czi", {"chunk": 64}),
+        (".nrrd", {"chunk": 64}),
     ],
-    ids=["chunks", "zarr-python", "shards", "gzip", "stack", "czi"],
+    ids=["chunks", "zarr-python", "shards", "gzip", "stack", "czi", "nrrd"],
 )
 def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
     peaks = []
@@ -97,6 +99,10 @@ def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
             with czi.create_czi(str(path)) as file:
                 for z in range(length):
                     file.write(voxels[..., None], plane={"Z": z})
+        elif suffix == ".nrrd":
+            whole_volume = np.broadcast_to(voxels, (length, 256, 256))
+            nrrd.write(str(path), whole_volume, compression_level=1, index_order="C")
+            del whole_volume
         elif suffix:
             image = nibabel.Nifti1Image(np.broadcast_to(voxels[..., None], shape), np.eye(4))
             image.to_filename(path)
