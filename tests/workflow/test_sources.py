@@ -4,7 +4,9 @@ import itertools
 
 import h5py
 import imagecodecs
+import mrcfile
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 import scipy.io
@@ -107,6 +109,50 @@ def write_mrtrix(folder):
     lines = ["dim: 28,24,20", "vox: 1,1,1", "layout: +0,+2,+1", "datatype: UInt16BE"]
     (folder / "j.mih").write_text("\n".join(["mrtrix image", *lines, "file: j.dat", ""]))
     return "j.mih", {}
+
+
+def write_nrrd(folder):
+    (folder / "parts").mkdir()
+    nrrd.write(str(folder / "parts/m.nhdr"), VOXELS, index_order="C", detached_header=True)
+    return "parts/m.nhdr", {"axes": "zyx"}
+
+
+def write_metaimage(folder):
+    (folder / "n.raw").write_bytes(VOXELS.astype(">u2").tobytes())
+    lines = ["NDims = 3", "DimSize = 28 24 20", "ElementType = MET_USHORT"]
+    lines += ["BinaryDataByteOrderMSB = True", "ElementDataFile = n.raw", ""]
+    (folder / "n.mhd").write_text("\n".join(lines))
+    return "n.mhd", {}
+
+
+def write_mrc(folder):
+    with mrcfile.new(folder / "o.mrc", VOXELS):
+        return "o.mrc", {}
+
+
+def write_precomputed(folder):
+    spec = {"driver": "neuroglancer_precomputed", "scale_metadata": {"resolution": [1, 1, 1]}}
+    spec["kvstore"] = {"driver": "file", "path": f"{folder}/p/"}
+    array = tensorstore.open(
+        spec, create=True, dtype=VOXELS.dtype, shape=[*SHAPE[::-1], 1]
+    ).result()
+    array[..., 0] = VOXELS.T
+    return "p", {}
+
+
+def write_bdv(folder):
+    (folder / "bdv").mkdir()
+    with h5py.File(folder / "bdv/q.h5", "w") as file:
+        file["t00000/s00/0/cells"] = VOXELS.view("i2")
+        file["s00/resolutions"] = [[1.0, 1, 1]]
+    loader = '<ImageLoader format="bdv.hdf5"><hdf5 type="relative">q.h5</hdf5></ImageLoader>'
+    setup = "<ViewSetup><id>0</id><size>28 24 20</size></ViewSetup>"
+    times = '<Timepoints type="range"><first>0</first><last>0</last></Timepoints>'
+    sequence = f"{loader}<ViewSetups>{setup}</ViewSetups>{times}"
+    (folder / "bdv/q.xml").write_text(
+        f"<SpimData><SequenceDescription>{sequence}</SequenceDescription></SpimData>"
+    )
+    return "bdv/q.xml", {}
 
 
 FAMILIES = {
