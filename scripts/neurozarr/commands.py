@@ -17,7 +17,7 @@ from neurozarr.version import VERSION
 _OPTION = re.compile(r"(?P<name>[a-z]\w*(\.\w+)*)=(?P<value>.*)", re.DOTALL)
 
 _DESCRIPTION = (
-    "Convert neuroimaging and microscopy volumes into multi-resolution OME-Zarr and NIfTI-Zarr "
+    "Convert neuroimaging and microscopy volumes into multi-resolution OME-Zarr and NIfTI-Zarr\n"
     "stores. 'neurozarr COMMAND --help' describes a command."
 )
 _EXAMPLES = """\
@@ -135,10 +135,10 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
             description=f"{text[0].upper()}{text[1:]}.",
             usage="%(prog)s [SOURCE ...] [NAME=VALUE ...] [--output DIR] [--samples SHEET]\n"
             "       [--configfile FILE ...] [-- SNAKEMAKE OPTIONS]",
-            epilog="Options are described in config/README.md, beside the workflow. Without a "
-            "source and a sheet, they are read from config/config.yaml, if there is one.\n"
-            "Snakemake runs as many jobs at once as there are processors, unless '-- --cores N' "
-            "gives another number.",
+            epilog="Options that are not given are read from the file config/config.yaml in this "
+            "directory, if there is one. As many processors are used as there are, unless "
+            "'-- --cores N' gives another number. All options are described in "
+            f"{snakefile().parent / 'config/README.md'}",
         )
         _add_arguments(found[name])
     found["info"] = commands.add_parser(
