@@ -43,7 +43,8 @@ def test_data_are_written_into_a_new_array(group, voxels):
     np.testing.assert_array_equal(copy[...], voxels)
     with pytest.raises(ValueError, match=r"data has shape \(30, 20\), but the array '0' has"):
         group.create_array("0", SHAPE, "float32", data=voxels[0], overwrite=True)
-    np.testing.assert_array_equal(group["0"][...], voxels)
+    again = group.create_array("0", SHAPE, "int16", data=array, overwrite=True)
+    np.testing.assert_array_equal(again[...], voxels)
 
 
 def test_options_of_an_array_may_be_named_as_in_linc_convert(group, version):

@@ -55,7 +55,8 @@ class ImageGroup(ZarrGroup):
             every = (1,) * len(batch) + step.factors
             voxels.downsample_level(parent, child, factors=every, mode=mode)
             parent = child
-        self._downsampling = mode if isinstance(mode, str) else getattr(mode, "__name__", "")
+        name = mode if isinstance(mode, str) else getattr(mode, "__name__", "")
+        self._downsampling = name if name.isidentifier() else ""  # A lambda's name is "<lambda>".
         return [list(step.shape) for step in steps]
 
     def write_ome_metadata(

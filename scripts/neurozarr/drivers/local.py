@@ -377,16 +377,18 @@ class LocalGroup(LocalNode, ImageGroup):
 
     def _create(self, name: str, document: Document, data: ArrayLike | None = None) -> LocalArray:
         self.check_writable()
-        if data is not None and np.shape(data) != tuple(document["shape"]):
+        # Read before the array is replaced, from which they may come.
+        voxels = None if data is None else np.asarray(data, metadata.dtype_of(document))
+        if voxels is not None and voxels.shape != tuple(document["shape"]):
             raise ValueError(
-                f"data has shape {np.shape(data)}, but the array {name!r} has shape "
+                f"data has shape {voxels.shape}, but the array {name!r} has shape "
                 f"{tuple(document['shape'])}"
             )
         remove(self._child(name))
         write_json(self._child(name) / documents.FILES[self._zarr_version][0], document)
         array = self.array_type(self._child(name))
-        if data is not None:
-            array[...] = data
+        if voxels is not None:
+            array[...] = voxels
         return array
 
     def _child(self, name: str) -> Path:

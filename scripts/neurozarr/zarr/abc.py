@@ -1,7 +1,8 @@
 """Abstract base classes of arrays and groups in a Zarr store, for all drivers.
 
-The names and signatures are those of ``linc_convert.utils.io.zarr.abc``, with the arguments that its
-drivers add: both drivers take all of them. `neurozarr.drivers.image` implements pyramid, OME metadata and NIfTI header once, with the other members.
+The names and signatures are those of ``linc_convert.utils.io.zarr.abc``, with the arguments that
+its drivers add: ours take all of them. `neurozarr.drivers.image` implements pyramid, OME metadata
+and NIfTI header once, with the other members.
 """
 
 from __future__ import annotations
