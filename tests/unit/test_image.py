@@ -181,9 +181,9 @@ def test_every_argument_of_write_ome_metadata_has_an_effect(group):
 
 def test_ome_version_for_other_zarr_version_is_replaced_with_a_warning(image, version):
     wrong, right = ("0.4", "0.5") if version == 3 else ("0.5", "0.4")
-    with pytest.warns(UserWarning, match=f"is Zarr v{version}: OME-Zarr {right} is written") as all:
+    with pytest.warns(UserWarning, match=f"is Zarr v{version}: OME-Zarr {right} is written") as got:
         image.write_ome_metadata("zyx", ome_version=wrong)
-    assert all[0].filename == __file__
+    assert got[0].filename == __file__
     assert multiscales(image)
     assert len(image.attrs) == 1
     with pytest.raises(ValueError, match=r"ome_version is '0.3'; allowed: 0.4, 0.5"):
