@@ -108,11 +108,20 @@ def test_factors_of_each_level_and_the_edge_can_be_given(image, voxels):
     once = downsample(voxels, given[0], edge="keep")
     np.testing.assert_array_equal(image["1"][...], once)
     np.testing.assert_array_equal(image["2"][...], downsample(once, given[1], edge="keep"))
-    image.write_ome_metadata("zyx", factors=given, **ome(image))
-    scale, translation = multiscales(image)["datasets"][2]["coordinateTransformations"]
-    assert (scale["scale"], translation["translation"]) == ([2, 8, 3], [0.5, 3.5, 1])
+    again = neurozarr.open_group(image.store_path)
+    for group, told in ((image, {}), (again, {"factors": given})):
+        group.write_ome_metadata("zyx", **told, **ome(image))
+        scale, translation = multiscales(group)["datasets"][2]["coordinateTransformations"]
+        assert (scale["scale"], translation["translation"]) == ([2, 8, 3], [0.5, 3.5, 1])
     with pytest.raises(ValueError, match="level 2 has length 4"):
-        image.write_ome_metadata("zyx", **ome(image))
+        again.write_ome_metadata("zyx", **ome(image))
+
+
+def test_copied_voxels_are_where_they_were_copied_from(image):
+    image.generate_pyramid(levels=1, ndim=2, mode="stride")
+    image.write_ome_metadata("zyx", **ome(image))
+    scale, translation = multiscales(image)["datasets"][1]["coordinateTransformations"]
+    assert (scale["scale"], translation["translation"]) == ([1, 2, 2], [0, 0, 0])
 
 
 def test_wrong_axes_of_the_metadata_are_refused(image):

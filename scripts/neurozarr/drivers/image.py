@@ -12,7 +12,7 @@ import numpy as np
 
 from neurozarr import ome, voxels
 from neurozarr.axes import SPATIAL, spatial_index
-from neurozarr.plan.pyramid import pyramid
+from neurozarr.plan.pyramid import Step, pyramid
 from neurozarr.zarr.abc import ZarrArray, ZarrGroup
 from neurozarr.zarr.versions import zarr_version
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class ImageGroup(ZarrGroup):
     """A group that writes its pyramid and metadata with the members that a driver implements."""
 
-    #: Mode of the levels that `generate_pyramid` made; "" if it did not.
-    _downsampling = ""
+    #: Name of the mode of `generate_pyramid`, and the levels that it made; empty if it did not.
+    _mode = ""
+    _steps: Sequence[Step] = ()
 
     def generate_pyramid(
         self,
@@ -56,7 +57,8 @@ class ImageGroup(ZarrGroup):
             voxels.downsample_level(parent, child, factors=every, mode=mode)
             parent = child
         name = mode if isinstance(mode, str) else getattr(mode, "__name__", "")
-        self._downsampling = name if name.isidentifier() else ""  # A lambda's name is "<lambda>".
+        self._mode = name if name.isidentifier() else ""  # A lambda's name is "<lambda>".
+        self._steps = steps
         return [list(step.shape) for step in steps]
 
     def write_ome_metadata(
@@ -89,6 +91,11 @@ class ImageGroup(ZarrGroup):
         aligns = ome.per_axis("pyramid_aligns", pyramid_aligns, ndim)
         kept = spatial_index("no_pool", no_pool, ndim)
         shapes = [array.shape[len(axes) - ndim :] for array in arrays]
+        if self._made(shapes):
+            lacking = (1,) * (ndim - len(self._steps[0].factors))
+            factors = factors or [lacking + step.factors for step in self._steps[1:]]
+            if self._mode == "stride":
+                aligns = [align if isinstance(align, str) else "first" for align in aligns]
         attributes = ome.attributes(
             axes=axes,
             placements=ome.of_shapes(shapes, aligns, kept, factors),
@@ -97,13 +104,20 @@ class ImageGroup(ZarrGroup):
             space_unit=space_unit,
             time_unit=time_unit,
             name=name or self._name,
-            multiscales_type=multiscales_type or self._downsampling,
+            multiscales_type=multiscales_type or self._mode,
             ome_version=ome_version,
         )
         if self.zarr_version == 3:
             for array in arrays:
                 array.dimension_names = axes
         self.attrs.update(attributes)
+
+    def _made(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether `generate_pyramid` made the levels of given spatial shapes."""
+        return bool(self._steps) and all(
+            shape[-len(step.shape) :] == step.shape
+            for shape, step in zip(shapes, self._steps, strict=False)
+        )
 
     @property
     def _name(self) -> str:

@@ -352,7 +352,8 @@ class ZarrGroup(ZarrNode):
             Name of the image; "" for that of the group's directory, without its ending.
         pyramid_aligns
             Downsampling factor from level to level; "first" for the mode "stride", whose voxels are
-            copies of the first voxel of their window; or "edge" or "center", if the edges or the
+            copies of the first voxel of their window (both are known, and need not be given, if
+            this object has generated the pyramid); or "edge" or "center", if the edges or the
             centres of the corner voxels of all levels coincide. One value for all spatial axes,
             or one for each.
         levels
