@@ -3,6 +3,11 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+# With `--software-deployment-method conda`, planning has its packages from here too, not only jobs.
+# Snakemake opens the file of a rule anywhere, but this one only if it is on this machine.
+conda: workflow.source_path("envs/neurozarr.yaml")
+
+
 if Path("config/config.yaml").exists():
 
     configfile: "config/config.yaml"
@@ -13,6 +18,7 @@ include: "rules/bundles.smk"
 
 
 rule all:
+    """Convert all samples, and verify their stores."""
     input:
         all_bundles,
         all_images,
@@ -21,6 +27,7 @@ rule all:
 
 
 rule export:
+    """Write levels of all stores as .nii.gz."""
     input:
         all_exports,
 

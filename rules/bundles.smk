@@ -59,8 +59,7 @@ def bundled():
         for name in names
         if is_bundled(name) and (redo != "nothing" or not is_converted(name))
     }
-    cores = workflow.cores if workflow.local_exec else None
-    found = bundles.divide(names, work, cores=cores, redo=redo)
+    found = bundles.divide(names, work, cores=local_cores(), redo=redo)
     # An earlier run that was killed may have left a file of that name.
     workflow.dag.forcefiles.update(
         expand(BUNDLE, bundle=[bundle.name for bundle in found])
@@ -134,8 +133,9 @@ def bundle_samples(wildcards):
 def bundle_threads(wildcards):
     """Number of threads of a bundle's job."""
     count = len(by_bundle()) if workflow.is_main_process else 1
-    cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
-    return bundles.threads(readable_members(wildcards), bundles=count, cores=cores)
+    return bundles.threads(
+        readable_members(wildcards), bundles=count, cores=local_cores()
+    )
 
 
 def bundle_memory(wildcards, threads, attempt):

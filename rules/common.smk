@@ -11,7 +11,7 @@ from functools import cache
 # NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-sys.path.insert(0, f"{workflow.basedir}/scripts")
+sys.path.insert(0, os.path.realpath(f"{workflow.current_basedir.path}/../scripts"))
 
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
@@ -176,6 +176,11 @@ def todo(name):
 @cache
 def all_planned():
     """Plan all samples; many at once if most of the time is spent waiting for files."""
+    if not SAMPLES:
+        sys.exit(
+            "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
+            "glob) or samples (a tab-separated sheet), such as --config source=scan.nii.gz"
+        )
     written()  # Made once, before the threads ask for it.
     names = list(SAMPLES)
     wall, processor = time.monotonic(), time.process_time()
@@ -246,12 +251,19 @@ def step_arguments(step):
     return from_wildcards
 
 
+def local_cores():
+    """Number of processors that all jobs share.
+
+    None if they are on other machines, or without --cores, as for --summary and --containerize.
+    """
+    if not (workflow.local_exec and workflow.is_main_process):
+        return None
+    return workflow.global_resources["_cores"].value
+
+
 def block_threads(wildcards):
     """Number of threads that write a block."""
-    on_this_machine = workflow.local_exec and workflow.is_main_process
-    return levels(wildcards)[0].threads(
-        int(wildcards.block), workflow.cores if on_this_machine else None
-    )
+    return levels(wildcards)[0].threads(int(wildcards.block), local_cores())
 
 
 def block_memory(wildcards, threads, attempt):
@@ -406,7 +418,7 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     return [
-        str(RUN.paths(name).export(level))
-        for name in SAMPLES
-        for level in planned(name).export_levels
+        str(RUN.paths(sample.name).export(level))
+        for sample in all_planned()
+        for level in sample.export_levels
     ]

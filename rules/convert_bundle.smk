@@ -1,4 +1,5 @@
 rule convert_bundle:
+    """Convert and verify several small samples."""
     output:
         BUNDLE,
     log:

@@ -1,4 +1,5 @@
 rule create_array:
+    """Create the array of a level, without voxels."""
     input:
         base=base_receipt,
     output:

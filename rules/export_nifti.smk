@@ -1,4 +1,5 @@
 rule export_nifti:
+    """Write a level of a store as .nii.gz."""
     input:
         level_to_export,
     output:

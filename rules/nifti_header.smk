@@ -1,4 +1,5 @@
 rule nifti_header:
+    """Write the NIfTI header, and publish the image."""
     input:
         array_receipt=str(BASE.array_receipt),
         ome_receipt=OME_RECEIPT,

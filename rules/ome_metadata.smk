@@ -1,4 +1,5 @@
 rule ome_metadata:
+    """Write the OME metadata; without a NIfTI header, this publishes the image."""
     input:
         arrays=each_array,
         array_receipts=each_array_receipt,

@@ -1,4 +1,5 @@
 rule pyramid_level:
+    """Write a block of a level from the level before it; all coarse levels at once."""
     input:
         parent=parent_array,
         parent_blocks=parent_blocks,

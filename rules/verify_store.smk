@@ -1,4 +1,5 @@
 rule verify_store:
+    """Verify a published store, and write a report."""
     input:
         arrays=each_array,
         array_receipts=each_array_receipt,
@@ -31,6 +32,7 @@ rule verify_store:
 
 
 rule verify:
+    """Verify all stores again."""
     input:
         all_verified,
     log:

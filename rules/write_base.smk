@@ -1,4 +1,5 @@
 rule write_base:
+    """Write a block of level 0 from the source."""
     input:
         array=str(BASE.document),
         array_receipt=str(BASE.array_receipt),
