@@ -8,10 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
-# NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-sys.path.insert(0, os.path.realpath(f"{workflow.current_basedir.path}/../scripts"))
+# With the files of this workflow, or installed if they are not on this machine.
+sys.path.insert(0, os.path.join(os.path.dirname(RULES), "scripts"))
 
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
@@ -22,13 +20,26 @@ from neurozarr.samples.sheet import read_run
 
 from snakemake.logging import logger
 
-for name, value in memory.ENVIRONMENT.items():
-    os.environ.setdefault(name, value)
+sys.path.pop(0)  # The directory also has scripts, whose names others may have.
+
+
+def set_environment():
+    """Set environment variables of jobs, unless the user has."""
+    for name, value in memory.ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+# The jobs of others may be better off without.
+if IS_MAIN:
+    set_environment()
 
 try:
     RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
+RUN = replace(RUN, output=with_prefix(RUN.output))
 
 
 # Samples that are planned at once on a slow file system, and how many tell whether it is slow. On a
@@ -48,26 +59,36 @@ HEADER = [str(file) for file in PATHS.header]
 OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
-REPORT = str(PATHS.report)
+REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 
-wildcard_constraints:
-    sample="[^/]+",
-    label="(?:/labels/[^/]+)?",
-    level="[0-9]+",
-    block="[0-9]+",
-    bundle="[0-9a-z-]+",
+# Not for all rules, because others may have other wildcards of the same names.
+WILDCARDS = {
+    "sample": "[^/]+",
+    "label": "(?:/labels/[^/]+)?",
+    "level": "[0-9]+",
+    "block": "[0-9]+",
+    "bundle": "[0-9a-z-]+",
+}
 
 
-onstart:
+@cache
+def prepare_hooks():
+    """Have Snakemake claim the samples of this run when it starts."""
+    check_names(NAMES)
+    call_at("onstart", start_run)
+    call_at("onsuccess", forget_bundles)
+    call_at("onerror", forget_bundles)
+
+
+def start_run():
+    """Claim the samples of this run, and prepare what Snakemake does not."""
     # The repair command first rewrites only the damaged files (--force), not the files that were
     # made from them, and then completes the run (metadata, verification). Snakemake tells which
     # command line arguments are targets only in its own settings.
-    options = [
-        arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets
-    ]
+    options = [arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets]
     repair = f"snakemake FILES --force {shlex.join(options)}"
     run = claims.Run(
         directory=os.getcwd(),
@@ -82,9 +103,9 @@ onstart:
         sys.exit(f"neurozarr: {error}")
     # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
     # out of the list of labels first.
-    for job in workflow.dag.needrun_jobs():
+    for job in our_jobs():
         if (
-            job.rule.name in ("ome_metadata", "nifti_header")
+            step_of(job.rule) in ("ome_metadata", "nifti_header")
             and job.wildcards.label
         ):
             publishing.unpublish(paths_of(job.wildcards))
@@ -96,11 +117,14 @@ onstart:
 
 
 def claimed_samples():
-    """Names of the samples for which this run has jobs, from Snakemake's internal DAG."""
+    """Names of the samples for which this run has jobs."""
     found = set()
-    for job in workflow.dag.needrun_jobs():
+    for job in our_jobs():
         if "sample" in job.wildcards.keys():
-            found.add(name_of(job.wildcards))
+            if (
+                name := name_of(job.wildcards)
+            ) in SAMPLES:  # Not of another such module.
+                found.add(name)
         elif "bundle" in job.wildcards.keys():
             found.update(sample.name for sample in members(job.wildcards.bundle))
     return sorted(found)
@@ -114,6 +138,10 @@ def is_locked(directory):
 @cache
 def planned(name):
     """Return a sample after checking its source and planning its levels; exit on errors."""
+    if workflow.is_main_process:
+        prepare_hooks()
+    else:
+        set_environment()
     if name not in SAMPLES:
         sys.exit(f"neurozarr: there is no sample {name!r}")
     try:
@@ -305,7 +333,17 @@ def files(paths):
 
 
 def base_receipt(wildcards):
-    """Receipt of the array of level 0, which is created before the other levels."""
+    """Receipt of the array of level 0, which is created before the other levels.
+
+    Exit if a bundle converts the sample at the same time, because of a rule of others that has such
+    a file as input.
+    """
+    name = name_of(wildcards)
+    if is_bundled(name) and name in bundled():
+        sys.exit(
+            f"neurozarr: sample {name} is converted together with others: rules that read it need "
+            f"{RUN.paths(name).verify_receipt} as input, not files of the store"
+        )
     return [] if wildcards.level == "0" else str(BASE.array_receipt)
 
 
@@ -360,6 +398,24 @@ def each_block_receipt(wildcards):
     )
 
 
+def store_to_verify(wildcards):
+    """Files that a verification needs: all of the store, or the bundle that makes them.
+
+    Of a sample that is bundled, but converted, no other step is planned.
+    """
+    name, paths = name_of(wildcards), paths_of(wildcards)
+    if is_bundled(name):
+        found = [bundled()[name].name] if name in bundled() else []
+        return expand(BUNDLE, bundle=found)
+    receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
+    return [
+        *each_array(wildcards),
+        *each_array_receipt(wildcards),
+        *each_block_receipt(wildcards),
+        *files([*paths.group, *paths.header, *receipts]),
+    ]
+
+
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
     name, paths, number = name_of(wildcards), paths_of(wildcards), int(wildcards.level)
@@ -378,6 +434,16 @@ def level_to_export(wildcards):
 
 
 # Input functions of the targets.
+
+
+def all_stores(wildcards):
+    """All that a complete run makes."""
+    return [
+        *all_bundles(wildcards),
+        *all_images(wildcards),
+        *all_arrays(wildcards),
+        *all_verify_receipts(wildcards),
+    ]
 
 
 def all_images(wildcards):
@@ -408,8 +474,12 @@ def all_verified(wildcards):
     if RUN.verify == "none":
         sys.exit("neurozarr: verify is none: set it to quick or full")
     # Stores that were verified before are verified again, without --forcerun.
-    workflow.dag.forcerules.add(workflow.get_rule("verify_store"))
-    return [*all_bundles(wildcards), *all_verify_receipts(wildcards)]
+    workflow.dag.forcerules.update(rules_of("verify_store"))
+    # Others that are run may ask for the verification of a small sample, which must come first.
+    alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
+    names = large_samples() if alone else SAMPLES
+    receipts = files(RUN.paths(name).verify_receipt for name in names)
+    return [*all_bundles(wildcards), *receipts]
 
 
 def all_exports(wildcards):

@@ -6,6 +6,8 @@ rule convert_bundle:
         "logs/bundle_{bundle}.log",
     benchmark:
         "benchmarks/bundle_{bundle}.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     conda:
         "../envs/neurozarr.yaml"
     threads: bundle_threads

@@ -8,6 +8,8 @@ rule export_nifti:
         "logs/{sample}{label}/export_nifti_{level}.log",
     benchmark:
         "benchmarks/{sample}{label}/export_nifti_{level}.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     conda:
         "../envs/neurozarr.yaml"
     threads: 2

@@ -11,6 +11,8 @@ rule nifti_header:
         "logs/{sample}{label}/nifti_header.log",
     benchmark:
         "benchmarks/{sample}{label}/nifti_header.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     priority: 4
     localrule: True
     conda:

@@ -11,6 +11,8 @@ rule ome_metadata:
         "logs/{sample}{label}/ome_metadata.log",
     benchmark:
         "benchmarks/{sample}{label}/ome_metadata.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     priority: 3
     localrule: True
     conda:

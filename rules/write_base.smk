@@ -9,6 +9,8 @@ rule write_base:
         "logs/{sample}{label}/write_base_{block}.log",
     benchmark:
         "benchmarks/{sample}{label}/write_base_{block}.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     priority: 1
     conda:
         "../envs/neurozarr.yaml"
