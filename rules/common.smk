@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
-# With the files of this workflow, or installed if they are not on this machine.
-sys.path.insert(0, os.path.join(os.path.dirname(RULES), "scripts"))
+sys.path.insert(0, library())
 
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
@@ -20,7 +19,11 @@ from neurozarr.samples.sheet import read_run
 
 from snakemake.logging import logger
 
-sys.path.pop(0)  # The directory also has scripts, whose names others may have.
+# The directory also has scripts, whose names others may have. Snakemake itself gives it to scripts
+# that are local files, and to others what is on the path.
+place = sys.path.pop(0)
+if not workflow.current_basedir.is_local:
+    sys.path.append(place)
 
 
 def set_environment():

@@ -1,7 +1,10 @@
 # What this workflow must know of one that uses it, by `module` or by `include`.
 
+import io
 import os
 import sys
+import tarfile
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +13,40 @@ from snakemake.io import flag
 
 # The directory of this file, which tells the rules of this workflow from those of others.
 RULES = workflow.current_basedir.get_path_or_uri(secret_free=True)
+
+
+def library():
+    """Directory of the package neurozarr, which is among the files of this workflow.
+
+    Those of GitHub and the like are in a clone of Snakemake's, without a work tree: the package of
+    the wanted version is unpacked beside it, once.
+    """
+    rules = workflow.current_basedir
+    if rules.is_local:
+        return os.path.join(os.path.dirname(RULES), "scripts")
+    repository = rules.hosted_repo.repo
+    commit = repository.commit(rules.ref).hexsha
+    unpacked = Path(rules.cache_path, "neurozarr", commit)
+    if not unpacked.exists():
+        unpacked.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=unpacked.parent) as directory:
+            archive = io.BytesIO()
+            repository.archive(archive, commit, path="scripts/neurozarr")
+            archive.seek(0)
+            with tarfile.open(fileobj=archive) as files:
+                files.extractall(directory, filter="data")
+            version = rules.tag.removeprefix("v") if rules.tag else f"0+g{commit[:7]}"
+            metadata = Path(directory, f"scripts/neurozarr-{version}.dist-info/METADATA")
+            metadata.parent.mkdir()
+            metadata.write_text(
+                f"Metadata-Version: 2.1\nName: neurozarr\nVersion: {version}\n"
+            )
+            try:
+                os.rename(os.path.join(directory, "scripts"), unpacked)
+            except OSError:
+                if not unpacked.exists():  # Otherwise another process was faster.
+                    raise
+    return str(unpacked)
 
 
 def step_of(rule):
