@@ -36,7 +36,9 @@ def library():
             with tarfile.open(fileobj=archive) as files:
                 files.extractall(directory, filter="data")
             version = rules.tag.removeprefix("v") if rules.tag else f"0+g{commit[:7]}"
-            metadata = Path(directory, f"scripts/neurozarr-{version}.dist-info/METADATA")
+            metadata = Path(
+                directory, f"scripts/neurozarr-{version}.dist-info/METADATA"
+            )
             metadata.parent.mkdir()
             metadata.write_text(
                 f"Metadata-Version: 2.1\nName: neurozarr\nVersion: {version}\n"

@@ -1,4 +1,4 @@
-"""Runs with `--software-deployment-method conda`, in which nothing else has the packages."""
+"""Runs in environments that lack the packages: conda makes one, or git brings neurozarr itself."""
 
 import os
 import site
@@ -35,6 +35,22 @@ elif call[:1] != ["clean"]:
     sys.exit(f"unknown: {{call}}")
 """
 
+#: How the names of neurozarr's files in an environment begin.
+OURS = ("__editable__", "neurozarr")
+
+#: What snakedeploy writes.
+DEPLOYED = """
+configfile: "config/config.yaml"
+
+module neurozarr:
+    snakefile:
+        github("someone/neurozarr", path="workflow/Snakefile", tag="v1.2.3")
+    config:
+        config
+
+use rule * from neurozarr
+"""
+
 
 def make_environment(directory: Path, without: tuple[str, ...]) -> Path:
     """An environment with all packages of this one but those whose files begin with something."""
@@ -55,35 +71,36 @@ def conda(tmp_path):
     (base / "bin/conda").write_text(CONDA)
     (base / "bin/conda").chmod(0o755)
     (base / "bin/activate").write_text('export PATH="$1/bin:$PATH"\n')
-    make_environment(base / "made", ("__editable__", "neurozarr", "snakemake"))
+    make_environment(base / "made", (*OURS, "snakemake"))
     return base
 
 
-@pytest.fixture
-def python(tmp_path, conda):
-    """Runs Python, with Snakemake and that conda, but without our packages."""
-    # Its plugin for SLURM needs pandas, and this NumPy.
-    absent = ("__editable__", "neurozarr", "numpy", "pandas", "snakemake_executor_plugin_slurm")
-    place = make_environment(tmp_path / "snakemake", absent)
+class Python:
+    """Python in an environment of its own; a conda, if there is one, is on the path."""
 
-    def python(*args, directory):
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment["PATH"] = f"{conda / 'bin'}:{environment['PATH']}"
-        command = [place / "bin/python", *args]
-        done = subprocess.run(
-            command, cwd=directory, env=environment, capture_output=True, text=True, check=False
-        )
+    def __init__(self, place, conda=None, **environment):
+        self._place = place
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self._environment = kept | environment
+        if conda is not None:
+            self._environment["PATH"] = f"{conda / 'bin'}:{kept['PATH']}"
+
+    def __call__(self, *args, directory):
+        command = [self._place / "bin/python", *args]
+        options = {"cwd": directory, "env": self._environment, "capture_output": True}
+        done = subprocess.run(command, **options, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    return python
 
-
-def test_conda_gives_planning_and_jobs_their_packages(root, workflow, conda, python, fresh):
+def test_conda_gives_planning_and_jobs_their_packages(root, workflow, conda, tmp_path, fresh):
+    # Snakemake's plugin for SLURM needs pandas, and this NumPy.
+    absent = ("numpy", "pandas", "snakemake_executor_plugin_slurm")
+    python = Python(make_environment(tmp_path / "snakemake", (*OURS, *absent)), conda)
     there = workflow.directory
-    (there / "config.yaml").write_text(yaml.safe_dump(workflow.config))
     for module in ("neurozarr", "numpy"):
         assert python("-c", f"import {module}", directory=there)[0] == 1
 
+    (there / "config.yaml").write_text(yaml.safe_dump(workflow.config))
     options = ["--snakefile", root / "workflow/Snakefile", "--configfile", "config.yaml"]
     options += ["--cores", "2", "--software-deployment-method", "conda"]
     code, output = python("-m", "snakemake", *options, directory=there)
@@ -94,3 +111,36 @@ def test_conda_gives_planning_and_jobs_their_packages(root, workflow, conda, pyt
     for_planning = f"python =={sys.version_info.major}.{sys.version_info.minor}"
     made = [yaml.safe_load(path.read_text())["dependencies"] for path in conda.glob("*.yaml")]
     assert sorted(made, key=len) == [given, [*given, for_planning]]
+
+
+def test_a_workflow_on_github_brings_its_package(root, workflow, tmp_path, fresh):
+    """What snakedeploy writes runs, of a repository that git has from this disk."""
+    repository = tmp_path / "hosted/someone/neurozarr"
+    git = ["git", "-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    git += ["-c", "core.bare=false", f"--git-dir={repository}", f"--work-tree={root}"]
+    files = ["Snakefile", "workflow", "rules", "scripts", "envs"]
+    subprocess.run(["git", "init", "--quiet", "--bare", repository], check=True)
+    for command in (["add", *files], ["commit", "--quiet", "-m", "1"], ["tag", "v1.2.3"]):
+        subprocess.run([*git, *command], check=True, cwd=root)
+    place = make_environment(tmp_path / "snakemake", OURS)
+    python = Python(
+        place,
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        GIT_CONFIG_COUNT="1",
+        GIT_CONFIG_KEY_0=f"url.file://{tmp_path}/hosted/.insteadOf",
+        GIT_CONFIG_VALUE_0="https://github.com/",
+    )
+
+    there = workflow.directory
+    for file, text in (
+        ("workflow/Snakefile", DEPLOYED),
+        ("config/config.yaml", yaml.safe_dump(workflow.config)),
+    ):
+        (there / file).parent.mkdir()
+        (there / file).write_text(text)
+    code, output = python("-m", "snakemake", "--cores", "2", directory=there)
+    assert code == 0, output
+    made, expected = workflow.tree(), fresh(workflow)
+    assert made.pop("zarr.json") != expected.pop("zarr.json")
+    assert made == expected
+    assert '"version": "1.2.3"' in (workflow.store() / "zarr.json").read_text()
