@@ -91,6 +91,7 @@ def start_run():
     options = [arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets]
     repair = f"snakemake FILES --force {shlex.join(options)}"
     run = claims.Run(
+        name=claims.name_of_process(),
         directory=os.getcwd(),
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
@@ -327,7 +328,7 @@ def base_receipt(wildcards):
     a file as input.
     """
     name = name_of(wildcards)
-    if is_bundled(name) and name in bundled():
+    if workflow.is_main_process and is_bundled(name) and name in bundled():
         sys.exit(
             f"neurozarr: sample {name} is converted together with others: rules that read it need "
             f"{RUN.paths(name).verify_receipt} as input, not files of the store"
@@ -393,8 +394,9 @@ def store_to_verify(wildcards):
     """
     name, paths = name_of(wildcards), paths_of(wildcards)
     if is_bundled(name):
-        found = [bundled()[name].name] if name in bundled() else []
-        return expand(BUNDLE, bundle=found)
+        # Its own process, on a cluster, does not know which bundles there are.
+        waits = workflow.is_main_process and name in bundled()
+        return expand(BUNDLE, bundle=[bundled()[name].name] if waits else [])
     receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
     return [
         *each_array(wildcards),

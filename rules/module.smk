@@ -2,7 +2,6 @@
 
 import os
 import sys
-from functools import cache
 from pathlib import Path
 
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
@@ -14,10 +13,8 @@ RULES = workflow.current_basedir.get_path_or_uri(secret_free=True)
 
 def step_of(rule):
     """Name of the script of a rule of this workflow, which others may call otherwise; or None."""
-    if rule.script is None or not hasattr(rule.basedir, "get_path_or_uri"):
-        return None
     ours = rule.basedir.get_path_or_uri(secret_free=True) == RULES
-    return Path(rule.script).stem if ours else None
+    return Path(rule.script).stem if ours and rule.script else None
 
 
 def steps_of(names):
