@@ -10,20 +10,26 @@ from functools import cache
 
 sys.path.insert(0, library())
 
-from neurozarr import plan
-from neurozarr.errors import ClaimError, NeurozarrError
-from neurozarr.run import claims, memory, ownership, publishing, sidecars
-from neurozarr.run.paths import coarse_levels
-from neurozarr.samples import arguments, estimates, rerun
-from neurozarr.samples.sheet import read_run
+try:
+    from neurozarr import plan
+    from neurozarr.errors import ClaimError, NeurozarrError
+    from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run.paths import coarse_levels
+    from neurozarr.samples import arguments, estimates, rerun
+    from neurozarr.samples.sheet import read_run
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"neurozarr: Snakemake runs in an environment without {error.name}: add "
+        "--software-deployment-method conda, or install the packages of neurozarr there (README.md)"
+    )
 
 from snakemake.logging import logger
 
 # The directory also has scripts, whose names others may have. Snakemake itself gives it to scripts
 # that are local files, and to others what is on the path.
-place = sys.path.pop(0)
+LIBRARY = sys.path.pop(0)
 if not workflow.current_basedir.is_local:
-    sys.path.append(place)
+    sys.path.append(LIBRARY)
 
 
 def set_environment():
@@ -94,6 +100,7 @@ def start_run():
     options = [arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets]
     repair = f"snakemake FILES --force {shlex.join(options)}"
     run = claims.Run(
+        name=claims.name_of_process(),
         directory=os.getcwd(),
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
@@ -342,7 +349,7 @@ def base_receipt(wildcards):
     a file as input.
     """
     name = name_of(wildcards)
-    if is_bundled(name) and name in bundled():
+    if workflow.is_main_process and is_bundled(name) and name in bundled():
         sys.exit(
             f"neurozarr: sample {name} is converted together with others: rules that read it need "
             f"{RUN.paths(name).verify_receipt} as input, not files of the store"
@@ -408,8 +415,9 @@ def store_to_verify(wildcards):
     """
     name, paths = name_of(wildcards), paths_of(wildcards)
     if is_bundled(name):
-        found = [bundled()[name].name] if name in bundled() else []
-        return expand(BUNDLE, bundle=found)
+        # Its own process, on a cluster, does not know which bundles there are.
+        waits = workflow.is_main_process and name in bundled()
+        return expand(BUNDLE, bundle=[bundled()[name].name] if waits else [])
     receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
     return [
         *each_array(wildcards),

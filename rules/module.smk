@@ -5,7 +5,6 @@ import os
 import sys
 import tarfile
 import tempfile
-from functools import cache
 from pathlib import Path
 
 from snakemake.path_modifier import PATH_MODIFIER_FLAG
@@ -53,10 +52,8 @@ def library():
 
 def step_of(rule):
     """Name of the script of a rule of this workflow, which others may call otherwise; or None."""
-    if rule.script is None or not hasattr(rule.basedir, "get_path_or_uri"):
-        return None
     ours = rule.basedir.get_path_or_uri(secret_free=True) == RULES
-    return Path(rule.script).stem if ours else None
+    return Path(rule.script).stem if ours and rule.script else None
 
 
 def steps_of(names):
