@@ -46,10 +46,10 @@ ruff-check: $(READY)
 	$(BIN)/ruff check .
 
 snakefmt: $(READY)
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 
 snakemake-lint: $(READY)
-	$(BIN)/snakemake --lint --config source=$(MRI)
+	$(BIN)/snakemake --lint
 
 mypy: $(READY)
 	$(BIN)/mypy

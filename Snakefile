@@ -1,26 +1,44 @@
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-if Path("config/config.yaml").exists():
+# With `--software-deployment-method conda`, planning has its packages from here, as jobs have.
+# Snakemake opens this file, unlike that of a rule, only if it is on this machine.
+conda: workflow.source_path("envs/neurozarr.yaml")
+
+
+# Whether no other Snakefile uses this one; workflow/Snakefile is this one in another place.
+OTHER_PLACE = os.path.normpath(str(workflow.current_basedir.join("workflow/Snakefile")))
+IS_MAIN = 1 == sum(
+    os.path.normpath(str(file)) != OTHER_PLACE for file in workflow.included_stack
+)
+# Whether another Snakefile includes this one: then they share their names and their configuration.
+IS_INCLUDED = workflow.modifier.is_main_snakefile() and not IS_MAIN
+NAMES_BEFORE = dict(globals())
+
+if not IS_INCLUDED and Path("config/config.yaml").exists():
 
     configfile: "config/config.yaml"
 
 
+include: "rules/module.smk"
 include: "rules/common.smk"
 include: "rules/bundles.smk"
 
 
-rule all:
-    input:
-        all_bundles,
-        all_images,
-        all_arrays,
-        all_verify_receipts,
+if not IS_INCLUDED:
+
+    rule all:
+        """Convert all samples, and verify their stores."""
+        input:
+            all_stores,
 
 
 rule export:
+    """Write levels of all stores as .nii.gz."""
     input:
         all_exports,
 
@@ -33,3 +51,6 @@ include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
+
+
+NAMES = new_names(NAMES_BEFORE) if IS_INCLUDED else {}

@@ -21,8 +21,9 @@ def asks_for_steps():
         *settings.until,
         *settings.omit_from,
     }
-    return any(
-        name in STEPS or ".zarr/" in os.path.relpath(name, RUN.output) for name in named
+    files = [os.path.relpath(name, RUN.output) for name in named]
+    return bool(STEPS & steps_of(named)) or any(
+        ".zarr/" in file and not file.startswith("../") for file in files
     )
 
 
@@ -50,17 +51,16 @@ def bundled():
             "resources: {bundle: false}"
         )
     # Converted samples are in no bundle, which the options and the target `verify` do not know.
-    forced = settings.forceall or "convert_bundle" in settings.forcerun
+    forced = settings.forceall or "convert_bundle" in steps_of(settings.forcerun)
     redo = "all" if forced else "nothing"
-    if redo == "nothing" and "verify" in settings.targets:
+    if redo == "nothing" and "verify" in steps_of(settings.targets):
         redo = "verify"
     work = {
         name: bundles.seconds(planned(name))
         for name in names
         if is_bundled(name) and (redo != "nothing" or not is_converted(name))
     }
-    cores = workflow.cores if workflow.local_exec else None
-    found = bundles.divide(names, work, cores=cores, redo=redo)
+    found = bundles.divide(names, work, cores=local_cores(), redo=redo)
     # An earlier run that was killed may have left a file of that name.
     workflow.dag.forcefiles.update(
         expand(BUNDLE, bundle=[bundle.name for bundle in found])
@@ -134,8 +134,9 @@ def bundle_samples(wildcards):
 def bundle_threads(wildcards):
     """Number of threads of a bundle's job."""
     count = len(by_bundle()) if workflow.is_main_process else 1
-    cores = workflow.cores if workflow.local_exec and workflow.is_main_process else None
-    return bundles.threads(readable_members(wildcards), bundles=count, cores=cores)
+    return bundles.threads(
+        readable_members(wildcards), bundles=count, cores=local_cores()
+    )
 
 
 def bundle_memory(wildcards, threads, attempt):
@@ -158,16 +159,17 @@ def all_bundles(wildcards):
     return [str(RUN.paths(small[0]).state / "owned.json")]
 
 
-onsuccess:
-    forget_bundles()
-
-
-onerror:
-    forget_bundles()
-
-
 def forget_bundles():
-    """Delete the files of this run's bundles: receipts tell which samples are converted."""
-    if bundled.cache_info().currsize:  # Not if the targets needed no bundles.
-        for bundle in by_bundle():
-            Path(expand(BUNDLE, bundle=bundle.name)[0]).unlink(missing_ok=True)
+    """Delete the files of this run's bundles: receipts tell which samples are converted.
+
+    Snakemake must not compare the input of jobs that needed them with that of the next run.
+    """
+    if not bundled.cache_info().currsize:  # The targets needed no bundles.
+        return
+    made = expand(BUNDLE, bundle=[bundle.name for bundle in by_bundle()])
+    for job in our_jobs():
+        if not set(made).isdisjoint(job.input):
+            for file in job.output:
+                workflow.persistence.cleanup_metadata(file)
+    for file in made:
+        Path(file).unlink(missing_ok=True)

@@ -8,27 +8,47 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
-# NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, library())
 
-sys.path.insert(0, f"{workflow.basedir}/scripts")
-
-from neurozarr import plan
-from neurozarr.errors import ClaimError, NeurozarrError
-from neurozarr.run import claims, memory, ownership, publishing, sidecars
-from neurozarr.run.paths import coarse_levels
-from neurozarr.samples import arguments, estimates, rerun
-from neurozarr.samples.sheet import read_run
+try:
+    from neurozarr import plan
+    from neurozarr.errors import ClaimError, NeurozarrError
+    from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run.paths import coarse_levels
+    from neurozarr.samples import arguments, estimates, rerun
+    from neurozarr.samples.sheet import read_run
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"neurozarr: Snakemake runs in an environment without {error.name}: add "
+        "--software-deployment-method conda, or install the packages of neurozarr there (README.md)"
+    )
 
 from snakemake.logging import logger
 
-for name, value in memory.ENVIRONMENT.items():
-    os.environ.setdefault(name, value)
+# The directory also has scripts, whose names others may have. Snakemake itself gives it to scripts
+# that are local files, and to others what is on the path.
+LIBRARY = sys.path.pop(0)
+if not workflow.current_basedir.is_local:
+    sys.path.append(LIBRARY)
+
+
+def set_environment():
+    """Set environment variables of jobs, unless the user has."""
+    for name, value in memory.ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+# The jobs of others may be better off without.
+if IS_MAIN:
+    set_environment()
 
 try:
     RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
+RUN = replace(RUN, output=with_prefix(RUN.output))
 
 
 # Samples that are planned at once on a slow file system, and how many tell whether it is slow. On a
@@ -48,28 +68,39 @@ HEADER = [str(file) for file in PATHS.header]
 OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
-REPORT = str(PATHS.report)
+REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 
-wildcard_constraints:
-    sample="[^/]+",
-    label="(?:/labels/[^/]+)?",
-    level="[0-9]+",
-    block="[0-9]+",
-    bundle="[0-9a-z-]+",
+# Not for all rules, because others may have other wildcards of the same names.
+WILDCARDS = {
+    "sample": "[^/]+",
+    "label": "(?:/labels/[^/]+)?",
+    "level": "[0-9]+",
+    "block": "[0-9]+",
+    "bundle": "[0-9a-z-]+",
+}
 
 
-onstart:
+@cache
+def prepare_hooks():
+    """Have Snakemake claim the samples of this run when it starts."""
+    check_names(NAMES)
+    call_at("onstart", start_run)
+    call_at("onsuccess", forget_bundles)
+    call_at("onerror", forget_bundles)
+
+
+def start_run():
+    """Claim the samples of this run, and prepare what Snakemake does not."""
     # The repair command first rewrites only the damaged files (--force), not the files that were
     # made from them, and then completes the run (metadata, verification). Snakemake tells which
     # command line arguments are targets only in its own settings.
-    options = [
-        arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets
-    ]
+    options = [arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets]
     repair = f"snakemake FILES --force {shlex.join(options)}"
     run = claims.Run(
+        name=claims.name_of_process(),
         directory=os.getcwd(),
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
@@ -82,9 +113,9 @@ onstart:
         sys.exit(f"neurozarr: {error}")
     # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
     # out of the list of labels first.
-    for job in workflow.dag.needrun_jobs():
+    for job in our_jobs():
         if (
-            job.rule.name in ("ome_metadata", "nifti_header")
+            step_of(job.rule) in ("ome_metadata", "nifti_header")
             and job.wildcards.label
         ):
             publishing.unpublish(paths_of(job.wildcards))
@@ -96,11 +127,14 @@ onstart:
 
 
 def claimed_samples():
-    """Names of the samples for which this run has jobs, from Snakemake's internal DAG."""
+    """Names of the samples for which this run has jobs."""
     found = set()
-    for job in workflow.dag.needrun_jobs():
+    for job in our_jobs():
         if "sample" in job.wildcards.keys():
-            found.add(name_of(job.wildcards))
+            if (
+                name := name_of(job.wildcards)
+            ) in SAMPLES:  # Not of another such module.
+                found.add(name)
         elif "bundle" in job.wildcards.keys():
             found.update(sample.name for sample in members(job.wildcards.bundle))
     return sorted(found)
@@ -114,6 +148,10 @@ def is_locked(directory):
 @cache
 def planned(name):
     """Return a sample after checking its source and planning its levels; exit on errors."""
+    if workflow.is_main_process:
+        prepare_hooks()
+    else:
+        set_environment()
     if name not in SAMPLES:
         sys.exit(f"neurozarr: there is no sample {name!r}")
     try:
@@ -176,6 +214,11 @@ def todo(name):
 @cache
 def all_planned():
     """Plan all samples; many at once if most of the time is spent waiting for files."""
+    if not SAMPLES:
+        sys.exit(
+            "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
+            "glob) or samples (a tab-separated sheet), such as --config source=scan.nii.gz"
+        )
     written()  # Made once, before the threads ask for it.
     names = list(SAMPLES)
     wall, processor = time.monotonic(), time.process_time()
@@ -246,12 +289,19 @@ def step_arguments(step):
     return from_wildcards
 
 
+def local_cores():
+    """Number of processors that all jobs share.
+
+    None if they are on other machines, or without --cores, as for --summary and --containerize.
+    """
+    if not (workflow.local_exec and workflow.is_main_process):
+        return None
+    return workflow.global_resources["_cores"].value
+
+
 def block_threads(wildcards):
     """Number of threads that write a block."""
-    on_this_machine = workflow.local_exec and workflow.is_main_process
-    return levels(wildcards)[0].threads(
-        int(wildcards.block), workflow.cores if on_this_machine else None
-    )
+    return levels(wildcards)[0].threads(int(wildcards.block), local_cores())
 
 
 def block_memory(wildcards, threads, attempt):
@@ -293,7 +343,17 @@ def files(paths):
 
 
 def base_receipt(wildcards):
-    """Receipt of the array of level 0, which is created before the other levels."""
+    """Receipt of the array of level 0, which is created before the other levels.
+
+    Exit if a bundle converts the sample at the same time, because of a rule of others that has such
+    a file as input.
+    """
+    name = name_of(wildcards)
+    if workflow.is_main_process and is_bundled(name) and name in bundled():
+        sys.exit(
+            f"neurozarr: sample {name} is converted together with others: rules that read it need "
+            f"{RUN.paths(name).verify_receipt} as input, not files of the store"
+        )
     return [] if wildcards.level == "0" else str(BASE.array_receipt)
 
 
@@ -348,6 +408,25 @@ def each_block_receipt(wildcards):
     )
 
 
+def store_to_verify(wildcards):
+    """Files that a verification needs: all of the store, or the bundle that makes them.
+
+    Of a sample that is bundled, but converted, no other step is planned.
+    """
+    name, paths = name_of(wildcards), paths_of(wildcards)
+    if is_bundled(name):
+        # Its own process, on a cluster, does not know which bundles there are.
+        waits = workflow.is_main_process and name in bundled()
+        return expand(BUNDLE, bundle=[bundled()[name].name] if waits else [])
+    receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
+    return [
+        *each_array(wildcards),
+        *each_array_receipt(wildcards),
+        *each_block_receipt(wildcards),
+        *files([*paths.group, *paths.header, *receipts]),
+    ]
+
+
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
     name, paths, number = name_of(wildcards), paths_of(wildcards), int(wildcards.level)
@@ -366,6 +445,16 @@ def level_to_export(wildcards):
 
 
 # Input functions of the targets.
+
+
+def all_stores(wildcards):
+    """All that a complete run makes."""
+    return [
+        *all_bundles(wildcards),
+        *all_images(wildcards),
+        *all_arrays(wildcards),
+        *all_verify_receipts(wildcards),
+    ]
 
 
 def all_images(wildcards):
@@ -396,8 +485,12 @@ def all_verified(wildcards):
     if RUN.verify == "none":
         sys.exit("neurozarr: verify is none: set it to quick or full")
     # Stores that were verified before are verified again, without --forcerun.
-    workflow.dag.forcerules.add(workflow.get_rule("verify_store"))
-    return [*all_bundles(wildcards), *all_verify_receipts(wildcards)]
+    workflow.dag.forcerules.update(rules_of("verify_store"))
+    # Others that are run may ask for the verification of a small sample, which must come first.
+    alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
+    names = large_samples() if alone else SAMPLES
+    receipts = files(RUN.paths(name).verify_receipt for name in names)
+    return [*all_bundles(wildcards), *receipts]
 
 
 def all_exports(wildcards):
@@ -406,7 +499,7 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     return [
-        str(RUN.paths(name).export(level))
-        for name in SAMPLES
-        for level in planned(name).export_levels
+        str(RUN.paths(sample.name).export(level))
+        for sample in all_planned()
+        for level in sample.export_levels
     ]

@@ -1,10 +1,13 @@
 rule convert_bundle:
+    """Convert and verify several small samples."""
     output:
         BUNDLE,
     log:
         "logs/bundle_{bundle}.log",
     benchmark:
         "benchmarks/bundle_{bundle}.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     conda:
         "../envs/neurozarr.yaml"
     threads: bundle_threads

@@ -1,4 +1,5 @@
 rule create_array:
+    """Create the array of a level, without voxels."""
     input:
         base=base_receipt,
     output:
@@ -9,6 +10,8 @@ rule create_array:
         "logs/{sample}{label}/create_array_{level}.log",
     benchmark:
         "benchmarks/{sample}{label}/create_array_{level}.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     localrule: True
     conda:
         "../envs/neurozarr.yaml"

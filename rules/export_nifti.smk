@@ -1,4 +1,5 @@
 rule export_nifti:
+    """Write a level of a store as .nii.gz."""
     input:
         level_to_export,
     output:
@@ -7,6 +8,8 @@ rule export_nifti:
         "logs/{sample}{label}/export_nifti_{level}.log",
     benchmark:
         "benchmarks/{sample}{label}/export_nifti_{level}.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     conda:
         "../envs/neurozarr.yaml"
     threads: 2

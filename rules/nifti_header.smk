@@ -1,4 +1,5 @@
 rule nifti_header:
+    """Write the NIfTI header, and publish the image."""
     input:
         array_receipt=str(BASE.array_receipt),
         ome_receipt=OME_RECEIPT,
@@ -10,6 +11,8 @@ rule nifti_header:
         "logs/{sample}{label}/nifti_header.log",
     benchmark:
         "benchmarks/{sample}{label}/nifti_header.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     priority: 4
     localrule: True
     conda:

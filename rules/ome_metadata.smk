@@ -1,4 +1,5 @@
 rule ome_metadata:
+    """Write the OME metadata; without a NIfTI header, this publishes the image."""
     input:
         arrays=each_array,
         array_receipts=each_array_receipt,
@@ -10,6 +11,8 @@ rule ome_metadata:
         "logs/{sample}{label}/ome_metadata.log",
     benchmark:
         "benchmarks/{sample}{label}/ome_metadata.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     priority: 3
     localrule: True
     conda:

@@ -1,4 +1,5 @@
 rule pyramid_level:
+    """Write a block of a level from the level before it; all coarse levels at once."""
     input:
         parent=parent_array,
         parent_blocks=parent_blocks,
@@ -10,7 +11,7 @@ rule pyramid_level:
     benchmark:
         "benchmarks/{sample}{label}/pyramid_level_{level}_{block}.tsv"
     wildcard_constraints:
-        level="[1-9][0-9]*",
+        **WILDCARDS | {"level": "[1-9][0-9]*"},
     priority: 2
     conda:
         "../envs/neurozarr.yaml"

@@ -1,12 +1,7 @@
 rule verify_store:
+    """Verify a published store, and write a report."""
     input:
-        arrays=each_array,
-        array_receipts=each_array_receipt,
-        block_receipts=each_block_receipt,
-        group=GROUP,
-        ome_receipt=OME_RECEIPT,
-        header=HEADER,
-        header_receipt=HEADER_RECEIPT if RUN.nii else [],
+        store_to_verify,
     output:
         VERIFY_RECEIPT,
     log:
@@ -14,6 +9,8 @@ rule verify_store:
         report=REPORT,
     benchmark:
         "benchmarks/{sample}{label}/verify_store.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     priority: 5
     localrule: RUN.verify != "full"
     conda:
@@ -31,6 +28,7 @@ rule verify_store:
 
 
 rule verify:
+    """Verify all stores again."""
     input:
         all_verified,
     log:

@@ -1,4 +1,5 @@
 rule write_base:
+    """Write a block of level 0 from the source."""
     input:
         array=str(BASE.document),
         array_receipt=str(BASE.array_receipt),
@@ -8,6 +9,8 @@ rule write_base:
         "logs/{sample}{label}/write_base_{block}.log",
     benchmark:
         "benchmarks/{sample}{label}/write_base_{block}.tsv"
+    wildcard_constraints:
+        **WILDCARDS,
     priority: 1
     conda:
         "../envs/neurozarr.yaml"

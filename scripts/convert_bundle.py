@@ -8,7 +8,7 @@ with logged(snakemake.log[0]):
     convert_bundle(
         [Sample(**fields) for fields in snakemake.params.samples],
         RunSettings(**snakemake.params.run),
-        log=lambda name: Path("logs", name, "convert.log"),
+        log=lambda name: Path(snakemake.log[0]).parent / name / "convert.log",
         redo=snakemake.params.redo,
         threads=snakemake.threads,
     )

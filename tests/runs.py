@@ -40,6 +40,11 @@ class Run:
         return jobs - {"all"}
 
     @property
+    def rules(self) -> set[str]:
+        """The rules of which it ran (or would run) jobs, targets too."""
+        return set(re.findall(r"^(?:local)?rule (\w+):\n", self.output, re.M))
+
+    @property
     def message(self) -> str:
         """The lines that it printed about an error."""
         start = re.search(r"^\w*(Error|Exception)\b", self.output, re.M)

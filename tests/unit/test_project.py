@@ -44,6 +44,23 @@ def test_pre_commit_hooks_are_the_tools_of_make_lint(root):
         assert all(word in command for word in name.split("-"))
 
 
+def test_the_workflow_catalog_says_what_the_rules_have(root):
+    usage = load(root / ".snakemake-workflow-catalog.yml")["usage"]
+    rules = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    has_container = "container:" in rules
+    deployment = usage["software-stack-deployment"]
+    assert deployment == {
+        "conda": "conda:" in rules,
+        "apptainer": has_container,
+        "apptainer+conda": has_container,
+    }
+    assert usage["report"] == ("report(" in rules)
+    # Its other conditions for a page with instructions.
+    assert (root / "workflow/Snakefile").is_file()
+    assert (root / "config/README.md").is_file()
+    assert not (root / "workflow/rules").exists()
+
+
 def test_every_makefile_target_is_phony(root):
     targets, _ = makefile(root)
     text = (root / "Makefile").read_text().replace("\\\n", "")

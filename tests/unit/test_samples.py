@@ -143,7 +143,6 @@ def test_text_from_the_command_line_is_parsed_as_yaml(read):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, "config: nothing to convert; give source"),
         ({"source": "a.nii", "samples": "s.tsv"}, "config: samples and source are both given"),
         ({"sources": "a.nii"}, "config: unknown option sources; did you mean source?"),
         ({"source": "a.nii", "zarr": {"chunks": 3}}, "config: unknown option zarr.chunks; did you"),

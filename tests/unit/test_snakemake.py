@@ -23,13 +23,20 @@ PRIVATE = {
     "dag_settings.omit_from": "workflow/test_dicom.py",
     "dag_settings.batch": "workflow/test_bundles.py",
     "scheduler.job_rate_limiter": "unit/test_snakemake.py",
+    "modifier.path_modifier": "workflow/test_module.py",
+    "modifier.is_main_snakefile": "workflow/test_module.py",
+    "persistence.cleanup_metadata": "workflow/test_module.py",
+    "included_stack": "workflow/test_module.py",
+    "rules": "workflow/test_module.py",
 }
 
 
 def test_the_rules_use_no_other_internals(root):
-    text = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
+    files = [root / "Snakefile", *(root / "rules").glob("*.smk")]
+    text = "".join(path.read_text() for path in files)
     text = re.sub(r"\bsettings\.", "workflow.dag_settings.", text)
-    used = re.findall(r"workflow\.((?:dag|dag_settings|scheduler)\.\w+)", text)
+    objects = "dag|dag_settings|scheduler|modifier|persistence"
+    used = re.findall(rf"workflow\.((?:{objects})\.\w+|included_stack|rules)\b", text)
     assert set(used) == PRIVATE.keys()
     assert all((root / "tests" / test).is_file() for test in PRIVATE.values())
 
@@ -38,6 +45,12 @@ def test_a_scheduler_without_a_rate_limiter_limits_nothing():
     source = inspect.getsource(JobScheduler)
     assert "self.job_rate_limiter is not None" in source
     assert hasattr(Workflow, "scheduler")
+
+
+def test_what_is_called_when_a_run_starts_and_ends_is_kept_in_attributes():
+    source = inspect.getsource(Workflow)
+    for moment in ("onstart", "onsuccess", "onerror"):
+        assert f"self._{moment}(self.logger_manager.get_logfile())" in source
 
 
 def test_the_version_is_one_that_the_package_asks_for(root):

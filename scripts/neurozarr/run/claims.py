@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 from neurozarr.errors import ClaimError
@@ -55,6 +56,12 @@ class Run:
     repair: str
     host: str = field(default_factory=socket.gethostname)
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@cache
+def name_of_process() -> str:
+    """Name of the run of this process, which may use the workflow as several modules."""
+    return uuid.uuid4().hex
 
 
 def start(states: Iterable[Path], run: Run, *, is_running: Callable[[Path], bool]) -> None:

@@ -42,6 +42,8 @@ def verify_memory_mb(sample: Sample, verify: str, threads: int) -> int:
     """Memory of a job that verifies the store, "quick" or "full", with a number of threads."""
     if verify != "full":
         return plan.BASE_MEMORY_MB
+    if not sample.is_planned:
+        return plan.BASE_MEMORY_MB + 2 * sample.megabytes
     return max(block_memory_mb(sample, level, threads) for level in range(len(sample.levels)))
 
 
@@ -49,4 +51,6 @@ def verify_minutes(sample: Sample, verify: str, threads: int) -> int:
     """Time limit of a job that verifies the store, "quick" or "full", with a number of threads."""
     if verify != "full":
         return plan.MIN_MINUTES
+    if not sample.is_planned:
+        return plan.MIN_MINUTES + sample.megabytes // 60
     return plan.verify_minutes(sample.levels, threads)

@@ -82,6 +82,7 @@ def read_run(
     -------
     RunSettings, dict[str, Sample]
         The settings of the run, and the samples by name, in the order of the sheet or the files.
+        No samples if the configuration has neither a sheet nor a source.
 
     Raises
     ------
@@ -100,11 +101,7 @@ def read_run(
     elif options["source"]:
         read = list(_find_sources(options, rows))
     else:
-        raise ConfigError(
-            "config: nothing to convert; give source (a file, a list of files, or a glob) or "
-            "samples (a tab-separated sheet), such as neurozarr run scan.nii.gz, or snakemake "
-            "--config source=scan.nii.gz"
-        )
+        read = []
     samples: dict[str, Sample] = {}
     for where, sample in read:
         if sample.name in samples:
@@ -198,7 +195,7 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
     real = there = os.path.realpath(output)
     while not os.path.isdir(there):
         there = os.path.dirname(there)
-    longest = max(samples, key=len)
+    longest = max(samples, key=len, default="")
     names = real.split("/")
     names += (part + _LONGEST_SUFFIX for sample in samples for part in sample.split("/"))
     for what, size, limit in (
