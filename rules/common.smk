@@ -18,6 +18,7 @@ from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.run import claims, memory, ownership, publishing, sidecars
 from neurozarr.run.paths import coarse_levels
 from neurozarr.samples import arguments, estimates, rerun
+from neurozarr.samples.names import explanations
 from neurozarr.samples.sheet import read_run
 
 from snakemake.logging import logger
@@ -26,9 +27,16 @@ for name, value in memory.ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
 try:
-    RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)
+    RUN, SAMPLES = read_run(
+        config,
+        find_sources=workflow.is_main_process,
+        files=workflow.configfiles,
+    )
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
+if config.get("source") and workflow.is_main_process:
+    for line in explanations(SAMPLES.values()):
+        logger.info(line)
 
 
 # Samples that are planned at once on a slow file system, and how many tell whether it is slow. On a

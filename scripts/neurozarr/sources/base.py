@@ -24,7 +24,7 @@ WARNING_FILTERS = threading.RLock()
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The columns of the sample sheet that describe the array in a file.
+    """The columns of the sample sheet, or options, that describe the array in a file.
 
     They replace what the file says, or add what it does not say. None if a column is empty.
 
@@ -94,7 +94,7 @@ def check_columns(path: str, layout: Layout, takes: Sequence[str]) -> None:
     for name, value in layout.given.items():
         if name not in takes:
             raise SourceError(
-                f"{path}: {name} is {value!r}, but does not apply to this format; leave it empty"
+                f"{path}: {name} is {value!r}, but does not apply to this format; leave it out"
             )
 
 
