@@ -67,9 +67,14 @@ def test_sample_is_named_after_any_file(touched, source):
     samples = read_run({"source": source})[1]
     assert samples["u_1"].path == "ü (1).nii"
     assert names.explanations(samples.values()) == [
-        "source ü (1).nii: its sample is named u_1, because names have only letters without "
-        "accents, digits and . _ + -"
+        "source ü (1).nii: its sample is named u_1, because names have only letters "
+        "a to z, digits and . _ + -"
     ]
+
+
+def test_file_is_not_taken_for_a_pattern(touched):
+    touched("a {t}.nii")
+    assert [*read_run({"source": "a {t}.nii"})[1]] == ["a_t"]
 
 
 def test_log_names_ten_samples(touched):

@@ -73,8 +73,8 @@ def explanations(samples: Iterable[Sample]) -> list[str]:
         if sample.image is None and stem(sample.path) != (name := file_name(sample.path))
     }
     lines = [
-        f"source {path}: its sample is named {name}, because names have only letters without "
-        "accents, digits and . _ + -"
+        f"source {path}: its sample is named {name}, because names have only letters "
+        "a to z, digits and . _ + -"
         for path, name in islice(changed.items(), _EXPLAINED)
     ]
     more = len(changed) - len(lines)

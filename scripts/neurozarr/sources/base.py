@@ -248,7 +248,7 @@ class Source(ABC):
         """
         raise SourceError(
             f"{path}: dataset is '*', but there is only one image in files of this format; leave "
-            "it empty"
+            "it out"
         )
 
     @classmethod
