@@ -67,7 +67,7 @@ def test_sample_is_named_after_any_file(touched, source):
     samples = read_run({"source": source})[1]
     assert samples["u_1"].path == "ü (1).nii"
     assert names.explanations(samples.values()) == [
-        "source ü (1).nii: its sample is named u_1, because names have only letters "
+        "source 'ü (1).nii': its sample is named u_1, because names have only letters "
         "a to z, digits and . _ + -"
     ]
 

@@ -62,7 +62,7 @@ def test_source_may_have_any_name(workflow, fresh):
     (here / "anatomical.nii").unlink()
     workflow.config["source"] = "*.nii"
     run = workflow()
-    assert "source Größe (1).nii: its sample is named Grosse_1, because" in run.output
+    assert "source 'Größe (1).nii': its sample is named Grosse_1, because" in run.output
     for name in names.values():
         converted = workflow.tree(name)
         assert {key for key in reference if converted[key] != reference[key]} == {"zarr.json"}

@@ -119,7 +119,7 @@ def check_line(where: str, cells: list[str | None]) -> None:
         The cells of the line; None for those that it does not have.
     """
     first, *others = cells
-    if first and not any(others) and (found := _separator(first.strip(), [])):
+    if first and "\t" not in first and not any(others) and (found := _separator(first.strip(), [])):
         raise ConfigError(
             f"{where}: its cells are separated by {found[0]}, not by tabs; write "
             f"{'<tab>'.join(found[1])}"

@@ -73,7 +73,7 @@ def explanations(samples: Iterable[Sample]) -> list[str]:
         if sample.image is None and stem(sample.path) != (name := file_name(sample.path))
     }
     lines = [
-        f"source {path}: its sample is named {name}, because names have only letters "
+        f"source {path!r}: its sample is named {name}, because names have only letters "
         "a to z, digits and . _ + -"
         for path, name in islice(changed.items(), _EXPLAINED)
     ]

@@ -34,7 +34,18 @@ class Schema:
         return list(_leaves(self._schema))
 
     def unknown(self, values: Document) -> list[str]:
-        """List the dotted names of values that are no options."""
+        """List the dotted names of values that are no options.
+
+        Raises
+        ------
+        ConfigError
+            There are too many values to check or to copy them.
+        """
+        if exceeds_limits(values):
+            raise ConfigError(
+                f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} nested in each other "
+                "(after YAML aliases are expanded)"
+            )
         return list(_unknown(self._schema, values))
 
     def explain_unknown(self, names: list[str], values: Document) -> str:
@@ -78,11 +89,6 @@ class Schema:
 
         Text that is not a valid value is parsed as YAML: it may come from the command line.
         """
-        if exceeds_limits(values):
-            raise ConfigError(
-                f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} nested in each other "
-                "(after YAML aliases are expanded)"
-            )
         read = copy.deepcopy(values)
         for group, option in (name.split(".") for name in self.options() if "." in name):
             if isinstance(read.get(group), dict) and option in read[group]:

@@ -125,8 +125,11 @@ def read_run(
 
 
 def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
-    """Raise a ConfigError if there are unknown options; it says in which file they are."""
-    unknown = schema.unknown(config)
+    """Raise a ConfigError if there are unknown options, with their file, or too many values."""
+    try:
+        unknown = schema.unknown(config)
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
     if not unknown:
         return
     for file in files:
