@@ -645,7 +645,7 @@ def test_any_valid_sample_name_stays_in_the_output(contents, directory, name):
 )
 def test_a_file_name_that_is_no_sample_name_becomes_one(read, file, name):
     shutil.copy("a.nii", file)
-    assert [*read({"source": file})[1]] == [name]
+    assert [*read({"source": file})] == [name]
 
 
 def test_a_file_name_that_is_too_long_for_a_sample_is_refused(read):
