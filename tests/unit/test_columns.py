@@ -67,7 +67,6 @@ def test_option_says_the_same_as_a_column(directory, name):
         ({"offset": 1.5}, "config: offset is '1.5'; allowed"),
         ({"dtype": np.uint8}, "config: dtype is <class 'numpy.uint8'>; allowed"),
         ({"order": {"C": 1}}, "config: order is {'C': 1}; allowed"),
-        ({"unit": ""}, "config: unit is ''; allowed: unit of the voxel size"),
         ({"label_of": "a"}, "config: unknown option label_of"),
         ({"voxel_sizes": 1}, "config: unknown option voxel_sizes; did you mean voxel_size?"),
     ],
@@ -77,6 +76,11 @@ def test_wrong_option_is_named_in_one_line(options, message):
     with pytest.raises(ConfigError) as error:
         read_run({"source": "a.nii"} | options)
     assert message in str(error.value)
+
+
+def test_empty_option_is_as_an_empty_cell():
+    plain = read_run({"source": "a.nii"})[1]
+    assert read_run({"source": "a.nii"} | dict.fromkeys(PROPERTIES, ""))[1] == plain
 
 
 def test_option_is_refused_beside_a_sheet(directory):
@@ -153,7 +157,8 @@ def test_sheet_without_tabs_is_named(directory, text, message):
         (
             "mode: median",
             "unknown option mode; did you mean pyramid.mode? write mode: median indented below "
-            "pyramid:, or on the command line --config pyramid='{mode: median}'",
+            "pyramid:, or on the command line neurozarr run ... pyramid.mode=median, or snakemake "
+            "... --config pyramid='{mode: median}'",
         ),
         (
             "levels: 2",

@@ -71,7 +71,8 @@ class Schema:
         asked = "" if name in meant[name] else f"did you mean {' or '.join(meant[name])}? "
         return (
             f"{said}; {asked}write {option}: {text} indented below {group}:, or on the command "
-            f"line --config {group}='{{{option}: {text}}}'"
+            f"line neurozarr run ... {group}.{option}={text}, or snakemake ... --config "
+            f"{group}='{{{option}: {text}}}'"
         )
 
     def _of_groups(self, unknown: str) -> list[str]:
@@ -90,9 +91,11 @@ class Schema:
         Text that is not a valid value is parsed as YAML: it may come from the command line.
         """
         read = copy.deepcopy(values)
-        for group, option in (name.split(".") for name in self.options() if "." in name):
-            if isinstance(read.get(group), dict) and option in read[group]:
-                read[group][option] = self.parse(f"{group}.{option}", read[group][option])
+        for name in self.options():
+            group, _, option = name.rpartition(".")
+            values_of_group = read.get(group) if group else read
+            if isinstance(values_of_group, dict) and option in values_of_group:
+                values_of_group[option] = self.parse(name, values_of_group[option])
         self.check(read)
         return _fill(self._schema, read)
 
