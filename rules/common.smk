@@ -16,6 +16,7 @@ try:
     from neurozarr.run import claims, memory, ownership, publishing, sidecars
     from neurozarr.run.paths import coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
+    from neurozarr.samples.names import explanations
     from neurozarr.samples.sheet import read_run
 except ModuleNotFoundError as error:
     sys.exit(
@@ -45,10 +46,17 @@ if IS_MAIN:
     set_environment()
 
 try:
-    RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)
+    RUN, SAMPLES = read_run(
+        config,
+        find_sources=workflow.is_main_process,
+        files=workflow.configfiles,
+    )
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 RUN = replace(RUN, output=with_prefix(RUN.output))
+if config.get("source") and workflow.is_main_process:
+    for line in explanations(SAMPLES.values()):
+        logger.info(line)
 
 
 # Samples that are planned at once on a slow file system, and how many tell whether it is slow. On a

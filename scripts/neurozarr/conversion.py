@@ -37,8 +37,8 @@ def convert(
     threads
         Number of sub-blocks that are written at once.
     **options
-        Options of the configuration: groups such as ``zarr={"chunk": 64}``, ``verify`` and
-        ``overwrite``.
+        Options of the configuration: groups such as ``zarr={"chunk": 64}``, ``verify``,
+        ``overwrite``, and what the source does not say, such as ``voxel_size=(4, 1.6, 1.6)``.
 
     Returns
     -------

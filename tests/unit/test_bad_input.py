@@ -640,12 +640,19 @@ def test_any_valid_sample_name_stays_in_the_output(contents, directory, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["a\n.nii", "-a.nii", "..nii", ".nii", "a b.nii", "x" * 210 + ".nii"]
+    ("file", "name"),
+    [("b\n.nii", "b"), ("-a.nii", "a"), ("..nii", "image"), (".nii", "image"), ("a b.nii", "a_b")],
 )
-def test_a_file_name_that_is_no_sample_name_is_refused(read, name):
-    shutil.copy("a.nii", name)
-    with pytest.raises(ConfigError, match=r"config: source (?s:.*): sample is .*; allowed: a name"):
-        read({"source": name})
+def test_a_file_name_that_is_no_sample_name_becomes_one(read, file, name):
+    shutil.copy("a.nii", file)
+    assert [*read({"source": file})] == [name]
+
+
+def test_a_file_name_that_is_too_long_for_a_sample_is_refused(read):
+    file = "x" * 210 + ".nii"
+    shutil.copy("a.nii", file)
+    with pytest.raises(ConfigError, match=r"config: source x*\.nii: sample is .*; allowed: a name"):
+        read({"source": file})
 
 
 LAUGHS = "[&a [x,x,x,x,x,x,x,x,x]"

@@ -7,6 +7,7 @@ import tomllib
 import pytest
 import yaml
 
+from neurozarr.samples.columns import PROPERTIES
 from neurozarr.samples.schema import Schema
 
 
@@ -34,6 +35,7 @@ def test_config_readme_documents_every_option(root, schema):
     assert table(root, "Options") == {
         name: [f"`{json.dumps(option['default'])}`", " ".join(option["description"].split())]
         for name, option in options(schema)
+        if name not in PROPERTIES
     }
 
 
@@ -43,6 +45,16 @@ def test_config_readme_documents_every_column(root):
         name: [" ".join(column["description"].split())]
         for name, column in columns["properties"].items()
     }
+
+
+def test_columns_are_options_that_are_described_once(root, schema):
+    columns = yaml.safe_load((root / "scripts/neurozarr/samples/samples.schema.yaml").read_text())
+    shared = columns["properties"].keys() - {"sample", "source", "label_of"}
+    assert shared == set(PROPERTIES)
+    for name in shared:
+        reference = {"$ref": f"samples.schema.yaml#/properties/{name}"}
+        expected = {"anyOf": [{"type": "null"}, reference], "default": None}
+        assert schema["properties"][name] == expected
 
 
 def test_example_sheet_is_valid(root):
@@ -67,13 +79,14 @@ def test_config_yaml_has_every_option_with_its_default(root, schema):
             value = value[key]
         assert value == option["default"], name
     lines = [line.strip() for line in text.splitlines()]
+    described = {f"{name}: null" for name in PROPERTIES[1:]}  # The comment is above the first.
     commented = [
         lines[number - 1].startswith("#")
         for number, line in enumerate(lines)
-        if re.match(r"\w+: ", line)
+        if re.match(r"\w+: ", line) and (line not in described)
     ]
     assert all(commented)
-    assert len(commented) == len(dict(options(schema)))
+    assert len(commented) == len(dict(options(schema))) - len(described)
 
 
 def lock(root):

@@ -171,7 +171,7 @@ def test_one_of_several_images_must_be_named(made):
     with pytest.raises(SourceError) as caught:
         open_source(made / "echoes")
     table = str(caught.value).splitlines()
-    assert "2 images; name one in the column dataset" in table[0]
+    assert "2 images; name one in dataset by words" in table[0]
     assert [line.split()[:4] for line in table[1:]] == [
         ["series", "description", "echo", "part"],
         ["5", "echoes", "e1", "magnitude"],

@@ -416,6 +416,31 @@ def test_a_sample_is_named_after_its_file(name, expected):
     assert stem(name) == expected
 
 
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["sub-1/a.nii.gz", "b.nii.gz", "c.NII", "x.txt"], "2 .nii.gz, 1 .NII and 1 of other ki"),
+        (["s/a.nii.gz", "b.nii.gz", "c.nii"], "give a glob such as source='{}/**/*.nii.gz', or a"),
+        (["a.nii.gz"], "files in it: 1 .nii.gz; to convert each .nii.gz, give a glob such as"),
+        (["a.nii.gz"], "source='{}/*.nii.gz', or"),
+        (["x.y/a.zarr/zarr.json", ".git/a.nii"], "1 .zarr; to convert each .zarr, give a glob"),
+        (["x.txt", "y"], "files in it: 2, none of a supported format"),
+        ([], "files in it: 0, none of a supported format"),
+    ],
+    ids=str,
+)
+def test_error_says_what_is_in_a_directory(tmp_path, monkeypatch, files, message):
+    monkeypatch.chdir(tmp_path)
+    folder = "d [1]"
+    for file in files or ["sub"]:
+        path = tmp_path / folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if files else path.mkdir()
+    with pytest.raises(SourceError) as error:
+        open_source(folder)
+    assert message.format("d [[]1]") in str(error.value)
+
+
 def test_unknown_directories_and_unused_columns_are_refused(tmp_path):
     with pytest.raises(SourceError, match="no TIFF, PNG or JPEG 2000 slices, DICOM series"):
         open_source(tmp_path)
@@ -509,7 +534,7 @@ def test_the_user_can_give_time_step_and_unit(tmp_path, voxels, name):
     assert (header["pixdim"][4], header.get_xyzt_units()[1]) == (90, "sec")
     other = save_npy(tmp_path / "b.npy", data[..., 0])
     for wrong, message in (
-        ({"time_step": 1}, "time_step is 1, but the axes are zyx, without t; leave it empty"),
+        ({"time_step": 1}, "time_step is 1, but the axes are zyx, without t; leave it out"),
         ({"time_unit": "s"}, "time_unit is s, but the axes are zyx, without t"),
     ):
         with pytest.raises(SourceError, match=rf"b\.npy: {message}"):

@@ -17,7 +17,7 @@ def converts_nothing(workflow):
         ({"source": "no.nii"}, "neurozarr: config: source no.nii does not exist"),
         (
             {"source": "*.nii", "zarr": {"chunks": 64}},
-            "neurozarr: config: unknown option zarr.chunks; did you mean chunk?",
+            "neurozarr: config.yaml: unknown option zarr.chunks; did you mean chunk?",
         ),
     ],
     ids=["missing source", "unknown option"],

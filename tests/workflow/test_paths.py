@@ -1,6 +1,7 @@
 """Unusual paths and names."""
 
 import os
+import shutil
 
 import pytest
 
@@ -50,3 +51,18 @@ def test_sample_name_may_have_200_letters(workflow):
     workflow("all", "export")
     assert (workflow.store(name) / "zarr.json").exists()
     assert (workflow.directory / f"results/nifti/{name}_level-0.nii.gz").exists()
+
+
+def test_source_may_have_any_name(workflow, fresh):
+    here = workflow.directory
+    reference = fresh(workflow)
+    names = {"Größe (1)": "Grosse_1", 'it\'s a "{y}" [1] {sample}&;#%s': "it_s_a_y_1_sample_s"}
+    for file in names:
+        shutil.copy(here / "anatomical.nii", here / f"{file}.nii")
+    (here / "anatomical.nii").unlink()
+    workflow.config["source"] = "*.nii"
+    run = workflow()
+    assert "source 'Größe (1).nii': its sample is named Grosse_1, because" in run.output
+    for name in names.values():
+        converted = workflow.tree(name)
+        assert {key for key in reference if converted[key] != reference[key]} == {"zarr.json"}

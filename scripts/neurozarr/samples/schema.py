@@ -33,16 +33,63 @@ class Schema:
         """List the dotted names of all options."""
         return list(_leaves(self._schema))
 
-    def with_defaults(self, values: Document) -> Document:
-        """Check values, and add the defaults of missing options.
+    def unknown(self, values: Document) -> list[str]:
+        """List the dotted names of values that are no options.
 
-        Text that is not a valid value is parsed as YAML: it may come from the command line.
+        Raises
+        ------
+        ConfigError
+            There are too many values to check or to copy them.
         """
         if exceeds_limits(values):
             raise ConfigError(
                 f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} nested in each other "
                 "(after YAML aliases are expanded)"
             )
+        return list(_unknown(self._schema, values))
+
+    def explain_unknown(self, names: list[str], values: Document) -> str:
+        """Describe unknown options in one sentence: which option may be meant, and how to write it.
+
+        Parameters
+        ----------
+        names
+            Dotted names of the unknown options, at least one.
+        values
+            All options.
+        """
+        meant = {name: self._of_groups(name) for name in names}
+        name = next((name for name in names if meant[name]), names[0])
+        others = [other for other in names if other != name]
+        said = f"unknown option {name}" + (f" (also {', '.join(others)})" if others else "")
+        if not meant[name]:
+            return said + suggest(name.split(".")[-1], self._beside(name))
+        group, option = meant[name][0].split(".")
+        value = values.get(name)
+        text = str(value) if isinstance(value, (str, int, float)) else "..."
+        text = text if len(text) <= MAX_QUOTED else "..."
+        asked = "" if name in meant[name] else f"did you mean {' or '.join(meant[name])}? "
+        return (
+            f"{said}; {asked}write {option}: {text} indented below {group}:, or on the command "
+            f"line neurozarr run ... {group}.{option}={text}, or snakemake ... --config "
+            f"{group}='{{{option}: {text}}}'"
+        )
+
+    def _of_groups(self, unknown: str) -> list[str]:
+        """Dotted names of the options of groups that have the name of an unknown option."""
+        last = unknown.split(".")[-1]
+        return [name for name in self.options() if name.split(".")[1:] == [last]]
+
+    def _beside(self, unknown: str) -> list[str]:
+        """Names of the options that there are where an unknown option is."""
+        group = self._schema["properties"].get(unknown.split(".")[0], {})
+        return list(group.get("properties", self._schema["properties"]))
+
+    def with_defaults(self, values: Document) -> Document:
+        """Check values, and add the defaults of missing options.
+
+        Text that is not a valid value is parsed as YAML: it may come from the command line.
+        """
         read = copy.deepcopy(values)
         for name in self.options():
             group, _, option = name.rpartition(".")
@@ -86,7 +133,15 @@ class Schema:
 
 @cache
 def _load(path: Path) -> Document:
-    return yaml.safe_load(path.read_text())
+    """Read a schema. A reference to a property of another schema gives also its description."""
+    schema: Document = yaml.safe_load(path.read_text())
+    for part in schema["properties"].values():
+        for choice in part.get("anyOf", ()):
+            if "$ref" in choice:
+                file, _, name = choice.pop("$ref").partition("#/properties/")
+                choice |= _load(path.with_name(file))["properties"][name]
+                part["description"] = choice["description"]
+    return schema
 
 
 def _from_text(value: Any) -> Any:
@@ -125,6 +180,15 @@ def _leaves(schema: Document, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
+def _unknown(schema: Document, values: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in values.items() if isinstance(values, dict) else ():
+        part = schema["properties"].get(name)
+        if part is None:
+            yield f"{prefix}{name}"
+        elif "properties" in part:
+            yield from _unknown(part, value, f"{prefix}{name}.")
+
+
 def _fill(schema: Document, values: Document) -> Document:
     return {
         name: _fill(part, values.get(name) or {})
@@ -140,11 +204,6 @@ def _explain(error: jsonschema.ValidationError) -> str:
     asked: Any = error.validator_value
     value: Any = error.instance
     where = ".".join(str(part) for part in error.path)
-    if error.validator == "additionalProperties":
-        known = list(schema["properties"])
-        name = next(key for key in value if key not in known)
-        prefix = f"{where}." if where else ""
-        return f"unknown option {prefix}{name}{suggest(str(name), known)}"
     if error.validator == "required":
         name = next(name for name in asked if name not in value)
         return f"{name} is missing"

@@ -6,20 +6,32 @@ import copy
 import csv
 import logging
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
+from neurozarr.samples.columns import COLUMNS, LAYOUT, as_cells, check_columns, check_line, given
+from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
-from neurozarr.sources import dcm2niix, family_of, stem
+from neurozarr.sources import dcm2niix, family_of
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
-from neurozarr.sources.paths import expand, find, is_address, is_glob, normal, parts, sources
+from neurozarr.sources.paths import (
+    expand,
+    find,
+    is_address,
+    is_glob,
+    is_within,
+    normal,
+    parts,
+    sources,
+)
 from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
@@ -27,6 +39,12 @@ logger = logging.getLogger(__name__)
 #: Schemas of the configuration and of a row of the sample sheet.
 CONFIG_SCHEMA = Path(__file__).with_name("config.schema.yaml")
 SHEET_SCHEMA = Path(__file__).with_name("samples.schema.yaml")
+#: Configuration file that Snakemake reads if it is in the working directory.
+FOUND_CONFIG = Path("config/config.yaml")
+_OF_ANOTHER_PROJECT = (
+    " (this file is read because it is in the working directory: if it belongs to another project, "
+    "run in another directory)"
+)
 #: Suffixes (in lower case) of voxel files, and of the header files that name both files of a pair.
 _PAIRS = {
     ".img": ".hdr",
@@ -37,37 +55,14 @@ _PAIRS = {
     ".brik.gz": ".head",
 }
 
-
-#: Columns of the sample sheet for `neurozarr.sources.Layout`, and functions that parse their cells.
-LAYOUT: dict[str, Callable[[str], Any]] = {
-    "axes": str,
-    "dataset": str,
-    "shape": lambda cell: tuple(map(int, cell.split(","))),
-    "dtype": str,
-    "order": str,
-    "offset": int,
-    "overlap": lambda cell: tuple(map(int, cell.split(","))),
-    "pad": str,
-    "missing": str,
-}
-
-#: Columns of the sample sheet that are not options.
-COLUMNS = ("sample", "source", "label_of", *LAYOUT, *SIZES)
-
-#: Characters that names of samples do not have.
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+-]+")
-
 #: The longest suffix of a file named after a sample.
 _LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
 #: Length of the longest path within a store.
 _LONGEST_PATH = 128
 
-#: Options that must be the same for all samples of a run.
-RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii", "resources.bundle")
-
 
 def read_run(
-    config: Document, *, find_sources: bool = True
+    config: Document, *, find_sources: bool = True, files: Sequence[str | Path] = ()
 ) -> tuple[RunSettings, dict[str, Sample]]:
     """Read and check a configuration and its sample sheet, if it has one.
 
@@ -77,6 +72,8 @@ def read_run(
         The user's options; the others get their defaults.
     find_sources
         Whether all sources must exist. A job on a cluster needs only its own.
+    files
+        Configuration files from which options were read; errors name that of an unknown option.
 
     Returns
     -------
@@ -90,8 +87,10 @@ def read_run(
         An option or the sheet is not valid, or a source does not exist. Sources are not opened.
     """
     schema, rows = Schema(CONFIG_SCHEMA), Schema(SHEET_SCHEMA)
+    _check_known(config, schema, files)
     try:
-        options = _expanded(schema.with_defaults(config))
+        options = _expanded(schema.with_defaults(as_cells(config)))
+        cells = given(options)
     except ConfigError as error:
         raise ConfigError(f"config: {error}") from None
     if options["samples"] and options["source"]:
@@ -99,7 +98,7 @@ def read_run(
     if options["samples"]:
         read = list(_read_sheet(Path(options["samples"]), options, schema, rows))
     elif options["source"]:
-        read = list(_find_sources(options, rows))
+        read = list(_find_sources(options, cells, rows))
     else:
         read = []
     samples: dict[str, Sample] = {}
@@ -121,6 +120,23 @@ def read_run(
             samples[sample.name] = _as_label(where, sample, samples)
     _check_lengths(options["output"], samples)
     return _settings(options), samples
+
+
+def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
+    """Raise a ConfigError if there are unknown options, with their file, or too many values."""
+    try:
+        unknown = schema.unknown(config)
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
+    if not unknown:
+        return
+    for file in files:
+        inside = schema.unknown(yaml.safe_load(Path(file).read_text()) or {})
+        if unknown[0] in inside:
+            why = _OF_ANOTHER_PROJECT if Path(file) == FOUND_CONFIG else ""
+            where = os.path.relpath(file) if is_within(os.path.abspath(file), os.getcwd()) else file
+            raise ConfigError(f"{where}: {schema.explain_unknown(inside, config)}{why}")
+    raise ConfigError(f"config: {schema.explain_unknown(unknown, config)}")
 
 
 def _settings(options: Document) -> RunSettings:
@@ -210,8 +226,10 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
             )
 
 
-def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample]]:
-    """Yield one sample for each file that the option ``source`` names."""
+def _find_sources(
+    options: Document, cells: dict[str, str], rows: Schema
+) -> Iterator[tuple[str, Sample]]:
+    """Yield the samples of each file that the option ``source`` names, described by ``cells``."""
     patterns = options["source"]
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         paths = [pattern]
@@ -221,12 +239,15 @@ def _find_sources(options: Document, rows: Schema) -> Iterator[tuple[str, Sample
             raise ConfigError(f"config: source {pattern!r} matches no file")
         voxel_files = _voxel_files(paths)
         for path in (path for path in paths if path not in voxel_files):
-            row = {"sample": stem(path), "source": path}
+            row = {"sample": file_name(path), "source": path, **cells}
             try:
                 rows.check(row)
             except ConfigError as error:
-                raise ConfigError(f"config: source {path}: {error}") from None
-            yield from _with_labels("config", row, options, rows)
+                raise ConfigError(
+                    f"config: source {path}: {error}; give it another name in a sample sheet"
+                ) from None
+            for image in _each_image("config", row, options):
+                yield from _with_labels("config", image, options, rows)
 
 
 def _voxel_files(paths: list[str]) -> set[str]:
@@ -259,7 +280,7 @@ def _read_sheet(
         raise ConfigError(f"config: samples {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"config: samples {path} is not UTF-8 text ({error.reason})") from None
-    _check_columns(path, columns, schema)
+    check_columns(path, list(columns), schema)
     if not lines:
         raise ConfigError(f"{path}: the sheet has no samples")
     # Most rows of a large sheet have the same options, which are then parsed and checked once.
@@ -269,6 +290,8 @@ def _read_sheet(
         if None in line:
             raise ConfigError(f"{where}: more cells than columns ({len(columns)})")
         row = {name: cell.strip() for name, cell in line.items() if cell and cell.strip()}
+        if "source" not in row:
+            check_line(where, list(line.values()))
         try:
             rows.check({name: row[name] for name in row if name in COLUMNS})
             row |= {
@@ -298,7 +321,7 @@ def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[
         found = family.images(path, Layout(**_layout(row, options) | {"dataset": None}))
     except SourceError as error:
         raise ConfigError(f"{where}: {error}") from None
-    for name, image in zip(_names([image.name for image in found]), found, strict=True):
+    for name, image in zip(names_of([image.name for image in found]), found, strict=True):
         yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
 
 
@@ -331,7 +354,7 @@ def _with_labels(
         return
     ome = options["ome"] | {"name": None, "channel_names": None, "channel_colors": None}
     own = {"ome": ome, "pyramid": options["pyramid"] | {"mode": "auto"}}
-    for name, label in zip(_names([label.name for label in found]), found, strict=True):
+    for name, label in zip(names_of([label.name for label in found]), found, strict=True):
         cells = {"source": row["source"], "dataset": label.dataset}
         try:
             rows.check(cells | {"sample": name})
@@ -339,18 +362,6 @@ def _with_labels(
             logger.warning("%s: the label %s is left out: %s", where, label.dataset, error)
             continue
         yield where, _sample(cells | {"sample": f"{row['sample']}/{LABELS}/{name}"}, options | own)
-
-
-def _names(texts: Sequence[str]) -> list[str]:
-    """Names for samples, made of any texts: other characters become "_", equal ones get a number.
-
-    A number is that of the image in its file, from 0.
-    """
-    names = [_NOT_IN_NAMES.sub("_", text).strip("_") for text in texts]
-    return [
-        name if name and names.count(name) == 1 else f"{name}_{number}".strip("_")
-        for number, name in enumerate(names)
-    ]
 
 
 def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Schema) -> Document:
@@ -361,25 +372,6 @@ def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Sch
         changed[group][option] = schema.parse(name, cell)
     schema.check(changed)
     return changed
-
-
-def _check_columns(path: Path, columns: Any, schema: Schema) -> None:
-    allowed = [name for name in schema.options() if "." in name and name not in RUN_OPTIONS]
-    for name in columns:
-        if name in RUN_OPTIONS:
-            raise ConfigError(
-                f"{path}: {name!r} must be the same for all samples; set it in config"
-            )
-        if name not in (*COLUMNS, *allowed):
-            raise ConfigError(
-                f"{path}: unknown column {name!r}{suggest(name, allowed + list(COLUMNS))}"
-            )
-    for name in ("sample", "source"):
-        if name not in columns:
-            raise ConfigError(f"{path}: column {name!r} is missing (columns are separated by tabs)")
-    if len(set(columns)) < len(columns):
-        twice = next(name for name in columns if columns.count(name) > 1)
-        raise ConfigError(f"{path}: there are two columns {twice!r}")
 
 
 def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:

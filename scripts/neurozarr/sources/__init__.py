@@ -32,7 +32,7 @@ from neurozarr.sources.mrc import MrcSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
 from neurozarr.sources.nrrd_file import NrrdSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
-from neurozarr.sources.paths import parts
+from neurozarr.sources.paths import contents, has_places, parts
 from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.series import SeriesSource
@@ -123,6 +123,7 @@ def open_source(
     if family is None and os.path.isdir(path):
         raise SourceError(
             f"{path}: no TIFF, PNG or JPEG 2000 slices, DICOM series or Zarr/N5 store found in it"
+            f"; {contents(path, SUFFIXES)}"
         )
     if family is None:
         raise SourceError(
@@ -143,7 +144,7 @@ def open_source(
         if value is not None and "t" not in source.axes:
             raise SourceError(
                 f"{path}: {name} is {value}, but the axes are {source.axes}, without t; leave it "
-                "empty, or give axes"
+                "out, or give axes"
             )
     was = source.space_unit
     source = _with_units(path, source, {"space": unit, "time": time_unit}, template)
@@ -214,7 +215,7 @@ def stem(path: str | Path) -> str:
     If nothing is left of a pattern, the name of its directory. A list has that of its first path.
     """
     path = parts(str(path))[0]
-    name = re.sub(_PLACES, "", Path(path).name)
+    name = re.sub(_PLACES, "", Path(path).name) if has_places(path) else Path(path).name
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.lower() == suffix:
             return Path(path).parent.name

@@ -25,7 +25,7 @@ WARNING_FILTERS = threading.RLock()
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The columns of the sample sheet that describe the array in a file.
+    """The columns of the sample sheet, or options, that describe the array in a file.
 
     They replace what the file says, or add what it does not say. None if a column is empty.
 
@@ -95,7 +95,7 @@ def check_columns(path: str, layout: Layout, takes: Sequence[str]) -> None:
     for name, value in layout.given.items():
         if name not in takes:
             raise SourceError(
-                f"{path}: {name} is {value!r}, but does not apply to this format; leave it empty"
+                f"{path}: {name} is {value!r}, but does not apply to this format; leave it out"
             )
 
 
@@ -249,7 +249,7 @@ class Source(ABC):
         """
         raise SourceError(
             f"{path}: dataset is '*', but there is only one image in files of this format; leave "
-            "it empty"
+            "it out"
         )
 
     @classmethod

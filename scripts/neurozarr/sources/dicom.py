@@ -321,6 +321,6 @@ def _pick(path: str, found: Sequence[Image], dataset: str | None) -> Image:
     table = "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
     what = f"no image is {dataset!r}" if not named else f"{len(named)} images"
     raise SourceError(
-        f"{path}: {what}; name one in the column dataset of a sample sheet by words of this table, "
-        f"such as {' '.join((named or found)[0].labels[:2])!r}, or give * for all:\n{table}"
+        f"{path}: {what}; name one in dataset by words of this table, such as "
+        f"{' '.join((named or found)[0].labels[:2])!r}, or give * for all:\n{table}"
     )

@@ -7,6 +7,8 @@ import logging
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from neurozarr.errors import ConfigError
@@ -28,6 +30,10 @@ _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
 #: Directories that a run writes to in the working directory and in the output directory.
 _BESIDE = ("logs", "benchmarks", ".snakemake")
 _INSIDE = ("nifti", "verify", ".state")
+#: Endings of the names of directories that are images.
+_STORES = (".zarr", ".n5")
+#: Number of files that are counted in a directory that is not an image.
+_COUNTED = 10_000
 
 
 def is_address(path: str) -> bool:
@@ -242,6 +248,50 @@ def _matches(pattern: str, names: list[str], channel: str) -> dict[str, dict[str
         expression += re.escape(text)
     matches = {name: re.fullmatch(expression, name) for name in names}
     return {name: match.groupdict() for name, match in matches.items() if match}
+
+
+def contents(folder: str, endings: Sequence[str]) -> str:
+    """Describe the files in a directory that is not itself an image, and how to convert them.
+
+    Parameters
+    ----------
+    folder
+        The directory.
+    endings
+        Endings of file names of all formats, in lower case.
+
+    Returns
+    -------
+    str
+        The end of an error message. At most `_COUNTED` files are counted.
+    """
+    longest = sorted(endings, key=len, reverse=True)
+    top, below = Counter[str](), Counter[str]()
+    for parent, name in islice(_entries(folder), _COUNTED):
+        ending = next((end for end in longest if name.lower().endswith(end)), "")
+        (top if parent == folder else below)[name[len(name) - len(ending) :]] += 1
+    total = top + below
+    others = total.pop("", 0)
+    if not total:
+        return f"files in it: {others}, none of a supported format"
+    ending = total.most_common(1)[0][0]
+    files = f"**/*{ending}" if below[ending] else f"*{ending}"
+    counts = [f"{count} {end}" for end, count in total.most_common()]
+    rest = f" and {others} of other kinds" if others else ""
+    return (
+        f"files in it: {', '.join(counts)}{rest}; to convert each {ending}, give a glob such as "
+        f"source='{os.path.join(glob.escape(folder), files)}', or a line in a sample sheet"
+    )
+
+
+def _entries(folder: str) -> Iterator[tuple[str, str]]:
+    """Directory and name of each file, and each store, in a directory; without hidden ones."""
+    for parent, folders, files in os.walk(folder):
+        stores = [name for name in folders if name.lower().endswith(_STORES)]
+        folders[:] = sorted({name for name in folders if name[0] != "."} - {*stores})
+        for name in [*files, *stores]:
+            if name[0] != ".":
+                yield parent, name
 
 
 def natural(path: str) -> list[tuple[str, int]]:

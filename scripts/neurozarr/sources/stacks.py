@@ -131,7 +131,7 @@ class StackSource(Source):
         if layout.axes is not None:
             raise SourceError(
                 f"{pattern}: axes is {layout.axes!r}, but the placeholders of a pattern name the "
-                "axes; leave it empty"
+                "axes; leave it out"
             )
         grid_axes, placed, files, words = grid(pattern, may_lack=layout.missing is not None)
         tile, padding = images.read_header(files[0]), None
