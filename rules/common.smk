@@ -225,7 +225,8 @@ def all_planned():
     if not SAMPLES:
         sys.exit(
             "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
-            "glob) or samples (a tab-separated sheet), such as --config source=scan.nii.gz"
+            "glob) or samples (a tab-separated sheet), such as neurozarr run scan.nii.gz, or "
+            "snakemake --config source=scan.nii.gz"
         )
     written()  # Made once, before the threads ask for it.
     names = list(SAMPLES)
