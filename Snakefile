@@ -10,6 +10,7 @@ if Path("config/config.yaml").exists():
 
 include: "rules/common.smk"
 include: "rules/bundles.smk"
+include: "rules/screen.smk"
 
 
 rule all:

@@ -158,14 +158,6 @@ def all_bundles(wildcards):
     return [str(RUN.paths(small[0]).state / "owned.json")]
 
 
-onsuccess:
-    forget_bundles()
-
-
-onerror:
-    forget_bundles()
-
-
 def forget_bundles():
     """Delete the files of this run's bundles: receipts tell which samples are converted."""
     if bundled.cache_info().currsize:  # Not if the targets needed no bundles.

@@ -1,5 +1,6 @@
 # Shared by all rules: the samples, patterns of file names, and input functions.
 
+import logging
 import os
 import shlex
 import sys
@@ -7,6 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+
+STARTED = time.monotonic()
 
 # NumPy's BLAS would start one thread per processor in every job, but no job uses BLAS.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -16,6 +19,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from neurozarr import plan
 from neurozarr.errors import ClaimError, NeurozarrError
 from neurozarr.run import claims, memory, ownership, publishing, sidecars
+from neurozarr.run.notices import Notices
 from neurozarr.run.paths import coarse_levels
 from neurozarr.samples import arguments, estimates, rerun
 from neurozarr.samples.sheet import read_run
@@ -24,6 +28,12 @@ from snakemake.logging import logger
 
 for name, value in memory.ENVIRONMENT.items():
     os.environ.setdefault(name, value)
+
+# The library's warnings while the run is planned; jobs have them in their logs.
+NOTICES = Notices(logger.warning)
+if workflow.is_main_process:
+    logging.getLogger("neurozarr").addHandler(NOTICES)
+    logging.getLogger("neurozarr").propagate = False
 
 try:
     RUN, SAMPLES = read_run(config, find_sources=workflow.is_main_process)
@@ -80,6 +90,7 @@ onstart:
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
+    find_tasks()
     # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
     # out of the list of labels first.
     for job in workflow.dag.needrun_jobs():
@@ -183,7 +194,10 @@ def all_planned():
         planned(name)
     waited = time.monotonic() - wall > 2 * (time.process_time() - processor)
     with ThreadPoolExecutor(PLANNED_AT_ONCE if waited else 1) as pool:
-        return list(pool.map(planned, names))
+        found = list(pool.map(planned, names))
+    for notice in NOTICES.repeated() if workflow.dryrun else []:
+        logger.warning(notice)  # Other runs say so at their end.
+    return found
 
 
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
