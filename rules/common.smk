@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from neurozarr import plan
-from neurozarr.errors import ClaimError, NeurozarrError
+from neurozarr.errors import ClaimError, NeurozarrError, SourceError
 from neurozarr.run import claims, memory, ownership, publishing, sidecars
 from neurozarr.run.notices import Notices
 from neurozarr.run.paths import coarse_levels
@@ -127,11 +127,7 @@ def planned(name):
     """Return a sample after checking its source and planning its levels; exit on errors."""
     if name not in SAMPLES:
         sys.exit(f"neurozarr: there is no sample {name!r}")
-    try:
-        SAMPLES[name].check()
-        if workflow.is_main_process:
-            check_outputs(SAMPLES[name], RUN.paths(name))
-    except NeurozarrError as error:
+    if error := unreadable(name):
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
@@ -142,6 +138,23 @@ def planned(name):
             print(f"neurozarr: sample {name}: {error}", file=sys.stderr)
             sys.exit(0)
     return SAMPLES[name]
+
+
+@cache
+def unreadable(name):
+    """Why the source of a sample cannot be converted, or None.
+
+    Exit on errors of other kinds, except in a job, which fails with them later.
+    """
+    try:
+        SAMPLES[name].check()
+        if workflow.is_main_process:
+            check_outputs(SAMPLES[name], RUN.paths(name))
+    except NeurozarrError as error:
+        if workflow.is_main_process and not isinstance(error, SourceError):
+            sys.exit(f"neurozarr: sample {name}: {error}")
+        return error
+    return None
 
 
 @cache
@@ -186,18 +199,30 @@ def todo(name):
 
 @cache
 def all_planned():
-    """Plan all samples; many at once if most of the time is spent waiting for files."""
+    """Plan all samples; many at once if most of the time is spent waiting for files.
+
+    Return the names of those whose sources can be read; exit if there is none.
+    """
     written()  # Made once, before the threads ask for it.
     names = list(SAMPLES)
     wall, processor = time.monotonic(), time.process_time()
     for name in names[:TRIED]:
-        planned(name)
+        unreadable(name)
     waited = time.monotonic() - wall > 2 * (time.process_time() - processor)
     with ThreadPoolExecutor(PLANNED_AT_ONCE if waited else 1) as pool:
-        found = list(pool.map(planned, names))
+        errors = dict(zip(names, pool.map(unreadable, names)))
     for notice in NOTICES.repeated() if workflow.dryrun else []:
         logger.warning(notice)  # Other runs say so at their end.
-    return found
+    wrong = [
+        f"neurozarr: sample {name}: {error}" for name, error in errors.items() if error
+    ]
+    if len(wrong) == len(names):
+        sys.exit("\n".join(wrong))
+    if wrong:
+        logger.error(
+            "\n".join([*wrong, f"neurozarr: the other {len(names) - len(wrong)} go on"])
+        )
+    return [planned(name).name for name in names if not errors[name]]
 
 
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
@@ -419,8 +444,12 @@ def all_exports(wildcards):
         sys.exit(
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
-    return [
+    readable = all_planned()
+    exports = [
         str(RUN.paths(name).export(level))
-        for name in SAMPLES
+        for name in readable
         for level in planned(name).export_levels
     ]
+    # The job that says why the others cannot be read.
+    wrong = [bundled()[name].name for name in SAMPLES if name not in set(readable)]
+    return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]
