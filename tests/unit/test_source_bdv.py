@@ -299,6 +299,19 @@ def test_setups_without_views_are_no_images(tmp_path):
     np.testing.assert_array_equal(zarr.open_array(store / "0", mode="r")[...], VOXELS[0])
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("lacking", [0, 2])
+def test_missing_views_can_be_filled_with_zeros(tmp_path, loader, lacking):
+    missing = f'<MissingView timepoint="{TIMES[lacking]}" setup="0" />'
+    path = write(tmp_path, loader, element=save(tmp_path, loader), missing=missing)
+    source = open_source(path, dataset="0", missing="fill")
+    expected = VOXELS[0].copy()
+    expected[lacking] = 0
+    assert_holds(source, expected)
+    source.check()
+    assert source.filled == f"1 of 3 time points (t={lacking})"
+
+
 @pytest.mark.parametrize(
     ("times", "axes"),
     [("", "zyx"), ("0", "zyx"), ("2", "zyx"), ("0-2:2", "tzyx"), ("3, 2", "tzyx")],

@@ -14,7 +14,7 @@ def filled_text(what: str, axes: str, places: Sequence[Sequence[int]], count: in
     Parameters
     ----------
     what
-        "planes" or "files".
+        What they are, such as "planes" or "files".
     axes
         Names of the axes along which they are placed.
     places

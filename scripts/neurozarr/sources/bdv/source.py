@@ -22,6 +22,7 @@ from neurozarr.sources.bdv import spimdata
 from neurozarr.sources.bdv.spimdata import Setup, SpimData
 from neurozarr.sources.bdv.views import Hdf5Views, StoreViews, Views
 from neurozarr.sources.hdf5 import Hdf5Source, check_links, is_hdf5, opened
+from neurozarr.sources.missing import filled_text
 from neurozarr.sources.zarr.images import damage_named, open_store
 from neurozarr.units import MAX_LENGTH, is_plausible
 
@@ -48,22 +49,33 @@ class ViewsSource(Source):
     views
         Its views.
     times
-        Number of its views.
+        Number of its time points.
+    missing
+        Numbers of the time points, from 0, that have no view and are filled with zeros.
     """
 
     views: Views
     times: int
+    missing: tuple[int, ...] = ()
 
     @classmethod
-    def _fields(cls, files: Sequence[str | Path], views: Views, times: int) -> dict[str, Any]:
+    def _fields(
+        cls,
+        files: Sequence[str | Path],
+        views: Views,
+        times: int,
+        missing: Sequence[int] = (),
+    ) -> dict[str, Any]:
         """Fields of a source that follow from its views; ``files`` are others that it has."""
-        first = views.volume(0)
+        first = views.volume(next(number for number in range(times) if number not in missing))
         chunks = first.chunks
         if times > 1:
             chunks = None if chunks is None else (1, *chunks)
         return {
             "views": views,
             "times": times,
+            "missing": tuple(missing),
+            "filled": filled_text("time points", "t", [[time] for time in missing], times),
             "files": tuple(dict.fromkeys(map(Path, (*files, *first.files)))),
             "file_axes": "tzyx" if times > 1 else "zyx",
             "file_shape": (times, *first.shape) if times > 1 else first.shape,
@@ -76,18 +88,19 @@ class ViewsSource(Source):
             return self.views.read(0, region)
         voxels = np.empty([side.stop - side.start for side in region], self.dtype)
         for place, time in enumerate(range(region[0].start, region[0].stop)):
-            voxels[place] = self.views.read(time, region[1:])
+            voxels[place] = 0 if time in self.missing else self.views.read(time, region[1:])
         return voxels
 
     def check(self) -> None:
         super().check()
-        first = self.views.volume(0)
-        for number in range(1, self.times):
+        numbers = [number for number in range(self.times) if number not in self.missing]
+        first = self.views.volume(numbers[0])
+        for number in numbers[1:]:
             other = self.views.volume(number)
             if (other.shape, other.dtype) != (first.shape, first.dtype):
                 raise SourceError(
                     f"{self.files[0]}: time point {number}, counted from 0, has shape "
-                    f"{other.shape} and type {other.dtype}, but the first one has {first.shape} "
+                    f"{other.shape} and type {other.dtype}, but {numbers[0]} has {first.shape} "
                     f"and {first.dtype}"
                 )
 
@@ -109,7 +122,7 @@ class BdvSource(ViewsSource):
     """
 
     suffixes = (".xml",)
-    takes = ("dataset",)
+    takes = ("dataset", "missing")
 
     registration: tuple[np.ndarray, ...]
 
@@ -119,15 +132,18 @@ class BdvSource(ViewsSource):
             data = spimdata.read(path)
             setup = data.setup(layout.dataset)
             times = data.times_of(setup)
-            if len(times) < len(data.times):
-                missing = sorted(set(data.times) - set(times))
-                listed = ", ".join(map(str, missing[:10])) + ", ..." * (len(missing) > 10)
+            missing = [number for number, time in enumerate(data.times) if time not in times]
+            if missing and (layout.missing is None or not times):
+                without = sorted(data.times[number] for number in missing)
+                listed = ", ".join(map(str, without[:10])) + ", ..." * (len(without) > 10)
                 raise SourceError(
                     f"{path}: view setup {setup.number} has no voxels at the time points {listed}, "
-                    "as <MissingViews> says; give an XML file whose <Timepoints> leave them out"
+                    "as <MissingViews> says; set missing to fill in a sample sheet to fill them "
+                    "with zeros, or give an XML file whose <Timepoints> leave them out"
                 )
+            views = _views(data, setup)
             return cls(
-                **cls._fields([path, *data.partitions], _views(data, setup), len(times)),
+                **cls._fields([path, *data.partitions], views, len(data.times), missing),
                 **_size(setup),
                 registration=_registration(data, setup),
                 channel_names=(setup.channel,) if setup.channel else (),
@@ -266,13 +282,13 @@ def _size(setup: Setup) -> dict[str, Any]:
 def _registration(data: SpimData, setup: Setup) -> tuple[np.ndarray, ...]:
     """The transformations of the first time point, the one that is applied last first."""
     registrations = data.registrations(setup)
-    affines = registrations.get(data.times[0], ())
+    affines = registrations.get(data.times_of(setup)[0], ())
     name, affine = f"{data.path}, view setup {setup.number}", _product(affines)
     if not affines or not _is_valid(affine):
         wrong = "is missing or not an affine" if not affines else "has no inverse"
         logger.warning("%s: its registration %s; its position is not kept", name, wrong)
         return ()
-    others = [registrations[time] for time in data.times if time in registrations]
+    others = [registrations[time] for time in data.times_of(setup) if time in registrations]
     if any(not np.array_equal(_product(other), affine) for other in others):
         logger.warning(
             "%s: its registration differs between time points; that of the first one is kept", name
