@@ -211,7 +211,7 @@ def all_planned():
     waited = time.monotonic() - wall > 2 * (time.process_time() - processor)
     with ThreadPoolExecutor(PLANNED_AT_ONCE if waited else 1) as pool:
         errors = dict(zip(names, pool.map(unreadable, names)))
-    for notice in NOTICES.repeated() if workflow.dryrun else []:
+    for notice in NOTICES.repeated() if workflow.output_settings.dryrun else []:
         logger.warning(notice)  # Other runs say so at their end.
     wrong = [
         f"neurozarr: sample {name}: {error}" for name, error in errors.items() if error
