@@ -31,7 +31,7 @@ $(READY): envs/requirements.txt pyproject.toml
 demo: $(READY)
 	@rm -rf demo
 	@start=$$(date +%s) && \
-	$(BIN)/snakemake --cores all --quiet host --directory demo --config source=$(MRI) zarr='{chunk: 32}' && \
+	$(BIN)/snakemake --cores all --directory demo --config source=$(MRI) zarr='{chunk: 32}' && \
 	seconds=$$(($$(date +%s) - start)) && \
 	echo && \
 	$(BIN)/python -m neurozarr demo/results/example4d.nii.zarr && \

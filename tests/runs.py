@@ -143,7 +143,7 @@ class Workflow:
         options = ("--snakefile", str(self.root / "Snakefile"), "--configfile", "config.yaml")
         # With --quiet, Snakemake prints what it does itself, which tells all about each job.
         quiet = () if self.screen else ("--quiet", "host")
-        return Started([*options, "--cores", "2", *quiet, *args], self.directory, self.environment)
+        return Started([*quiet, *options, "--cores", "2", *args], self.directory, self.environment)
 
     def __call__(self, *args: str, check: bool = True) -> Run:
         done = self._start(*args).wait()
