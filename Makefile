@@ -31,10 +31,10 @@ $(READY): envs/requirements.txt pyproject.toml
 demo: $(READY)
 	@rm -rf demo
 	@start=$$(date +%s) && \
-	$(BIN)/snakemake --cores all --directory demo --config source=$(MRI) zarr='{chunk: 32}' && \
+	$(BIN)/neurozarr run $(MRI) zarr.chunk=32 -- --directory demo && \
 	seconds=$$(($$(date +%s) - start)) && \
 	echo && \
-	$(BIN)/python -m neurozarr demo/results/example4d.nii.zarr && \
+	$(BIN)/neurozarr info demo/results/example4d.nii.zarr && \
 	echo "converted in $$seconds s"
 
 lint: ruff-format ruff-check snakefmt snakemake-lint mypy

@@ -14,6 +14,33 @@ AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "spa
 RAS = {"z": "inferior-to-superior", "y": "posterior-to-anterior", "x": "left-to-right"}
 
 
+def spatial_index(option: str, axis: int | str | None, ndim: int) -> int | None:
+    """Index, among the spatial axes of an image, of one of them.
+
+    Parameters
+    ----------
+    option
+        Name of the option, for the error.
+    axis
+        Index or name of the axis; None for no axis.
+    ndim
+        Number of spatial axes: the last of z, y and x.
+
+    Raises
+    ------
+    ValueError
+        There is no such axis.
+    """
+    names = SPATIAL[max(0, len(SPATIAL) - ndim) :]
+    if isinstance(axis, str) and axis in tuple(names):
+        return names.index(axis) + ndim - len(names)
+    if axis is None or (isinstance(axis, int) and 0 <= axis < ndim):
+        return axis
+    raise ValueError(
+        f"{option} is {axis!r}; allowed: None, an index below {ndim}, or one of {', '.join(names)}"
+    )
+
+
 class Space(NamedTuple):
     """A coordinate system of an image: an anatomical one (RAS+), or one without orientation.
 

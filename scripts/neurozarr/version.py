@@ -19,13 +19,14 @@ def version(clone: Path = Path(__file__).parents[2]) -> str:
     Parameters
     ----------
     clone
-        Top directory of a clone of this repository, if it is one.
+        Top directory of a clone of this repository, or of a source distribution, if it is one.
 
     Returns
     -------
     str
         The last tag, such as 1.2.0, or 1.2.0.post3+g1a2b3c4 if 3 commits follow it. Without a
-        tag, FALLBACK+g1a2b3c4. Without a clone, the version of the installed package, or FALLBACK.
+        tag, FALLBACK+g1a2b3c4. Without a clone, the version of the source distribution that it is,
+        or else of the installed package, or FALLBACK.
     """
     described = _describe(clone) if (clone / ".git").exists() else ""
     if found := _DESCRIBED.fullmatch(described):
@@ -33,6 +34,8 @@ def version(clone: Path = Path(__file__).parents[2]) -> str:
         return tag if commits == "0" else f"{tag}.post{commits}+g{commit}"
     if described:
         return f"{FALLBACK}+g{described}"
+    if (clone / "PKG-INFO").exists():
+        return metadata.Distribution.at(clone).version
     try:
         return metadata.version("neurozarr")
     except metadata.PackageNotFoundError:

@@ -44,7 +44,14 @@ from neurozarr.zarr.config import COMPRESSORS
         ({"levels": -2}, "levels is -2; allowed: -1"),
         ({"levels": None}, "levels is None"),
         ({"no_pyramid_axis": 3}, "no_pyramid_axis is 3; allowed: null, or the index"),
-        ({"no_pyramid_axis": "z"}, "no_pyramid_axis is 'z'"),
+        ({"no_pyramid_axis": "t"}, "no_pyramid_axis is 't'; allowed: .* z, y or x"),
+        ({"chunk_time": 1}, "chunk_time is 1; allowed: true or false"),
+        ({"no_time": None}, "no_time is None; allowed: true or false"),
+        ({"compressor_opt": {"level": 3}}, "'level', which compressor 'blosc' does not know"),
+        (
+            {"compressor_opt": {"clevel": 3}, "compressor_options": {"clevel": 4}},
+            r"compressor_opt is \{'clevel': 3\}, but compressor_options is .*give one",
+        ),
         ({"ome_version": "0.3"}, "ome_version is '0.3'; allowed: \"auto\""),
         ({"ome_version": "0.4"}, "requires zarr_version 2, but zarr_version is 3"),
         ({"ome_version": "0.5", "zarr_version": 2}, "requires zarr_version 3, but"),
@@ -69,6 +76,8 @@ def test_wrong_value_is_refused_with_the_allowed_values(wrong, message):
         {"fill_value": float("nan")},
         {"fill_value": 1j},
         {"no_pyramid_axis": 0, "levels": 0},
+        {"no_pyramid_axis": "z"},
+        {"chunk_channels": False, "chunk_time": False, "shard_channels": False, "no_time": True},
     ],
     ids=str,
 )
@@ -89,6 +98,15 @@ def test_compressor_options_have_defaults():
     assert ZarrConfig(compressor=None).compressor_settings() == {}
 
 
+def test_spellings_of_linc_convert_give_the_same_configuration():
+    options = {"cname": "lz4", "clevel": 5}
+    config = ZarrConfig(compressor_opt=options)
+    assert config == ZarrConfig(compressor_options=options)
+    assert dataclasses.replace(config, levels=2).compressor_options == options
+    assert dataclasses.replace(config, compressor_options={}).compressor_options == {}
+    assert ZarrConfig(compressor="none") == ZarrConfig(compressor=None)
+
+
 def test_defaults_are_those_of_the_config_schema(root):
     schema = yaml.safe_load((root / "scripts/neurozarr/samples/config.schema.yaml").read_text())
     options = {
@@ -102,7 +120,8 @@ def test_defaults_are_those_of_the_config_schema(root):
     assert {name: options[name]["default"] for name in config if name in options} == {
         name: value for name, value in config.items() if name in options
     }
-    assert config.keys() - options.keys() == {"out", "overwrite"}
+    of_linc_convert = {"chunk_channels", "chunk_time", "shard_channels", "shard_time", "no_time"}
+    assert config.keys() - options.keys() == {"out", "overwrite"} | of_linc_convert
     others = {"mode", "name", "channel_names", "channel_colors", "orientation"}
     assert options.keys() - config.keys() == others
     assert set(options["compressor"]["enum"]) == {None, *COMPRESSORS}

@@ -6,6 +6,7 @@ import zarr
 
 import neurozarr
 from neurozarr import ZarrConfig
+from neurozarr.voxels.kernels import downsample
 
 from .stores import OPTIONS, SHAPE, document, read_tensorstore
 
@@ -30,11 +31,52 @@ def test_existing_array_is_only_replaced_with_overwrite(image, version):
         image.create_array("0", (3,), "uint8")
     overwrite = ZarrConfig(zarr_version=version, overwrite=True)
     assert image.create_array("0", (3,), "uint8", zarr_config=overwrite).shape == (3,)
+    assert image.create_array("0", (4,), "uint8", overwrite=True).shape == (4,)
+    with pytest.raises(FileExistsError, match="exists already"):
+        image.create_array("0", (3,), "uint8", zarr_config=overwrite, overwrite=False)
+
+
+def test_data_are_written_into_a_new_array(group, voxels):
+    array = group.create_array("0", SHAPE, "float32", data=voxels)
+    np.testing.assert_array_equal(read_tensorstore(array).read().result(), voxels)
+    copy = group.create_array("1", array.shape, array.dtype, data=array)
+    np.testing.assert_array_equal(copy[...], voxels)
+    with pytest.raises(ValueError, match=r"data has shape \(30, 20\), but the array '0' has"):
+        group.create_array("0", SHAPE, "float32", data=voxels[0], overwrite=True)
+    again = group.create_array("0", SHAPE, "int16", data=array, overwrite=True)
+    np.testing.assert_array_equal(again[...], voxels)
+
+
+def test_options_of_an_array_may_be_named_as_in_linc_convert(group, version):
+    options = {"chunks": (4, 8, 16), "compressor_opt": {"clevel": 9}}
+    options |= {} if version == 2 else {"shards": (8, 16, 16)}
+    array = group.create_array("0", SHAPE, "int16", **options)
+    assert (array.chunks, array.shards) == ((4, 8, 16), options.get("shards"))
+    named = {"chunk": (4, 8, 16), "shard": options.get("shards"), "compressor": "blosc"}
+    same = group.create_array("1", SHAPE, "int16", compressor_options={"clevel": 9}, **named)
+    assert document(array) == document(same)
+    assert group.create_array_from_base("2", SHAPE, chunks=2, shards=None).chunks == (2, 2, 2)
+    plain = group.create_array("3", SHAPE, "int16", compressor="none")
+    assert document(plain) == document(group.create_array("4", SHAPE, "int16", compressor=None))
+    with pytest.raises(TypeError, match="chunks and chunk are one option"):
+        group.create_array("5", SHAPE, "int16", chunk=8, chunks=8)
+
+
+def test_channels_and_times_may_share_chunks(driver, tmp_path):
+    config = ZarrConfig(driver=driver, chunk=(8,), chunk_channels=False, no_time=True)
+    group = neurozarr.from_config(tmp_path / "a.zarr", config)
+    voxels = np.arange(3 * 16**3).reshape(3, 16, 16, 16)
+    array = group.create_array("0", voxels.shape, voxels.dtype, data=voxels)
+    assert array.chunks == (3, 8, 8, 8)
+    group.generate_pyramid(levels=1)
+    assert group["1"].chunks == (3, 8, 8, 8)
+    expected = downsample(voxels, (1, 2, 2, 2), "mean")
+    np.testing.assert_array_equal(group["1"][...], expected)
 
 
 def test_unknown_option_is_refused(image):
-    with pytest.raises(TypeError, match=r"unknown option chunks; known: chunk, compressor"):
-        image.create_array("1", (3,), "uint8", chunks=(1,))
+    with pytest.raises(TypeError, match=r"unknown option filters; known: chunk, compressor"):
+        image.create_array("1", (3,), "uint8", filters=None)
     with pytest.raises(TypeError, match="unknown option levels"):
         image.create_array_from_base("1", SHAPE, levels=2)
 

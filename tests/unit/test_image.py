@@ -108,17 +108,26 @@ def test_factors_of_each_level_and_the_edge_can_be_given(image, voxels):
     once = downsample(voxels, given[0], edge="keep")
     np.testing.assert_array_equal(image["1"][...], once)
     np.testing.assert_array_equal(image["2"][...], downsample(once, given[1], edge="keep"))
-    image.write_ome_metadata("zyx", factors=given, **ome(image))
-    scale, translation = multiscales(image)["datasets"][2]["coordinateTransformations"]
-    assert (scale["scale"], translation["translation"]) == ([2, 8, 3], [0.5, 3.5, 1])
+    again = neurozarr.open_group(image.store_path)
+    for group, told in ((image, {}), (again, {"factors": given})):
+        group.write_ome_metadata("zyx", **told, **ome(image))
+        scale, translation = multiscales(group)["datasets"][2]["coordinateTransformations"]
+        assert (scale["scale"], translation["translation"]) == ([2, 8, 3], [0.5, 3.5, 1])
     with pytest.raises(ValueError, match="level 2 has length 4"):
-        image.write_ome_metadata("zyx", **ome(image))
+        again.write_ome_metadata("zyx", **ome(image))
+
+
+def test_copied_voxels_are_where_they_were_copied_from(image):
+    image.generate_pyramid(levels=1, ndim=2, mode="stride")
+    image.write_ome_metadata("zyx", **ome(image))
+    scale, translation = multiscales(image)["datasets"][1]["coordinateTransformations"]
+    assert (scale["scale"], translation["translation"]) == ([1, 2, 2], [0, 0, 0])
 
 
 def test_wrong_axes_of_the_metadata_are_refused(image):
     with pytest.raises(ValueError, match=r"axes are \('y', 'x'\), but level 0 has shape"):
         image.write_ome_metadata("yx", **ome(image))
-    with pytest.raises(ValueError, match="no_pool is 3; allowed: None, or an index below 3"):
+    with pytest.raises(ValueError, match="no_pool is 3; allowed: None, an index below 3, or one"):
         image.write_ome_metadata("zyx", no_pool=3, **ome(image))
 
 
@@ -179,9 +188,13 @@ def test_every_argument_of_write_ome_metadata_has_an_effect(group):
     assert translation["translation"] == [0, 0, 1, 0]
 
 
-def test_ome_version_for_other_zarr_version_gives_a_warning(image, version):
-    with pytest.warns(UserWarning, match=f"into a Zarr v{version} group"):
-        image.write_ome_metadata("zyx", ome_version="0.4" if version == 3 else "0.5")
+def test_ome_version_for_other_zarr_version_is_replaced_with_a_warning(image, version):
+    wrong, right = ("0.4", "0.5") if version == 3 else ("0.5", "0.4")
+    with pytest.warns(UserWarning, match=f"is Zarr v{version}: OME-Zarr {right} is written") as got:
+        image.write_ome_metadata("zyx", ome_version=wrong)
+    assert got[0].filename == __file__
+    assert multiscales(image)
+    assert len(image.attrs) == 1
     with pytest.raises(ValueError, match=r"ome_version is '0.3'; allowed: 0.4, 0.5"):
         image.write_ome_metadata("zyx", ome_version="0.3")
 
@@ -190,6 +203,40 @@ def test_ome_version_for_the_zarr_version_gives_no_warning(image):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         image.write_ome_metadata("zyx", **ome(image))
+
+
+def test_name_and_type_of_an_image_have_defaults(image):
+    image.write_ome_metadata("zyx", **ome(image))
+    assert multiscales(image)["name"] == "image"
+    assert "type" not in multiscales(image)
+    for mode, name in (
+        ("median", "median"),
+        (np.max, "max"),
+        (lambda window, axis: window.min(axis), None),
+    ):
+        image.generate_pyramid(levels=1, mode=mode)
+        image.write_ome_metadata("zyx", **ome(image))
+        assert multiscales(image).get("type") == name
+
+
+@pytest.mark.parametrize("name", ["scan.nii.zarr", "scan.ome.zarr", "scan.zarr", "scan"])
+def test_name_of_an_image_has_no_ending(driver, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    group = neurozarr.from_config(name, ZarrConfig(driver=driver))
+    group.create_array("0", (4, 4), "u1")
+    group.write_ome_metadata("yx", ome_version="0.5")
+    assert multiscales(group)["name"] == "scan"
+
+
+def test_axis_that_is_not_downsampled_may_be_named(image):
+    assert image.generate_pyramid(levels=1, no_pyramid_axis="z") == [[40, 30, 20], [40, 15, 10]]
+    image.write_ome_metadata("zyx", no_pool="z", **ome(image))
+    scale = multiscales(image)["datasets"][1]["coordinateTransformations"][0]["scale"]
+    assert scale == [1, 2, 2]
+    shapes = image.generate_pyramid(levels=1, ndim=2, no_pyramid_axis="x")
+    assert shapes == [[30, 20], [15, 20]]
+    with pytest.raises(ValueError, match=r"no_pyramid_axis is 'z'; allowed: .* one of y, x"):
+        image.generate_pyramid(ndim=2, no_pyramid_axis="z")
 
 
 @pytest.mark.parametrize(("name", "size"), [("anatomical.nii", 348), ("example4d.nii.gz", 416)])

@@ -17,7 +17,9 @@ LAYERS = [
     {"samples"},
     {"verify"},
     {"steps"},
-    {"conversion", "__main__"},
+    {"conversion", "info"},
+    {"commands"},
+    {"__main__"},
 ]
 LAYER = {package: number for number, packages in enumerate(LAYERS) for package in packages}
 

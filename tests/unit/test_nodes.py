@@ -52,11 +52,47 @@ def test_array_has_shape_dtype_and_chunks(image):
         (slice(None), 4),
         (slice(3, 30, 7), ..., slice(0, 3)),
         (1, 2, 3),
+        [1, 2],
+        [9, -3, 9, 0],
+        [],
+        np.array([3, 30]),
+        (slice(None), [4, 1]),
+        (..., [7, 7, 2]),
+        (3, slice(None), [4, 1]),
+        (slice(2, 30, 5), [0, 8], 3),
+        np.arange(40) % 3 == 0,
+        (slice(5), [False] * 10 + [True] * 20),
+        (np.int64(3), ..., np.uint8(2)),
     ],
+    ids=str,
 )
 def test_indexing_follows_numpy(image, voxels, key):
-    np.testing.assert_array_equal(image["0"][key], voxels[key])
-    assert isinstance(image["0"][key], np.ndarray)
+    array = image["0"]
+    np.testing.assert_array_equal(array[key], voxels[key])
+    assert isinstance(array[key], np.ndarray)
+    written = np.arange(voxels[key].size).reshape(voxels[key].shape)
+    array[key] = voxels[key] = written
+    np.testing.assert_array_equal(array[...], voxels)
+
+
+def test_numpy_reads_an_array(image, voxels):
+    array = image["0"]
+    for found in (np.asarray(array), np.array(array, copy=True), np.asarray(array, "float32")):
+        np.testing.assert_array_equal(found, voxels)
+    assert np.asarray(array).dtype == "int16"
+    assert np.asarray(array, "float32").dtype == "float32"
+    assert np.mean(array) == voxels.mean()
+    with pytest.raises(ValueError, match="cannot be had without a copy"):
+        np.asarray(array, copy=False)
+
+
+def test_array_has_the_lengths_that_numpy_has(image, voxels):
+    array = image["0"]
+    assert (len(array), array.size, array.nbytes) == (len(voxels), voxels.size, voxels.nbytes)
+    point = image.create_array("point", (), "uint8")
+    assert (point.size, point.nbytes) == (1, 1)
+    with pytest.raises(TypeError, match="no length"):
+        len(point)
 
 
 def test_assigned_region_is_written_at_once(image, voxels):
@@ -111,9 +147,11 @@ def test_members_are_found_by_name(image):
 
 
 def test_keys_are_in_natural_order(group):
+    assert (list(group), len(group), bool(group)) == ([], 0, True)
     for name in ("10", "9", "nifti", "0"):
         group.create_array(name, (1,), "uint8")
-    assert list(group.keys()) == ["0", "9", "10", "nifti"]
+    assert list(group.keys()) == list(group) == ["0", "9", "10", "nifti"]
+    assert len(group) == 4
 
 
 def test_assigned_node_is_copied_and_replaces_another(image, voxels):
@@ -139,7 +177,7 @@ def test_a_member_can_be_deleted(image):
     del image["0"]
     assert "0" not in image
     assert not image._path.joinpath("0").exists()
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="'0' is not in"):
         del image["0"]
 
 
@@ -160,6 +198,24 @@ def test_from_config_opens_or_overwrites_a_group(driver, tmp_path, version):
         )
     with pytest.raises(ValueError, match="out is None"):
         neurozarr.from_config(ZarrConfig())
+
+
+def test_from_config_takes_the_directory_beside_the_configuration(driver, tmp_path):
+    config = ZarrConfig(driver=driver, chunk=4, out=tmp_path / "other.zarr")
+    path = tmp_path / "a.zarr"
+    kind = type(neurozarr.from_config(config))
+    for group in (
+        neurozarr.from_config(str(path), config),
+        neurozarr.from_config(out=path, zarr_config=config),
+        kind.from_config(path, config),
+        kind.from_config(ZarrConfig(driver=driver, chunk=4, out=path)),
+    ):
+        assert (type(group), group.store_path) == (kind, str(path))
+        assert group.create_array("0", (9,), "u1", overwrite=True).chunks == (4,)
+    assert neurozarr.from_config(zarr_config=config).store_path == str(config.out)
+    for wrong in ((path,), (config, config), (), (path, {"chunk": 4})):
+        with pytest.raises(TypeError, match="a ZarrConfig, or a directory and a ZarrConfig"):
+            neurozarr.from_config(*wrong)
 
 
 def test_directory_that_is_not_zarr_is_never_overwritten(driver, tmp_path):
@@ -229,6 +285,30 @@ def test_index_outside_the_array_is_refused(image):
     for key in (40, -41, (0, 30), (0, 0, 0, 0), (..., 0, ...), slice(None, None, -1)):
         with pytest.raises(IndexError):
             image["0"][key]
+        with pytest.raises(IndexError):
+            image["0"][key] = 0
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ([0, 40], "index 40 is outside an axis of 40 voxels"),
+        ([-41], "index -41 is outside"),
+        (([1, 2], [1, 2]), "allowed: a list for one axis"),
+        ([[1, 2], [3, 4]], "2 dimensions; allowed: a list for one axis"),
+        (np.ones(SHAPE, bool), "3 dimensions; allowed: a list for one axis"),
+        ([True, False], "2 booleans for an axis of 40 voxels"),
+        ([1.0], "a list of float64"),
+        ("0", "'0' is not an index"),
+        (None, "None is not an index"),
+        (1.0, "1.0 is not an index"),
+    ],
+)
+def test_index_of_another_kind_is_refused(image, key, message):
+    array = image["0"]
+    for attempt in (lambda: array[key], lambda: array.__setitem__(key, 0)):
+        with pytest.raises(IndexError, match=message):
+            attempt()
 
 
 def test_each_driver_opens_arrays_of_the_other(image, voxels):

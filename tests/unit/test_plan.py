@@ -189,6 +189,43 @@ def test_shard_must_be_a_multiple_of_the_chunk():
         layout((300, 300, 300), 64, 100)
 
 
+@pytest.mark.parametrize(
+    ("shape", "options", "chunks", "shards"),
+    [
+        ((9, 3), {}, (1, 1), (1, 1)),
+        ((9, 3), {"chunk_channels": False}, (1, 3), (1, 3)),
+        ((9, 3), {"chunk_time": False}, (9, 1), (9, 1)),
+        ((9, 3), {"shard_channels": False}, (1, 1), (1, 3)),
+        ((9, 3), {"shard_time": False, "chunk_channels": False}, (1, 3), (9, 3)),
+        ((9,), {"chunk_channels": False, "shard_channels": False}, (1,), (1,)),
+        ((9,), {"shard_time": False}, (1,), (9,)),
+        ((9,), {"chunk_channels": False, "no_time": True}, (9,), (9,)),
+        ((9,), {"shard_channels": False, "no_time": True}, (1,), (9,)),
+        ((0,), {"chunk_time": False}, (1,), (1,)),
+        ((2, 9, 3), {"chunk_time": False, "shard_channels": False}, (1, 9, 1), (1, 9, 3)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("shard", [64, "auto"])
+def test_chunks_and_shards_may_have_all_times_or_channels(shape, options, chunks, shards, shard):
+    config = ZarrConfig(chunk=32, shard=shard, **options)
+    found = array_layout((*shape, 50, 50, 50), UINT16, config)
+    assert found == ((*chunks, 32, 32, 32), (*shards, 64, 64, 64))
+
+
+def test_automatic_shard_of_all_times_has_whole_chunks():
+    config = ZarrConfig(chunk=(4, 8, 8, 8), shard="auto", shard_time=False)
+    assert array_layout((9, 8, 8, 8), UINT16, config) == ((4, 8, 8, 8), (12, 8, 8, 8))
+
+
+def test_no_time_is_refused_for_an_array_with_times_and_channels():
+    with pytest.raises(
+        ValueError, match=r"no_time is set, but an array of shape \(9, 3, 8, 8, 8\)"
+    ):
+        array_layout((9, 3, 8, 8, 8), UINT16, ZarrConfig(no_time=True))
+    assert array_layout((8, 8), UINT16, ZarrConfig(no_time=True)) == ((8, 8), None)
+
+
 @given(
     st.lists(st.integers(1, 10**5), min_size=3, max_size=5),
     st.integers(1, 256),

@@ -98,6 +98,17 @@ def test_citation_matches_the_project(root):
     assert citation.keys() <= known
 
 
+def test_all_packages_are_installed(root):
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    library = root / "scripts/neurozarr"
+    found = [file.parent.relative_to(library.parent) for file in library.rglob("__init__.py")]
+    assert sorted(listed) == sorted([*map(dotted, found), "neurozarr.workflow"])
+
+
+def dotted(path):
+    return ".".join(path.parts)
+
+
 def anchors(path):
     """Anchors of a document's headings, as GitHub generates them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(), re.M)

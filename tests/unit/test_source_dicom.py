@@ -323,7 +323,9 @@ def test_without_dcm2niix_the_extra_is_named(bold, monkeypatch):
     from neurozarr.sources import dcm2niix as program
 
     program._program.cache_clear()
-    with pytest.raises(SourceError, match=r"dcm2niix, which is not installed: pip install 'neuro"):
+    with pytest.raises(
+        SourceError, match=r"dcm2niix, which is not installed: pip install 'dcm2niix>"
+    ):
         dicom.images(str(bold), Layout())
     monkeypatch.undo()
     program._program.cache_clear()

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Literal
 
 from neurozarr.drivers.local import LocalArray, LocalGroup, check_version
-from neurozarr.zarr.config import ZarrConfig
+from neurozarr.zarr.config import ZarrConfig, given
 
 #: Module and class of each driver's groups. A driver is imported when it is first used.
 _GROUP_TYPES = {
@@ -102,14 +102,27 @@ def open_array(
     return array
 
 
-def from_config(zarr_config: ZarrConfig) -> LocalGroup:
-    """Create or open the group at ``zarr_config.out`` with the driver of the configuration.
+def from_config(
+    out: str | PathLike[str] | ZarrConfig | None = None, zarr_config: ZarrConfig | None = None
+) -> LocalGroup:
+    """Create or open a group with the driver of its configuration.
+
+    Parameters
+    ----------
+    out
+        Directory of the group; None, or the configuration itself as the only argument, for the
+        ``out`` of the configuration.
+    zarr_config
+        How to store its arrays.
 
     Raises
     ------
+    TypeError
+        There is no configuration.
     ValueError
-        ``out`` is None, or the existing group has another Zarr version.
+        There is no directory, or the existing group has another Zarr version.
     FileExistsError
-        ``overwrite`` is set, and the directory ``out`` is not Zarr.
+        ``overwrite`` is set, and the directory is not Zarr.
     """
-    return group_type(zarr_config.driver).from_config(zarr_config)
+    path, config = given(out, zarr_config)
+    return group_type(config.driver).from_config(path, config)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from neurozarr import ome, voxels
-from neurozarr.axes import SPATIAL
-from neurozarr.plan.pyramid import pyramid
+from neurozarr.axes import SPATIAL, spatial_index
+from neurozarr.plan.pyramid import Step, pyramid
 from neurozarr.zarr.abc import ZarrArray, ZarrGroup
 from neurozarr.zarr.versions import zarr_version
 
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
 class ImageGroup(ZarrGroup):
     """A group that writes its pyramid and metadata with the members that a driver implements."""
 
+    #: Name of the mode of `generate_pyramid`, and the levels that it made; empty if it did not.
+    _mode = ""
+    _steps: Sequence[Step] = ()
+
     def generate_pyramid(
         self,
         levels: int = -1,
         ndim: int = 3,
         mode: str | Callable[..., Any] = "mean",
-        no_pyramid_axis: int | None = None,
+        no_pyramid_axis: int | str | None = None,
         factors: int | Literal["auto"] | Sequence[Sequence[int]] = 2,
         edge: Literal["drop", "keep"] = "drop",
         voxel_size: Sequence[float] | None = None,
@@ -50,6 +56,9 @@ class ImageGroup(ZarrGroup):
             every = (1,) * len(batch) + step.factors
             voxels.downsample_level(parent, child, factors=every, mode=mode)
             parent = child
+        name = mode if isinstance(mode, str) else getattr(mode, "__name__", "")
+        self._mode = name if name.isidentifier() else ""  # A lambda's name is "<lambda>".
+        self._steps = steps
         return [list(step.shape) for step in steps]
 
     def write_ome_metadata(
@@ -62,15 +71,17 @@ class ImageGroup(ZarrGroup):
         name: str = "",
         pyramid_aligns: str | float | Sequence[str | float] = 2,
         levels: int | None = None,
-        no_pool: int | None = None,
+        no_pool: int | str | None = None,
         multiscales_type: str = "",
         ome_version: Literal["0.4", "0.5"] = "0.4",
         factors: Sequence[Sequence[int]] | None = None,
     ) -> None:
         if zarr_version(ome_version) != self.zarr_version:
+            wanted, ome_version = ome_version, "0.4" if self.zarr_version == 2 else "0.5"
             warnings.warn(
-                f"OME-Zarr {ome_version} is written into a Zarr v{self.zarr_version} group, but "
-                f"its specification requires Zarr v{zarr_version(ome_version)}",
+                f"ome_version is {wanted!r}, which requires Zarr v{zarr_version(wanted)}, but "
+                f"{self.store_path} is Zarr v{self.zarr_version}: OME-Zarr {ome_version} is "
+                f"written; give ome_version={ome_version!r}",
                 stacklevel=2,
             )
         arrays = list(self._levels(levels))
@@ -78,24 +89,41 @@ class ImageGroup(ZarrGroup):
         if any(array.ndim != len(axes) for array in arrays):
             raise ValueError(f"axes are {tuple(axes)}, but level 0 has shape {arrays[0].shape}")
         aligns = ome.per_axis("pyramid_aligns", pyramid_aligns, ndim)
-        if no_pool is not None and not 0 <= no_pool < ndim:
-            raise ValueError(f"no_pool is {no_pool}; allowed: None, or an index below {ndim}")
+        kept = spatial_index("no_pool", no_pool, ndim)
         shapes = [array.shape[len(axes) - ndim :] for array in arrays]
+        if self._made(shapes):
+            lacking = (1,) * (ndim - len(self._steps[0].factors))
+            factors = factors or [lacking + step.factors for step in self._steps[1:]]
+            if self._mode == "stride":
+                aligns = [align if isinstance(align, str) else "first" for align in aligns]
         attributes = ome.attributes(
             axes=axes,
-            placements=ome.of_shapes(shapes, aligns, no_pool, factors),
+            placements=ome.of_shapes(shapes, aligns, kept, factors),
             space_scale=space_scale,
             time_scale=time_scale,
             space_unit=space_unit,
             time_unit=time_unit,
-            name=name,
-            multiscales_type=multiscales_type,
+            name=name or self._name,
+            multiscales_type=multiscales_type or self._mode,
             ome_version=ome_version,
         )
         if self.zarr_version == 3:
             for array in arrays:
                 array.dimension_names = axes
         self.attrs.update(attributes)
+
+    def _made(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether `generate_pyramid` made the levels of given spatial shapes."""
+        return bool(self._steps) and all(
+            shape[-len(step.shape) :] == step.shape
+            for shape, step in zip(shapes, self._steps, strict=False)
+        )
+
+    @property
+    def _name(self) -> str:
+        """Name of the directory, without the ending of a store."""
+        name = Path(self.store_path).absolute().name
+        return re.sub(r"(\.ome|\.nii)?\.zarr$", "", name)
 
     def _levels(self, levels: int | None) -> Iterator[ZarrArray]:
         if levels is not None and levels < 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
@@ -17,16 +18,20 @@ from typing import Any, ClassVar, Literal, Self, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from neurozarr.drivers import indexing
 from neurozarr.drivers.image import ImageGroup
+from neurozarr.drivers.indexing import Index
 from neurozarr.durable import start_sync
 from neurozarr.regions import Region
 from neurozarr.zarr import chunks, documents, metadata
 from neurozarr.zarr.abc import ZarrArray, ZarrArrayConfig, ZarrNode
-from neurozarr.zarr.config import ZarrConfig
+from neurozarr.zarr.config import ZarrConfig, given
 from neurozarr.zarr.documents import Document, read_json, write_json
 from neurozarr.zarr.layout import array_layout
 
 ARRAY, GROUP = "array", "group"
+#: Other names of fields of `ZarrConfig`, which linc-convert's drivers and zarr-python use.
+_ALIASES = {"chunks": "chunk", "shards": "shard", "compressor_opt": "compressor_options"}
 
 
 def node_type(path: str | os.PathLike[str]) -> tuple[str, Literal[2, 3]] | None:
@@ -192,6 +197,32 @@ class LocalArray(LocalNode, ZarrArray):
             document = self.document | {"dimension_names": list(names)}
             write_json(self._path / "zarr.json", document)
 
+    def __getitem__(self, key: Any) -> np.ndarray:
+        indices = indexing.normalized(key, self.shape)
+        if not any(isinstance(index, np.ndarray) for index in indices):
+            return self._read(indices)
+        block, inner = indexing.block_of(indices)
+        return self._read(block)[inner]
+
+    def __setitem__(self, key: Any, value: ArrayLike) -> None:
+        self.check_writable()
+        indices = indexing.normalized(key, self.shape)
+        voxels = np.asarray(value, self.dtype)
+        if any(isinstance(index, np.ndarray) for index in indices):
+            indices, inner = indexing.block_of(indices)
+            block = np.empty(indexing.block_shape(indices), self.dtype)
+            block[inner] = voxels
+            voxels = block
+        self._write(indices, voxels)
+
+    @abstractmethod
+    def _read(self, indices: tuple[Index, ...]) -> np.ndarray:
+        """Read what `indexing.normalized` or `indexing.block_of` returns."""
+
+    @abstractmethod
+    def _write(self, indices: tuple[Index, ...], voxels: np.ndarray) -> None:
+        """Write voxels, in the dtype of the array, there; all is written when this returns."""
+
     def store(self, region: Region, voxels: np.ndarray) -> None:
         self._encode(region, voxels)
         for key in chunks.chunk_keys(self._layout, region):
@@ -235,12 +266,14 @@ class LocalGroup(LocalNode, ImageGroup):
         return group
 
     @classmethod
-    def from_config(cls, zarr_config: ZarrConfig) -> Self:
-        if zarr_config.out is None:
-            raise ValueError("out is None; it must be the directory of the group")
-        mode: Literal["w", "a"] = "w" if zarr_config.overwrite else "a"
-        group = cls.open(zarr_config.out, mode, zarr_config.zarr_version)
-        group._config = zarr_config
+    def from_config(
+        cls,
+        out: str | os.PathLike[str] | ZarrConfig | None = None,
+        zarr_config: ZarrConfig | None = None,
+    ) -> Self:
+        path, config = given(out, zarr_config)
+        group = cls.open(path, "w" if config.overwrite else "a", config.zarr_version)
+        group._config = config
         return group
 
     def keys(self) -> Iterator[str]:
@@ -290,21 +323,24 @@ class LocalGroup(LocalNode, ImageGroup):
         dtype: DTypeLike,
         *,
         zarr_config: ZarrConfig | None = None,
+        data: ArrayLike | None = None,
+        overwrite: bool | None = None,
         **kwargs: Unpack[ZarrArrayConfig],
     ) -> LocalArray:
         config = configure(zarr_config or self._config, kwargs)
+        replaces = config.overwrite if overwrite is None else overwrite
         if config.zarr_version != self._zarr_version:
             raise ValueError(
                 f"zarr_version is {config.zarr_version}, but {self._path} is Zarr "
                 f"v{self._zarr_version}"
             )
-        if name in self and not config.overwrite:
+        if name in self and not replaces:
             raise FileExistsError(f"{self._child(name)} exists already: set overwrite or delete it")
         chunk, shard = array_layout(shape, np.dtype(dtype), config)
         document = metadata.array_document(
             shape, np.dtype(dtype), chunks=chunk, shards=shard, config=config
         )
-        return self._create(name, document)
+        return self._create(name, document, data)
 
     def create_array_from_base(
         self,
@@ -319,10 +355,7 @@ class LocalGroup(LocalNode, ImageGroup):
         document = metadata.with_shape(base.document, shape)
         if kwargs:
             document = self._vary(document, kwargs)
-        array = self._create(name, document)
-        if data is not None:
-            array[...] = data
-        return array
+        return self._create(name, document, data)
 
     @staticmethod
     def _vary(document: Document, kwargs: Any) -> Document:
@@ -342,11 +375,21 @@ class LocalGroup(LocalNode, ImageGroup):
             dimension_names=document.get("dimension_names"),
         )
 
-    def _create(self, name: str, document: Document) -> LocalArray:
+    def _create(self, name: str, document: Document, data: ArrayLike | None = None) -> LocalArray:
         self.check_writable()
+        # Read before the array is replaced, from which they may come.
+        voxels = None if data is None else np.asarray(data, metadata.dtype_of(document))
+        if voxels is not None and voxels.shape != tuple(document["shape"]):
+            raise ValueError(
+                f"data has shape {voxels.shape}, but the array {name!r} has shape "
+                f"{tuple(document['shape'])}"
+            )
         remove(self._child(name))
         write_json(self._child(name) / documents.FILES[self._zarr_version][0], document)
-        return self.array_type(self._child(name))
+        array = self.array_type(self._child(name))
+        if voxels is not None:
+            array[...] = voxels
+        return array
 
     def _child(self, name: str) -> Path:
         if not name or name.startswith(("/", ".")) or ".." in name.split("/"):
@@ -356,6 +399,11 @@ class LocalGroup(LocalNode, ImageGroup):
 
 def configure(config: ZarrConfig, options: Any) -> ZarrConfig:
     """A configuration with some fields of `ZarrArrayConfig` changed; TypeError for others."""
+    for alias, name in _ALIASES.items():
+        if alias in options:
+            if name in options:
+                raise TypeError(f"{alias} and {name} are one option: give one of them")
+            options = {name: options[alias]} | {k: v for k, v in options.items() if k != alias}
     known = ZarrArrayConfig.__annotations__.keys() & {field.name for field in fields(ZarrConfig)}
     if unknown := options.keys() - known:
         raise TypeError(

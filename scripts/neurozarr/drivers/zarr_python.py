@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numcodecs.blosc
 import numpy as np
 import zarr
-from numpy.typing import ArrayLike
 
+from neurozarr.drivers.indexing import Index
 from neurozarr.drivers.local import LocalArray, LocalGroup
 
 # With several threads, Blosc compresses the same chunk to different bytes from run to run.
@@ -29,12 +29,11 @@ class ZarrPythonArray(LocalArray):
         # Otherwise a lost chunk could not be told from one that equals the fill value.
         return array.with_config({"write_empty_chunks": True})
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        return np.asarray(self._array[key])
+    def _read(self, indices: tuple[Index, ...]) -> np.ndarray:
+        return np.asarray(self._array[indices])
 
-    def __setitem__(self, key: Any, value: ArrayLike) -> None:
-        self.check_writable()
-        self._array[key] = value
+    def _write(self, indices: tuple[Index, ...], voxels: np.ndarray) -> None:
+        self._array[indices] = voxels
 
 
 class ZarrPythonGroup(LocalGroup):

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from neurozarr.axes import spatial_index
+
 Factors = int | Literal["auto"] | Sequence[Sequence[int]]
 Edge = Literal["drop", "keep"]
 
@@ -38,7 +40,7 @@ def pyramid(
     factors: Factors = 2,
     edge: Edge = "drop",
     voxel_size: Sequence[float] | None = None,
-    no_pyramid_axis: int | None = None,
+    no_pyramid_axis: int | str | None = None,
 ) -> list[Step]:
     """Shapes and factors of the levels of a pyramid, finest first.
 
@@ -59,7 +61,7 @@ def pyramid(
     voxel_size
         Voxel size of level 0 along the axes, in any unit, for "auto"; None if they are equal.
     no_pyramid_axis
-        Index of an axis that is not downsampled.
+        Index or name (z, y, x) of an axis that is not downsampled.
 
     Raises
     ------
@@ -71,11 +73,8 @@ def pyramid(
         raise ValueError(f"levels is {levels}; allowed: -1 (automatic) or a number of levels")
     if edge not in ("drop", "keep"):
         raise ValueError(f'edge is {edge!r}; allowed: "drop" or "keep"')
-    if no_pyramid_axis is not None and not 0 <= no_pyramid_axis < ndim:
-        raise ValueError(
-            f"no_pyramid_axis is {no_pyramid_axis}; allowed: None, or an index below {ndim}"
-        )
-    sampled = [axis for axis in range(ndim) if axis != no_pyramid_axis]
+    kept = spatial_index("no_pyramid_axis", no_pyramid_axis, ndim)
+    sampled = [axis for axis in range(ndim) if axis != kept]
     found = [Step(tuple(int(length) for length in shape), (1,) * ndim)]
     planned: Iterable[Sequence[int]]
     if factors == "auto":
@@ -140,7 +139,7 @@ def _automatic(
 
 
 def _listed(
-    factors: Sequence[Sequence[int]], levels: int, ndim: int, no_pyramid_axis: int | None
+    factors: Sequence[Sequence[int]], levels: int, ndim: int, no_pyramid_axis: int | str | None
 ) -> Sequence[Sequence[int]]:
     _check_factors(factors, ndim)
     if levels > len(factors):

@@ -44,9 +44,11 @@ class Schema:
                 "(after YAML aliases are expanded)"
             )
         read = copy.deepcopy(values)
-        for group, option in (name.split(".") for name in self.options() if "." in name):
-            if isinstance(read.get(group), dict) and option in read[group]:
-                read[group][option] = self.parse(f"{group}.{option}", read[group][option])
+        for name in self.options():
+            group, _, option = name.rpartition(".")
+            values_of_group = read.get(group) if group else read
+            if isinstance(values_of_group, dict) and option in values_of_group:
+                values_of_group[option] = self.parse(name, values_of_group[option])
         self.check(read)
         return _fill(self._schema, read)
 

@@ -102,7 +102,8 @@ def read_run(
     else:
         raise ConfigError(
             "config: nothing to convert; give source (a file, a list of files, or a glob) or "
-            "samples (a tab-separated sheet), such as --config source=scan.nii.gz"
+            "samples (a tab-separated sheet), such as neurozarr run scan.nii.gz, or snakemake "
+            "--config source=scan.nii.gz"
         )
     samples: dict[str, Sample] = {}
     for where, sample in read:

@@ -17,6 +17,7 @@ import numpy as np
 from neurozarr.axes import SPATIAL, STORED_ORDER, Space
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
+from neurozarr.sources.extras import install_command
 
 #: Held while filters of warnings are changed: they are those of all threads.
 WARNING_FILTERS = threading.RLock()
@@ -455,7 +456,7 @@ def library(name: str, extra: str, path: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise SourceError(
-            f"{path}: the package {error.name} is needed: pip install 'neurozarr[{extra}]'"
+            f"{path}: the package {error.name} is needed: {install_command(extra)}"
         ) from None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozarr.errors import SourceError
+from neurozarr.sources.extras import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ def version() -> str:
     if found is None or found[1] < OLDEST:
         raise SourceError(
             f"dcm2niix {found[1] if found else 'of an unknown version'} is too old: {OLDEST} or "
-            "newer is needed (pip install --upgrade dcm2niix)"
+            f"newer is needed ({install_command('dicom')})"
         )
     return found[1]
 
@@ -329,7 +330,7 @@ def _program() -> str:
         program = shutil.which("dcm2niix")
     if program is None:
         raise SourceError(
-            "DICOM is read by dcm2niix, which is not installed: pip install 'neurozarr[dicom]'"
+            f"DICOM is read by dcm2niix, which is not installed: {install_command('dicom')}"
         )
     return str(program)
 

@@ -1,11 +1,13 @@
 """Abstract base classes of arrays and groups in a Zarr store, for all drivers.
 
-The names and signatures are those of ``linc_convert.utils.io.zarr.abc``. `neurozarr.drivers.image`
-implements pyramid, OME metadata and NIfTI header once, with the other members.
+The names and signatures are those of ``linc_convert.utils.io.zarr.abc``, with the arguments that
+its drivers add: ours take all of them. `neurozarr.drivers.image` implements pyramid, OME metadata
+and NIfTI header once, with the other members.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from os import PathLike
@@ -22,12 +24,19 @@ if TYPE_CHECKING:
 
 
 class ZarrArrayConfig(TypedDict, total=False):
-    """The fields of `ZarrConfig` that concern one array."""
+    """The fields of `ZarrConfig` that concern one array.
+
+    ``chunks``, ``shards`` and ``compressor_opt``, as linc-convert's drivers and zarr-python call
+    them, are ``chunk``, ``shard`` and ``compressor_options``.
+    """
 
     chunk: int | tuple[int, ...]
+    chunks: int | tuple[int, ...]
     shard: int | tuple[int, ...] | Literal["auto"] | None
-    compressor: Literal["blosc", "zlib", "gzip", "zstd"] | None
+    shards: int | tuple[int, ...] | Literal["auto"] | None
+    compressor: Literal["blosc", "zlib", "gzip", "zstd", "none"] | None
     compressor_options: dict[str, Any]
+    compressor_opt: dict[str, Any]
     dimension_separator: Literal[".", "/"]
     order: Literal["C", "F"]
     fill_value: complex | None
@@ -92,9 +101,37 @@ class ZarrArray(ZarrNode):
     @abstractmethod
     def dimension_names(self, names: Sequence[str]) -> None: ...
 
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all voxels, uncompressed, in bytes."""
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        """Length of the first dimension; TypeError if there is none."""
+        if not self.shape:
+            raise TypeError("an array without dimensions has no length")
+        return self.shape[0]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """Read all voxels, for `numpy.asarray`; ValueError if they must not be copied."""
+        if copy is False:
+            raise ValueError(
+                f"the voxels of {self.store_path} cannot be had without a copy: they are read from "
+                "its chunks; leave copy=False out"
+            )
+        return self[...].astype(dtype or self.dtype, copy=False)
+
     @abstractmethod
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Read a region, given by integers, slices and Ellipsis as in NumPy indexing."""
+        """Read a region, given by integers, slices and Ellipsis as in NumPy indexing.
+
+        For one axis, a list of integers or of booleans is allowed; IndexError for several lists.
+        """
 
     @abstractmethod
     def __setitem__(self, key: Any, value: ArrayLike) -> None:
@@ -122,12 +159,28 @@ class ZarrGroup(ZarrNode):
 
     @classmethod
     @abstractmethod
-    def from_config(cls, zarr_config: ZarrConfig) -> Self:
-        """Create, or open, the group at ``zarr_config.out``."""
+    def from_config(
+        cls,
+        out: str | PathLike[str] | ZarrConfig | None = None,
+        zarr_config: ZarrConfig | None = None,
+    ) -> Self:
+        """Create, or open, a group; see `neurozarr.from_config`."""
 
     @abstractmethod
     def keys(self) -> Iterator[str]:
         """Names of the arrays and groups in this group, in natural order."""
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the arrays and groups, as `keys`."""
+        return self.keys()
+
+    def __len__(self) -> int:
+        """Number of arrays and groups in this group."""
+        return sum(1 for _ in self.keys())
+
+    def __bool__(self) -> bool:
+        """True, also without arrays and groups."""
+        return True
 
     @abstractmethod
     def __contains__(self, key: object) -> bool:
@@ -157,6 +210,8 @@ class ZarrGroup(ZarrNode):
         dtype: DTypeLike,
         *,
         zarr_config: ZarrConfig | None = None,
+        data: ArrayLike | None = None,
+        overwrite: bool | None = None,
         **kwargs: Unpack[ZarrArrayConfig],
     ) -> ZarrArray:
         """Create an array.
@@ -171,15 +226,20 @@ class ZarrGroup(ZarrNode):
             Data type of the voxels.
         zarr_config
             How to store it; by default, the configuration of the group.
+        data
+            Voxels to write into it, of that shape; None leaves it empty.
+        overwrite
+            Whether it may replace an existing array or group; None for what the configuration says.
         **kwargs
             Single fields, which take precedence over ``zarr_config``.
 
         Raises
         ------
         FileExistsError
-            The name is taken, and ``overwrite`` is not set in the configuration.
+            The name is taken, and ``overwrite`` is not set.
         ValueError, TypeError
-            A field is wrong or unknown, or does not fit the shape and the dtype.
+            A field is wrong, unknown or given twice, or the shape does not fit it, the dtype, or
+            ``data``.
         """
 
     @abstractmethod
@@ -220,7 +280,7 @@ class ZarrGroup(ZarrNode):
         levels: int = -1,
         ndim: int = 3,
         mode: str | Callable[..., Any] = "mean",
-        no_pyramid_axis: int | None = None,
+        no_pyramid_axis: int | str | None = None,
         factors: int | Literal["auto"] | Sequence[Sequence[int]] = 2,
         edge: Literal["drop", "keep"] = "drop",
         voxel_size: Sequence[float] | None = None,
@@ -242,7 +302,7 @@ class ZarrGroup(ZarrNode):
             How a window of voxels becomes one: "mean", "median", "mode" or "stride", or a function
             that reduces the axes it is given (``f(array, axis=tuple)``).
         no_pyramid_axis
-            Index, among the spatial axes, of an axis that is not downsampled.
+            Index among the spatial axes, or name (z, y, x), of an axis that is not downsampled.
         factors
             2, or another factor of all axes; "auto" halves only those axes whose voxel is smaller
             than twice the smallest; or, for each level after level 0, a list of the factor of each
@@ -270,7 +330,7 @@ class ZarrGroup(ZarrNode):
         name: str = "",
         pyramid_aligns: str | float | Sequence[str | float] = 2,
         levels: int | None = None,
-        no_pool: int | None = None,
+        no_pool: int | str | None = None,
         multiscales_type: str = "",
         ome_version: Literal["0.4", "0.5"] = "0.4",
         factors: Sequence[Sequence[int]] | None = None,
@@ -289,21 +349,24 @@ class ZarrGroup(ZarrNode):
         space_unit, time_unit
             UDUNITS names of the units; "" if unknown.
         name
-            Name of the image; "" for none.
+            Name of the image; "" for that of the group's directory, without its ending.
         pyramid_aligns
             Downsampling factor from level to level; "first" for the mode "stride", whose voxels are
-            copies of the first voxel of their window; or "edge" or "center", if the edges or the
+            copies of the first voxel of their window (both are known, and need not be given, if
+            this object has generated the pyramid); or "edge" or "center", if the edges or the
             centres of the corner voxels of all levels coincide. One value for all spatial axes,
             or one for each.
         levels
             Number of levels after level 0; None for all levels that exist.
         no_pool
-            Index, among the spatial axes, of an axis that was not downsampled.
+            Index among the spatial axes, or name, of an axis that was not downsampled.
         multiscales_type
-            Downsampling method, for the field "type"; "" leaves it out.
+            Downsampling method, for the field "type"; "" for the mode with which this object made
+            the levels (`generate_pyramid`), or for no such field if it did not.
         ome_version
-            Version of OME-Zarr: 0.4 is for Zarr v2, 0.5 and 0.6 are for Zarr v3. A warning is
-            given if the group has another version of Zarr.
+            Version of OME-Zarr: 0.4 is for Zarr v2, 0.5 and 0.6 are for Zarr v3. If the group has
+            the other version of Zarr, 0.5 instead of 0.4, or 0.4 instead of the others, is written,
+            with a warning.
         factors
             The list of factors that `generate_pyramid` was given, if it was given one, instead of
             the number in ``pyramid_aligns``.

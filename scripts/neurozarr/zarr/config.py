@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from os import PathLike
 from typing import Any, Literal, NamedTuple
 
+from neurozarr.axes import SPATIAL
 from neurozarr.zarr.versions import VERSIONS, zarr_version
 
 DRIVERS = ("tensorstore", "zarr-python")
@@ -22,6 +23,10 @@ class Option(NamedTuple):
 
 def _integer(lowest: int, highest: int) -> Callable[[Any], bool]:
     return lambda value: _is_integer(value) and lowest <= value <= highest
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_integer(value: Any) -> bool:
@@ -45,7 +50,7 @@ COMPRESSORS: dict[str, dict[str, Option]] = {
     "gzip": _DEFLATE,
     "zstd": {
         "level": Option(3, "an integer from -7 to 22", _integer(-7, 22)),
-        "checksum": Option(False, "true or false", lambda value: isinstance(value, bool)),
+        "checksum": Option(False, "true or false", _is_bool),
     },
 }
 
@@ -54,23 +59,38 @@ COMPRESSORS: dict[str, dict[str, Option]] = {
 class ZarrConfig:
     """How to store an image.
 
+    The fields of linc-convert's ``ZarrConfig`` have the same names here, and the same meaning, but
+    some have other defaults: those of the workflow's options.
+
     Parameters
     ----------
     out
-        Directory of the group that `from_config` creates.
+        Directory of the group that `from_config` creates, unless it is given one.
     zarr_version
         Version of the Zarr format.
     chunk
         Chunk shape in voxels, in Zarr order: one number for all spatial axes, or one number for
         each of the last axes, which include all spatial axes. The length along all other axes
-        (time, channel) is 1. A chunk is never larger than the volume.
+        (time, channel) is 1, or see ``chunk_time`` and ``chunk_channels``. A chunk is never larger
+        than the volume.
+    chunk_channels, chunk_time
+        Whether each channel, and each time, has chunks of its own, along an axis for which
+        ``chunk`` has no number; if not, a chunk has all of them. linc-convert's default for
+        ``chunk_channels`` is False.
     shard
         Shard shape in voxels, given like ``chunk`` and a multiple of it; "auto" for whole chunks
         of up to 1 GiB together, uncompressed; None for no shards. Zarr v3 only.
+    shard_channels, shard_time
+        Whether each channel, and each time, has shards of its own, as far as it has chunks of its
+        own; if not, a shard has all of them. linc-convert's default is False for both.
+    no_time
+        Whether the first of four axes is that of the channels, rather than time.
     compressor
-        "blosc", "gzip", "zstd", "zlib" (Zarr v2 only), or None for uncompressed chunks.
+        "blosc", "gzip", "zstd", "zlib" (Zarr v2 only), or None or "none" for uncompressed chunks.
     compressor_options
         Options of the compressor that differ from their defaults (see ``COMPRESSORS``).
+    compressor_opt
+        linc-convert's name of ``compressor_options``, which then has them.
     dimension_separator
         Separator of the indices in the key of a chunk.
     order
@@ -86,7 +106,7 @@ class ZarrConfig:
         Whether windows that the edge of the image cuts are left out ("drop") or reduced to a voxel
         like others ("keep").
     no_pyramid_axis
-        Index, among the spatial axes (z, y, x), of an axis that is not downsampled.
+        An axis that is not downsampled: its index among the spatial axes (z, y, x), or its name.
     ome_version
         "0.4" (Zarr v2), "0.5" or "0.6" (Zarr v3), or "auto".
     overwrite
@@ -103,21 +123,36 @@ class ZarrConfig:
     out: str | PathLike[str] | None = None
     zarr_version: Literal[2, 3] = 3
     chunk: int | tuple[int, ...] = 128
+    chunk_channels: bool = True
+    chunk_time: bool = True
     shard: int | tuple[int, ...] | Literal["auto"] | None = None
-    compressor: Literal["blosc", "zlib", "gzip", "zstd"] | None = "blosc"
+    shard_channels: bool = True
+    shard_time: bool = True
+    no_time: bool = False
+    compressor: Literal["blosc", "zlib", "gzip", "zstd", "none"] | None = "blosc"
     compressor_options: dict[str, Any] = field(default_factory=dict)
+    compressor_opt: InitVar[dict[str, Any] | None] = None
     dimension_separator: Literal[".", "/"] = "/"
     order: Literal["C", "F"] = "C"
     fill_value: complex | None = None
     levels: int = -1
     factors: int | Literal["auto"] | Sequence[Sequence[int]] = "auto"
     edge: Literal["drop", "keep"] = "drop"
-    no_pyramid_axis: int | None = None
+    no_pyramid_axis: int | Literal["z", "y", "x"] | None = None
     ome_version: Literal["auto", "0.4", "0.5", "0.6"] = "auto"
     overwrite: bool = False
     driver: str = "tensorstore"
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, compressor_opt: dict[str, Any] | None) -> None:
+        if compressor_opt is not None:
+            if self.compressor_options:
+                raise ValueError(
+                    f"compressor_opt is {compressor_opt!r}, but compressor_options is "
+                    f"{self.compressor_options!r}; they are one option: give one of them"
+                )
+            object.__setattr__(self, "compressor_options", compressor_opt)
+        if self.compressor == "none":
+            object.__setattr__(self, "compressor", None)
         for name in ("chunk", "shard"):
             value = getattr(self, name)
             if isinstance(value, Sequence) and not isinstance(value, str):
@@ -130,6 +165,8 @@ class ZarrConfig:
             lambda value: value in (None, "auto") or _is_shape(value),
             'null, "auto", a positive integer, or a list of them',
         )
+        for name in ("chunk_channels", "chunk_time", "shard_channels", "shard_time", "no_time"):
+            self._check(name, _is_bool, "true or false")
         self._check("compressor", _one_of(None, *COMPRESSORS), f"{', '.join(COMPRESSORS)} or null")
         self._check_compressor_options()
         self._check("dimension_separator", _one_of(".", "/"), '"." or "/"')
@@ -145,11 +182,11 @@ class ZarrConfig:
         self._check("edge", _one_of("drop", "keep"), "drop or keep")
         self._check(
             "no_pyramid_axis",
-            lambda value: value is None or _integer(0, 2)(value),
-            "null, or the index of a spatial axis: 0, 1 or 2",
+            lambda value: value in (None, *SPATIAL) or _integer(0, 2)(value),
+            "null, or the index of a spatial axis: 0, 1 or 2, or its name: z, y or x",
         )
         self._check("ome_version", _one_of("auto", *VERSIONS), '"auto", "0.4", "0.5" or "0.6"')
-        self._check("overwrite", lambda value: isinstance(value, bool), "true or false")
+        self._check("overwrite", _is_bool, "true or false")
         self._check("driver", _one_of(*DRIVERS), ", ".join(DRIVERS))
         self._check_zarr_version()
 
@@ -209,6 +246,28 @@ class ZarrConfig:
             return {}
         defaults = {name: option.default for name, option in COMPRESSORS[self.compressor].items()}
         return defaults | self.compressor_options
+
+
+def given(
+    out: str | PathLike[str] | ZarrConfig | None, zarr_config: ZarrConfig | None
+) -> tuple[str | PathLike[str], ZarrConfig]:
+    """Directory and configuration that are the arguments of `neurozarr.from_config`.
+
+    Raises
+    ------
+    TypeError
+        There is no configuration, or there are two.
+    ValueError
+        There is no directory.
+    """
+    if isinstance(out, ZarrConfig):
+        out, zarr_config = zarr_config, out
+    if not isinstance(zarr_config, ZarrConfig) or isinstance(out, ZarrConfig):
+        raise TypeError("the arguments must be a ZarrConfig, or a directory and a ZarrConfig")
+    path = zarr_config.out if out is None else out
+    if path is None:
+        raise ValueError("out is None; it must be the directory of the group")
+    return path, replace(zarr_config, out=path)
 
 
 def _one_of(*values: Any) -> Callable[[Any], bool]:

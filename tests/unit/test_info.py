@@ -1,4 +1,4 @@
-"""The table that ``python -m neurozarr STORE`` prints."""
+"""The table of the levels of a store that ``neurozarr info`` prints."""
 
 import json
 import subprocess
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import zarr
 
-from neurozarr.__main__ import describe
 from neurozarr.errors import SourceError
+from neurozarr.info import describe
 
 SHAPE = (4, 6, 8)
 LEVEL = "scale0/image"
@@ -116,7 +116,7 @@ def test_path_without_an_image_is_an_error_of_one_line(tmp_path):
 
 def test_command_prints_only_the_error(tmp_path):
     path = image(tmp_path / "a", "0.3")
-    command = [sys.executable, "-m", "neurozarr", str(path)]
+    command = [sys.executable, "-m", "neurozarr", "info", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == run(path)[0]
     (path / ".zattrs").write_text(json.dumps({"multiscales": 1})[:-1])

@@ -1,0 +1,216 @@
+"""The command ``neurozarr``: it starts Snakemake with the workflow, or describes a store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from neurozarr.errors import ConfigError, NeurozarrError
+from neurozarr.version import VERSION
+
+_OPTION = re.compile(r"(?P<name>[a-z]\w*(\.\w+)*)=(?P<value>.*)", re.DOTALL)
+
+_DESCRIPTION = (
+    "Convert neuroimaging and microscopy volumes into multi-resolution OME-Zarr and NIfTI-Zarr\n"
+    "stores. 'neurozarr COMMAND --help' describes a command."
+)
+_EXAMPLES = """\
+examples:
+  neurozarr run scan.nii.gz
+  neurozarr run scans/*.nii.gz --output converted pyramid.mode=median zarr.chunk=64
+  neurozarr run --samples sheet.tsv -- --cores 4 --keep-incomplete
+  neurozarr info converted/scan.nii.zarr
+
+The workflow is {snakefile}
+"""
+
+#: Commands that run Snakemake: the arguments that it gets for them, and what they do.
+_RUNS = {
+    "run": ([], "convert volumes, or continue where an earlier run has stopped"),
+    "plan": (["--dry-run", "--quiet", "host", "rules"], "print what run would do, and do nothing"),
+    "verify": (["verify"], "convert what is not converted, and verify all stores again"),
+    "export": (["export"], "convert what is not converted, and write levels as .nii.gz files"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what a command line asks for; the process becomes that of Snakemake if it is a run.
+
+    Parameters
+    ----------
+    arguments
+        The command line without the name of the program; that of this process if None.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["info"]:
+        _info(given[1:])
+    else:
+        command = [sys.executable, "-P", "-m", "snakemake", *snakemake_arguments(given)]
+        sys.stdout.flush()
+        os.execv(sys.executable, command)
+
+
+def snakemake_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of Snakemake for a command line such as ``run scan.nii.gz``.
+
+    Exits with a message if the command line is wrong, or asks for help.
+    """
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    given, others = list(arguments[:end]), list(arguments[end + 1 :])
+    parser, commands = _parsers()
+    if not given or given[0] not in commands:
+        parser.parse_args(given)
+        parser.error("give a command: " + ", ".join(commands))
+    command = commands[given[0]]
+    # Sources and options may stand before, between and after the others.
+    asked = command.parse_intermixed_args(given[1:])
+    theirs = _reserved(others)
+    if theirs.config is not None or theirs.configfile is not None:
+        command.error(
+            "--config and --configfile of Snakemake are not given after --, but before it: options "
+            "as NAME=VALUE, and --configfile FILE"
+        )
+    try:
+        config = _config(asked)
+    except ConfigError as error:
+        command.error(str(error))
+    made = [*_RUNS[given[0]][0], *others, "--snakefile", str(snakefile())]
+    if theirs.cores is None:
+        made += ["--cores", "all"]
+    if asked.configfile:
+        made += ["--configfile", *asked.configfile]
+    if config:
+        made += ["--config", *(f"{name}={value}" for name, value in config.items())]
+    return made
+
+
+def snakefile() -> Path:
+    """Path of the workflow: that in the installed package or, in a clone, at its top."""
+    package = Path(__file__).parent
+    installed = package / "workflow/Snakefile"
+    return installed if installed.exists() else package.parents[1] / "Snakefile"
+
+
+def _info(arguments: list[str]) -> None:
+    """Print a table of each store; exit with a message if there is none."""
+    _, commands = _parsers()
+    asked = commands["info"].parse_args(arguments)
+    from neurozarr.info import describe  # It imports the drivers, which Snakemake does not need.
+
+    try:
+        print("\n\n".join(map(describe, asked.stores)))
+    except NeurozarrError as error:
+        sys.exit(str(error))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the command that explains more."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser of the whole command line, and those of what follows each command."""
+    described: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = _Parser(
+        prog="neurozarr",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES.format(snakefile=snakefile()),
+        **described,
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    found = {}
+    for name, (_, text) in _RUNS.items():
+        found[name] = commands.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            usage="%(prog)s [SOURCE ...] [NAME=VALUE ...] [--output DIR] [--samples SHEET]\n"
+            "       [--configfile FILE ...] [-- SNAKEMAKE OPTIONS]",
+            epilog="Options that are not given are read from the file config/config.yaml in this "
+            "directory, if there is one. As many processors are used as there are, unless "
+            "'-- --cores N' gives another number. All options are described in "
+            f"{snakefile().parent / 'config/README.md'}",
+        )
+        _add_arguments(found[name])
+    found["info"] = commands.add_parser(
+        "info",
+        help="print a table of the levels of a store",
+        description="Print a table of the levels of each image in a store.",
+    )
+    found["info"].add_argument("stores", metavar="STORE", nargs="+", help="a directory or a URL")
+    return parser, found
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words",
+        metavar="SOURCE | NAME=VALUE",
+        nargs="*",
+        help="a file, a directory, a URL or a glob to convert; or an option, such as "
+        "pyramid.mode=median (a source that looks like one is given as ./NAME=VALUE)",
+    )
+    parser.add_argument("--output", metavar="DIR", help="directory in which stores are written")
+    parser.add_argument("--samples", metavar="SHEET", help="tab-separated sample sheet")
+    parser.add_argument(
+        "--configfile", metavar="FILE", action="append", help="configuration file with options"
+    )
+
+
+def _config(asked: argparse.Namespace) -> dict[str, str]:
+    """The options of a run, as Snakemake's option ``--config`` reads them.
+
+    Raises
+    ------
+    ConfigError
+        One is given twice.
+    """
+    words = [(word, _OPTION.fullmatch(word)) for word in asked.words]
+    given: list[tuple[str, Any]] = [(said["name"], said["value"]) for _, said in words if said]
+    paths = [("output", asked.output), ("samples", asked.samples)]
+    given += [(name, _as_path(path)) for name, path in paths if path is not None]
+    if sources := [word for word, said in words if not said]:
+        given.append(("source", sources))
+    config: dict[str, Any] = {}
+    for name, value in given:
+        group, _, option = name.rpartition(".")
+        place = config.setdefault(group, {}) if group else config
+        if not isinstance(place, dict) or option in place:
+            raise ConfigError(f"{name} is given twice")
+        place[option] = value
+    # JSON is YAML. In a list or an object, Snakemake reads no name as a number.
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in config.items()
+    }
+
+
+def _as_path(path: str) -> str:
+    """The path, so that Snakemake does not read a directory such as 2026 as a number."""
+    try:
+        float(path)
+    except ValueError:
+        return path
+    return f"./{path}"
+
+
+def _reserved(options: list[str]) -> argparse.Namespace:
+    """Options among those of Snakemake that decide what else it is given.
+
+    ``cores`` is not None if one says how many jobs run at once, or where.
+    """
+    parser = _Parser(add_help=False)
+    for name in ("--cores", "--jobs", "--executor", "--profile", "--workflow-profile"):
+        short = {"--cores": ["-c"], "--jobs": ["-j"], "--executor": ["-e"]}.get(name, [])
+        parser.add_argument(name, *short, dest="cores", nargs="?", const="")
+    parser.add_argument("--config", "-C", dest="config", nargs="*")
+    parser.add_argument("--configfile", "--configfiles", dest="configfile", nargs="*")
+    return parser.parse_known_args(options)[0]
