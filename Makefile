@@ -31,7 +31,7 @@ $(READY): envs/requirements.txt pyproject.toml
 demo: $(READY)
 	@rm -rf demo
 	@start=$$(date +%s) && \
-	$(BIN)/neurozarr run $(MRI) zarr.chunk=32 -- --quiet host --directory demo && \
+	$(BIN)/neurozarr run $(MRI) zarr.chunk=32 -- --directory demo && \
 	seconds=$$(($$(date +%s) - start)) && \
 	echo && \
 	$(BIN)/neurozarr info demo/results/example4d.nii.zarr && \

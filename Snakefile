@@ -27,6 +27,7 @@ if not IS_INCLUDED and Path("config/config.yaml").exists():
 include: "rules/module.smk"
 include: "rules/common.smk"
 include: "rules/bundles.smk"
+include: "rules/screen.smk"
 
 
 if not IS_INCLUDED:

@@ -28,7 +28,12 @@ def asks_for_steps():
 
 
 def is_bundled(name):
-    """Whether a sample is converted together with others."""
+    """Whether a sample is converted together with others.
+
+    One whose source cannot be read is too: its job says so, and the run fails at its end.
+    """
+    if unreadable(name):
+        return True
     return not asks_for_steps() and bundles.is_bundled(planned(name), small=RUN.bundle)
 
 
@@ -56,7 +61,11 @@ def bundled():
     if redo == "nothing" and "verify" in steps_of(settings.targets):
         redo = "verify"
     work = {
-        name: bundles.seconds(planned(name))
+        name: (
+            bundles.SAMPLE_SECONDS
+            if unreadable(name)
+            else bundles.seconds(planned(name))
+        )
         for name in names
         if is_bundled(name) and (redo != "nothing" or not is_converted(name))
     }
@@ -75,7 +84,7 @@ def bundled():
 
 def is_converted(name):
     """Whether there is nothing to be done for a sample."""
-    return planned(name).is_planned and todo(name).is_done()
+    return not unreadable(name) and planned(name).is_planned and todo(name).is_done()
 
 
 @cache
@@ -95,7 +104,7 @@ def members(name):
         found = by_bundle().get(bundle, [])
         if not found:
             sys.exit(f"neurozarr: there is no bundle {name} now: run without it")
-        return [planned(name) for name in found]
+        return [SAMPLES[name] for name in found]
     try:
         names = bundle.names(list(SAMPLES))
     except ValueError as error:
@@ -104,23 +113,15 @@ def members(name):
     return [
         SAMPLES[name]
         for name in names
-        if not is_readable(name) or bundles.is_bundled(SAMPLES[name], small=RUN.bundle)
+        if unreadable(name) or bundles.is_bundled(SAMPLES[name], small=RUN.bundle)
     ]
-
-
-@cache
-def is_readable(name):
-    """Whether the source of a sample can still be read."""
-    try:
-        SAMPLES[name].check()
-    except NeurozarrError:
-        return False
-    return True
 
 
 def readable_members(wildcards):
     """The samples of a bundle by which its job is measured."""
-    return [sample for sample in members(wildcards.bundle) if is_readable(sample.name)]
+    return [
+        sample for sample in members(wildcards.bundle) if not unreadable(sample.name)
+    ]
 
 
 def bundle_samples(wildcards):

@@ -1,5 +1,6 @@
 # Shared by all rules: the samples, patterns of file names, and input functions.
 
+import logging
 import os
 import shlex
 import sys
@@ -8,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
+STARTED = time.monotonic()
+
 sys.path.insert(0, library())
 
 try:
     from neurozarr import plan
-    from neurozarr.errors import ClaimError, NeurozarrError
+    from neurozarr.errors import ClaimError, NeurozarrError, SourceError
     from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run.notices import Notices
     from neurozarr.run.paths import coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.names import explanations
@@ -44,6 +48,12 @@ def set_environment():
 # The jobs of others may be better off without.
 if IS_MAIN:
     set_environment()
+
+# The library's warnings while the run is planned; jobs have them in their logs.
+NOTICES = Notices(logger.warning)
+if IS_MAIN and workflow.is_main_process:
+    logging.getLogger("neurozarr").addHandler(NOTICES)
+    logging.getLogger("neurozarr").propagate = False
 
 try:
     RUN, SAMPLES = read_run(
@@ -96,8 +106,8 @@ def prepare_hooks():
     """Have Snakemake claim the samples of this run when it starts."""
     check_names(NAMES)
     call_at("onstart", start_run)
-    call_at("onsuccess", forget_bundles)
-    call_at("onerror", forget_bundles)
+    call_at("onsuccess", end_well)
+    call_at("onerror", end_badly)
 
 
 def start_run():
@@ -119,6 +129,8 @@ def start_run():
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
+    if IS_MAIN:
+        find_tasks()
     # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
     # out of the list of labels first.
     for job in our_jobs():
@@ -162,11 +174,7 @@ def planned(name):
         set_environment()
     if name not in SAMPLES:
         sys.exit(f"neurozarr: there is no sample {name!r}")
-    try:
-        SAMPLES[name].check()
-        if workflow.is_main_process:
-            check_outputs(SAMPLES[name], RUN.paths(name))
-    except NeurozarrError as error:
+    if error := unreadable(name):
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
@@ -177,6 +185,23 @@ def planned(name):
             print(f"neurozarr: sample {name}: {error}", file=sys.stderr)
             sys.exit(0)
     return SAMPLES[name]
+
+
+@cache
+def unreadable(name):
+    """Why the source of a sample cannot be converted, or None.
+
+    Exit on errors of other kinds, except in a job, which fails with them later.
+    """
+    try:
+        SAMPLES[name].check()
+        if workflow.is_main_process:
+            check_outputs(SAMPLES[name], RUN.paths(name))
+    except NeurozarrError as error:
+        if workflow.is_main_process and not isinstance(error, SourceError):
+            sys.exit(f"neurozarr: sample {name}: {error}")
+        return error
+    return None
 
 
 @cache
@@ -221,7 +246,10 @@ def todo(name):
 
 @cache
 def all_planned():
-    """Plan all samples; many at once if most of the time is spent waiting for files."""
+    """Plan all samples; many at once if most of the time is spent waiting for files.
+
+    Return the names of those whose sources can be read; exit if there is none.
+    """
     if not SAMPLES:
         sys.exit(
             "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
@@ -232,10 +260,22 @@ def all_planned():
     names = list(SAMPLES)
     wall, processor = time.monotonic(), time.process_time()
     for name in names[:TRIED]:
-        planned(name)
+        unreadable(name)
     waited = time.monotonic() - wall > 2 * (time.process_time() - processor)
     with ThreadPoolExecutor(PLANNED_AT_ONCE if waited else 1) as pool:
-        return list(pool.map(planned, names))
+        errors = dict(zip(names, pool.map(unreadable, names)))
+    for notice in NOTICES.repeated() if workflow.output_settings.dryrun else []:
+        logger.warning(notice)  # Other runs say so at their end.
+    wrong = [
+        f"neurozarr: sample {name}: {error}" for name, error in errors.items() if error
+    ]
+    if len(wrong) == len(names):
+        sys.exit("\n".join(wrong))
+    if wrong:
+        logger.error(
+            "\n".join([*wrong, f"neurozarr: the other {len(names) - len(wrong)} go on"])
+        )
+    return [planned(name).name for name in names if not errors[name]]
 
 
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
@@ -507,8 +547,12 @@ def all_exports(wildcards):
         sys.exit(
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
-    return [
-        str(RUN.paths(sample.name).export(level))
-        for sample in all_planned()
-        for level in sample.export_levels
+    readable = all_planned()
+    exports = [
+        str(RUN.paths(name).export(level))
+        for name in readable
+        for level in planned(name).export_levels
     ]
+    # The job that says why the others cannot be read.
+    wrong = [bundled()[name].name for name in SAMPLES if name not in set(readable)]
+    return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]

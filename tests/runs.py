@@ -138,13 +138,17 @@ class Workflow:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     #: Whether small samples are bundled; else each step of theirs is a job to look at.
     bundle: bool = False
+    #: Whether it prints what it does for users.
+    screen: bool = False
 
     def _start(self, *args: str) -> Started:
         resources = {"bundle": self.bundle} | self.config.get("resources", {})
         config = self.config | {"resources": resources}
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config))
         options = ("--snakefile", str(self.root / "Snakefile"), "--configfile", "config.yaml")
-        return Started([*options, "--cores", "2", *args], self.directory, self.environment)
+        # With --quiet, Snakemake prints what it does itself, which tells all about each job.
+        quiet = () if self.screen else ("--quiet", "host")
+        return Started([*quiet, *options, "--cores", "2", *args], self.directory, self.environment)
 
     def __call__(self, *args: str, check: bool = True) -> Run:
         done = self._start(*args).wait()

@@ -85,7 +85,7 @@ def converted(built, make_workflow, mri):
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
-    assert f"Snakefile: {built}/neurozarr/workflow/Snakefile" in run.stderr
+    assert f"--snakefile {built}/neurozarr/workflow/Snakefile" in run.stderr
     return made
 
 

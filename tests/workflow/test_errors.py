@@ -1,6 +1,16 @@
 """Errors that users see: one line, no traceback, and nothing is written."""
 
+import shutil
+from dataclasses import replace
+
+import numpy as np
 import pytest
+
+#: What is not known of a NumPy array.
+UNKNOWN = (
+    "the voxel size is unknown; it is set to 1; give voxel_size",
+    "the unit of space is unknown, so that the store has none; give unit",
+)
 
 
 def converts_nothing(workflow):
@@ -40,6 +50,32 @@ def test_source_is_not_an_image(workflow):
     assert converts_nothing(workflow).startswith(
         "neurozarr: sample anatomical: anatomical.nii: not an image that nibabel can open"
     )
+
+
+def test_a_header_that_cannot_be_read_stops_no_other_sample(workflow, fresh):
+    """The bad sample is named when the run is planned, and again at its end, which says it all."""
+    (workflow.directory / "bad.nii").write_text("hello")
+    np.save(workflow.directory / "c.npy", np.ones((2, 3, 4), "u1"))
+    alone = replace(workflow)
+    workflow.config = workflow.config | {"source": ["anatomical.nii", "bad.nii", "c.npy"]}
+    dry = workflow("--dry-run")
+    assert "neurozarr: sample bad: bad.nii: not an image" in dry.output
+    assert "convert_bundle" in dry.jobs
+    run = workflow(check=False)
+    assert run.code == 1
+    assert "Traceback" not in run.output
+    *warnings, _, count, reason, others, again = run.output.splitlines()[-7:]
+    assert warnings == [f"  c.npy: {what}" for what in UNKNOWN]
+    assert count == "neurozarr: 1 of 3 samples failed"
+    assert reason.startswith("  sample bad: bad.nii: not an image that nibabel can open")
+    assert reason.endswith("(more in logs/bad/convert.log)")
+    assert others == "2 of 3 samples are converted all the same"
+    assert "): snakemake " in again
+    assert workflow.tree() == fresh(alone)
+    (workflow.directory / "bad.nii").unlink()
+    shutil.copy(workflow.directory / "anatomical.nii", workflow.directory / "bad.nii")
+    done = workflow()
+    assert done.output.splitlines()[-3].split()[:2] == ["results/bad.nii.zarr", "3"]
 
 
 def test_damaged_source_is_named_and_not_published(workflow, mri):

@@ -144,6 +144,13 @@ def read(state: Path) -> Run | None:
     return _latest(state)[1]
 
 
+def started(state: Path) -> float:
+    """When a sample was claimed last, by the clock of the file system; 0 if it never was."""
+    with suppress(FileNotFoundError):
+        return max((_file(state, number).stat().st_mtime for number in _numbers(state)), default=0)
+    return 0.0
+
+
 def _latest(state: Path) -> tuple[int, Run | None]:
     """Return the highest number of a claim, 0 if there is none, and its run.
 

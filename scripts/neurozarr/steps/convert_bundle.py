@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurozarr.errors import BundleError, NeurozarrError
-from neurozarr.run import claims, receipts, sidecars
+from neurozarr.run import claims, ownership, receipts, sidecars
 from neurozarr.run.joblog import logged_also
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
@@ -118,6 +118,9 @@ def convert_bundle(
         with logged_also(file):
             try:
                 claims.check(paths.state)
+                # A source that could not be read when the run was planned may be readable now.
+                ownership.check(paths)
+                rerun.check_same_image(sample, paths, overwrite=run.overwrite)
                 convert_sample(sample, paths, verify=run.verify, threads=threads, redo=redo)
             except Exception as error:
                 logger.error("%s", error, exc_info=not isinstance(error, NeurozarrError))

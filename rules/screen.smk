@@ -1,0 +1,184 @@
+# What a run prints: a line for each sample and step, and at its end what it made or what failed.
+
+import atexit
+import math
+import re
+
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from neurozarr.run import summary
+from neurozarr.run.progress import Job, Progress
+
+# Messages of Snakemake that are only in its log, beside those on each job.
+NOT_ON_SCREEN = re.compile(
+    "Building DAG|Using shell|Provided cores|Rules claiming|Conda environments|Select jobs|"
+    "Execute \\d+ jobs|Assuming unrestricted|Exiting because|RuleException:\\sCalledProcessError|"
+    "WorkflowError:\\sAt least one job did not"
+)
+
+# The samples for which this run has jobs; known when it starts.
+TASKS = []
+
+
+def find_tasks():
+    """Find the samples for which this run has jobs, and the logs that these write."""
+    logs, shared = defaultdict(set), {}
+    for job in our_jobs():
+        if "sample" in job.wildcards.keys():
+            logs[name_of(job.wildcards)].update(map(Path, job.log))
+        elif "bundle" in job.wildcards.keys():
+            for member in members(job.wildcards.bundle):
+                logs[member.name].add(Path("logs", member.name, "convert.log"))
+                shared[member.name] = Path(job.log[0])
+    Screen.progress = Progress(
+        {job.jobid: work_of(job) for job in workflow.dag.needrun_jobs()}
+    )
+    TASKS.extend(
+        summary.Task(
+            name=name,
+            paths=RUN.paths(name),
+            bytes=size_of_source(name),
+            logs=tuple(logs[name]),
+            shared=shared.get(name),
+        )
+        for name in SAMPLES
+        if name in logs
+    )
+
+
+class Screen(logging.Filter):
+    """Replaces what Snakemake prints about each job; its log has all of it."""
+
+    # Known when the run starts.
+    progress = Progress({})
+
+    def filter(self, record):
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_INFO:
+            self.progress.started(record.jobid)
+        elif event == LogEvent.JOB_FINISHED:
+            if line := self.progress.finished(record.job_id):
+                logger.info(line)
+        elif event == LogEvent.JOB_ERROR:
+            logger.error(f"job {record.rule_name} failed: {', '.join(record.log)}")
+        elif event is None or event == LogEvent.ERROR:
+            return not NOT_ON_SCREEN.match(record.getMessage())
+        return False
+
+
+def work_of(job):
+    """What a job does, and the size of the voxels that it writes."""
+    if job.rule.name == "convert_bundle":
+        names = [sample.name for sample in members(job.wildcards.bundle)]
+        many = f"{len(names)} samples, {names[0]} to {names[-1]}"
+        return Job(many if len(names) > 1 else names[0], sum(map(megabytes, names)))
+    if job.rule.name in ("write_base", "pyramid_level"):
+        made = numbers(job.wildcards)
+        named = (
+            f"level {made[0]}" if len(made) == 1 else f"levels {made[0]} to {made[-1]}"
+        )
+        block = int(job.wildcards.block)
+        planned_levels = levels(job.wildcards)
+        size = sum(
+            megabytes_of(sample(job.wildcards), level, block)
+            for level in planned_levels
+        )
+        return Job(f"{name_of(job.wildcards)}: {named}", size)
+    if job.rule.name in ("verify_store", "export_nifti"):
+        done = "verified" if job.rule.name == "verify_store" else "exported"
+        return Job(f"{name_of(job.wildcards)}: {done}")
+    return Job("" if job.rule.name in STEPS or not job.wildcards else job.rule.name)
+
+
+def megabytes(name):
+    """Size of the voxels of all levels of a sample; of its source if there is no plan yet."""
+    if unreadable(name) or not SAMPLES[name].is_planned:
+        return size_of_source(name) / 1e6
+    return sum(
+        megabytes_of(SAMPLES[name], level, block)
+        for level in SAMPLES[name].levels
+        for block in range(level.blocks)
+    )
+
+
+def megabytes_of(sample, level, block):
+    sides = level.region(block)
+    return (
+        math.prod(side.stop - side.start for side in sides)
+        * sample.dtype.itemsize
+        / 1e6
+    )
+
+
+# What was asked for of Snakemake's own output is what it prints.
+said = workflow.output_settings
+if (
+    workflow.is_main_process
+    and IS_MAIN
+    and not (said.dryrun or said.quiet or said.verbose or said.debug_dag)
+):
+    SCREEN = Screen()
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(SCREEN)
+
+
+def size_of_source(name):
+    """Size of the files of a source, in bytes; 0 if it cannot be read."""
+    try:
+        return sum(os.stat(file).st_size for file in SAMPLES[name].files)
+    except (NeurozarrError, OSError):
+        return 0
+
+
+def command(*targets):
+    """The command of this run, or the same with other targets."""
+    given = sys.argv[1:]
+    if targets:
+        named = workflow.dag_settings.targets
+        given = [*targets, *(arg for arg in given if arg not in named)]
+    return f"snakemake {shlex.join(given)}"
+
+
+def print_last(text):
+    """Print a text when Snakemake has printed all that it has to say."""
+    atexit.register(print, text, file=sys.stderr)
+
+
+def end_well():
+    """Say what a run has made; TASKS is empty if others use this workflow."""
+    forget_bundles()
+    if TASKS:
+        exports = RUN.nii and "export" not in workflow.dag_settings.targets
+        print_last(
+            summary.success_text(
+                TASKS,
+                output=RUN.output,
+                seconds=time.monotonic() - STARTED,
+                export=command("export") if exports else "",
+                notices=NOTICES.all(),
+            )
+        )
+
+
+def end_badly():
+    """Say what has failed, and how to go on."""
+    forget_bundles()
+    if TASKS:
+        # Read again, because files may have changed since the run was planned.
+        done = [is_done_now(task.name) for task in TASKS]
+        print_last(
+            summary.failure_text(TASKS, done, again=command(), notices=NOTICES.all())
+        )
+
+
+def is_done_now(name):
+    """Whether nothing is left to be done for a sample after a run."""
+    sample = replace(SAMPLES[name])
+    try:
+        paths = RUN.paths(name)
+        return (
+            sample.is_planned and rerun.Todo(sample, paths, verify=RUN.verify).is_done()
+        )
+    except NeurozarrError:
+        return False
