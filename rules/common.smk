@@ -248,7 +248,7 @@ def todo(name):
 def all_planned():
     """Plan all samples; many at once if most of the time is spent waiting for files.
 
-    Return the names of those whose sources can be read; exit if there is none.
+    Return those whose sources can be read; exit if there is none.
     """
     if not SAMPLES:
         sys.exit(
@@ -275,7 +275,7 @@ def all_planned():
         logger.error(
             "\n".join([*wrong, f"neurozarr: the other {len(names) - len(wrong)} go on"])
         )
-    return [planned(name).name for name in names if not errors[name]]
+    return [planned(name) for name in names if not errors[name]]
 
 
 # Parameters and resources from the plan. Each function takes the wildcards of a job.
@@ -549,10 +549,10 @@ def all_exports(wildcards):
         )
     readable = all_planned()
     exports = [
-        str(RUN.paths(name).export(level))
-        for name in readable
-        for level in planned(name).export_levels
+        str(RUN.paths(sample.name).export(level))
+        for sample in readable
+        for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.
-    wrong = [bundled()[name].name for name in SAMPLES if name not in set(readable)]
+    wrong = [bundled()[name].name for name in SAMPLES if unreadable(name)]
     return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]

@@ -30,9 +30,7 @@ def find_tasks():
             for member in members(job.wildcards.bundle):
                 logs[member.name].add(Path("logs", member.name, "convert.log"))
                 shared[member.name] = Path(job.log[0])
-    Screen.progress = Progress(
-        {job.jobid: work_of(job) for job in workflow.dag.needrun_jobs()}
-    )
+    Screen.progress = Progress({job.jobid: work_of(job) for job in our_jobs()})
     TASKS.extend(
         summary.Task(
             name=name,
@@ -68,11 +66,11 @@ class Screen(logging.Filter):
 
 def work_of(job):
     """What a job does, and the size of the voxels that it writes."""
-    if job.rule.name == "convert_bundle":
+    if step_of(job.rule) == "convert_bundle":
         names = [sample.name for sample in members(job.wildcards.bundle)]
         many = f"{len(names)} samples, {names[0]} to {names[-1]}"
         return Job(many if len(names) > 1 else names[0], sum(map(megabytes, names)))
-    if job.rule.name in ("write_base", "pyramid_level"):
+    if step_of(job.rule) in ("write_base", "pyramid_level"):
         made = numbers(job.wildcards)
         named = (
             f"level {made[0]}" if len(made) == 1 else f"levels {made[0]} to {made[-1]}"
@@ -84,10 +82,12 @@ def work_of(job):
             for level in planned_levels
         )
         return Job(f"{name_of(job.wildcards)}: {named}", size)
-    if job.rule.name in ("verify_store", "export_nifti"):
-        done = "verified" if job.rule.name == "verify_store" else "exported"
+    if step_of(job.rule) in ("verify_store", "export_nifti"):
+        done = "verified" if step_of(job.rule) == "verify_store" else "exported"
         return Job(f"{name_of(job.wildcards)}: {done}")
-    return Job("" if job.rule.name in STEPS or not job.wildcards else job.rule.name)
+    return Job(
+        "" if step_of(job.rule) in STEPS or not job.wildcards else step_of(job.rule)
+    )
 
 
 def megabytes(name):
@@ -146,7 +146,7 @@ def print_last(text):
 
 
 def end_well():
-    """Say what a run has made; TASKS is empty if others use this workflow."""
+    """What is done after a run without failures."""
     forget_bundles()
     if TASKS:
         exports = RUN.nii and "export" not in workflow.dag_settings.targets
@@ -162,7 +162,7 @@ def end_well():
 
 
 def end_badly():
-    """Say what has failed, and how to go on."""
+    """What is done after a run in which a job failed."""
     forget_bundles()
     if TASKS:
         # Read again, because files may have changed since the run was planned.
