@@ -168,12 +168,6 @@ def is_locked(directory):
 @cache
 def planned(name):
     """Return a sample after checking its source and planning its levels; exit on errors."""
-    if workflow.is_main_process:
-        prepare_hooks()
-    else:
-        set_environment()
-    if name not in SAMPLES:
-        sys.exit(f"neurozarr: there is no sample {name!r}")
     if error := unreadable(name):
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
@@ -193,6 +187,12 @@ def unreadable(name):
 
     Exit on errors of other kinds, except in a job, which fails with them later.
     """
+    if workflow.is_main_process:
+        prepare_hooks()
+    else:
+        set_environment()
+    if name not in SAMPLES:
+        sys.exit(f"neurozarr: there is no sample {name!r}")
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:

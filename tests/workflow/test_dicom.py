@@ -93,7 +93,7 @@ def test_several_images_without_a_dataset_are_listed(scans):
     run = scans(check=False)
     assert run.code == 1
     assert "Traceback" not in run.output
-    assert "in/gre: 2 images; name one in the column dataset" in run.output
+    assert "in/gre: 2 images; name one in dataset by words of this table" in run.output
     assert "echoes       e2    magnitude" in run.output
 
 
