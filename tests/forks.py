@@ -41,6 +41,7 @@ def become(arguments: list[str], directory: str, environment: dict[str, str], ou
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     for stream, path, flags in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY)):
         opened = os.open(path, flags)
         os.dup2(opened, stream)

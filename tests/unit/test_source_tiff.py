@@ -807,7 +807,7 @@ def test_ome_files_that_contradict_their_metadata_are_refused(tmp_path):
 def test_errors_name_the_extra_if_a_library_is_missing(tmp_path, monkeypatch, name):
     path = write(tmp_path / "a.tif", VOXELS)
     monkeypatch.setitem(sys.modules, name, None)
-    message = rf"a\.tif: the package {name} is needed: .*neurozarr\[tiff\]"
+    message = rf"a\.tif: the package {name} is needed: .*pip install .*tiff"
     with pytest.raises(SourceError, match=message):
         open_source(path)
 
