@@ -24,7 +24,7 @@ from neurozarr.nifti.fit import (
     nifti_dim,
 )
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
-from neurozarr.zarr.documents import FILES, HEADER
+from neurozarr.zarr.documents import HEADER
 
 if TYPE_CHECKING:
     from neurozarr.sources import Source
@@ -103,13 +103,6 @@ def read_template(path: str | Path) -> bytes:
         raise ConfigError(f"nifti.header {path}: there is no such file or .nii.zarr") from None
     except (OSError, EOFError, RecursionError, ValueError, zlib.error) as error:
         raise ConfigError(f"nifti.header {path}: the header cannot be read ({error})") from None
-
-
-def template_file(path: str | Path) -> Path:
-    """Return the file of a template; for a .nii.zarr, the metadata file of its header's array."""
-    path = Path(path)
-    documents = (path / HEADER / name for names in FILES.values() for name in names[:1])
-    return next((document for document in documents if document.exists()), path)
 
 
 def adopt_header(template: bytes, source: Source, dtype: np.dtype[Any]) -> bytes:

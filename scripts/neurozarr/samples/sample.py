@@ -59,6 +59,8 @@ class RunSettings:
         How a store is verified after it is published.
     overwrite
         Whether a store that was made from another source may be replaced.
+    bundle
+        Whether many small samples are converted in one job.
     """
 
     output: str
