@@ -91,7 +91,8 @@ print(json.dumps(peaks))
 )
 def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
     peaks = []
-    for length in (768, 1536):
+    # OpenReadout keeps the planes that it read last: both files are larger than what it keeps.
+    for length in (1536, 3072) if suffix == ".czi" else (768, 1536):
         shape = (256, 256, length)
         path = tmp_path / f"{length}{suffix}"
         voxels = np.random.default_rng(0).integers(0, 50, shape[:2]).astype("u2")
@@ -138,7 +139,7 @@ def test_jobs_stay_within_the_planned_memory(tmp_path, suffix, config):
         assert all(f < a for f, a in zip(found, allowed, strict=True)), (found, allowed)
         peaks.append(found)
     short, long = np.array(peaks)
-    # The voxels of the longer volume alone take 101 MB more.
+    # The voxels of the longer volume alone take at least 101 MB more.
     assert (long - short < 60).all(), peaks
 
 
