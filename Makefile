@@ -74,7 +74,7 @@ bench: $(READY) .venv-bench/ready
 
 lock:
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --editable '.[slurm,sources,test]' setuptools
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --editable '.[report,slurm,sources,test,view]' setuptools
 	$(BIN)/pip freeze --disable-pip-version-check --all --exclude pip --exclude-editable > envs/requirements.txt
 	touch $(READY)
 

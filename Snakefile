@@ -26,7 +26,12 @@ if not IS_INCLUDED and Path("config/config.yaml").exists():
 
 include: "rules/module.smk"
 include: "rules/common.smk"
+include: "rules/planning.smk"
+include: "rules/parameters.smk"
+include: "rules/inputs.smk"
+include: "rules/targets.smk"
 include: "rules/bundles.smk"
+include: "rules/start.smk"
 include: "rules/screen.smk"
 
 

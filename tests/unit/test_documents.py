@@ -123,9 +123,9 @@ def test_lock_file_pins_every_package_and_names_no_index(root):
 
 def test_every_rule_has_a_script_and_a_step_of_its_name(root):
     for rule in (root / "rules").glob("*.smk"):
-        if rule.stem in ("bundles", "common", "module", "screen"):
-            continue
         text = rule.read_text()
+        if "\nrule " not in f"\n{text}":  # It has what rules share.
+            continue
         assert f"rule {rule.stem}:" in text
         assert f"../scripts/{rule.stem}.py" in text
         script = (root / f"scripts/{rule.stem}.py").read_text()

@@ -33,7 +33,7 @@ CONDA_FORGE = {
     "zarr": ("zarr", "3.1.6"),
 }
 #: Those that pip installs: it has no feedstock, or one with versions older than needed.
-PIP = {"dcm2niix": "1.0.20250506", "openreadout": None}
+PIP = {"bids2table": None, "dcm2niix": "1.0.20250506", "openreadout": None}
 
 
 @pytest.fixture(scope="module")
