@@ -200,7 +200,9 @@ def level_size(level: LevelWork, number: int, rates: Rates | None) -> Size:
     about = min(stored * level.itemsize + level.index, limit)
     error = rates.error + _COARSE_ERROR * (number > 0)
     error += _SMALL_ERROR * (number >= len(rates.ratios))
-    return Size(low=about * max(0.0, 1 - error), about=about, high=min(about * (1 + error), limit))
+    wrong = error * about + _CHUNK_ERROR * level.chunks_left
+    high = about + wrong + rates.unseen * level.voxels * level.itemsize
+    return Size(low=max(0.0, about - wrong), about=about, high=min(high, limit))
 
 
 def size(work: Work, rates: Rates | None) -> Size:

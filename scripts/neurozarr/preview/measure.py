@@ -19,13 +19,13 @@ import numpy as np
 
 from neurozarr.drivers import open_array
 from neurozarr.drivers.local import LocalArray
+from neurozarr.errors import SourceError
 from neurozarr.plan.slabs import sub_block
 from neurozarr.preview.places import places
 from neurozarr.regions import Region, regions, whole
 from neurozarr.samples.sample import Sample
 from neurozarr.sources import Source
 from neurozarr.voxels import kernels
-from neurozarr.voxels.copy import read_slab
 from neurozarr.voxels.summary import checksum, summarize
 from neurozarr.voxels.threads import for_each
 from neurozarr.zarr.chunks import chunk_keys
@@ -118,32 +118,50 @@ def measure(sample: Sample, *, threads: int, seconds: float) -> Measurement:
         file_axes=source.file_axes,
         in_order=source.in_order,
     )
-    deflated = _Deflated()
-    reading = _Timed()
+    if not chosen.regions:
+        raise SourceError(
+            f"{sample.path}: its native chunks, of shape {source.native_chunk_shape}, are too "
+            "large to decode some of them before a run"
+        )
+    deflated, reading = _Deflated(), _Timed()
     end = time.perf_counter() + seconds
+
+    def read(batch: Sequence[Region]) -> list[np.ndarray]:
+        with reading:
+            if source.in_order:
+                found = [source.read(region) for region in batch]
+            else:
+                found = _each(source.read, batch, threads)
+        reading.bytes += sum(voxels.nbytes for voxels in found)
+        return found
+
     with tempfile.TemporaryDirectory(prefix="neurozarr-") as folder:
         encoder = _Encoder(sample, chosen.tile, Path(folder), threads)
         padding = encoder.padding()
+        speeds = None
+        if chosen.timed:
+            encoder.encode(read(chosen.timed))
+            speeds = (reading.speed, encoder.reducing.speed, encoder.encoding.speed)
+            encoder.found = [[] for _ in sample.levels]
         waiting = iter(chosen.regions)
         while batch := list(itertools.islice(waiting, threads)):
-            with reading:
-                read = [read_slab(source, region, threads=threads) for region in batch]
-            reading.bytes += sum(voxels.nbytes for voxels in read)
-            encoder.encode(read)
+            found = read(batch)
+            encoder.encode(found)
             if source.in_order:
-                deflated.add(read, encoder.found[0])
+                deflated.add(found, encoder.found[0])
             if time.perf_counter() > end:
                 break
     voxels = sum(region.voxels for region in encoder.found[0])
     share = voxels / (math.prod(base.shape) * base.dtype.itemsize)
+    speeds = speeds or (reading.speed, encoder.reducing.speed, encoder.encoding.speed)
     return Measurement(
         levels=tuple(tuple(level) for level in encoder.found if level),
         padding=padding,
         share=share,
         ratio_of_file=deflated.ratio_of_file(source) if source.in_order and share < 1 else None,
-        read=reading.speed,
-        reduced=encoder.reducing.speed,
-        encoded=encoder.encoding.speed,
+        read=speeds[0],
+        reduced=speeds[1],
+        encoded=speeds[2],
     )
 
 
@@ -182,7 +200,7 @@ class _Encoder:
         for level, found in zip(self._sample.levels, self.found, strict=True):
             if any(factor > 1 for factor in level.factors):
                 with self.reducing:
-                    reduced = self._each(self._reduced(level.factors), parts)
+                    reduced = _each(self._reduced(level.factors), parts, self._threads)
                 self.reducing.bytes += sum(voxels.nbytes for voxels in parts)
                 parts = [voxels for voxels in reduced if voxels.nbytes >= MIN_BYTES]
             found += self._store(parts)
@@ -197,10 +215,6 @@ class _Encoder:
     def _reduced(self, factors: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
         mode, edge = self._sample.mode, self._sample.zarr.edge
         return lambda voxels: kernels.downsample(voxels, factors, mode, edge=edge)
-
-    def _each(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(function, items))
 
     def _store(self, parts: Sequence[np.ndarray]) -> list[Encoded]:
         """Encode voxels, each in an array of its own, which is then deleted."""
@@ -239,6 +253,12 @@ class _Encoder:
         folder.mkdir()
         (folder / FILES[config.zarr_version][0]).write_text(json.dumps(document))
         return open_array(folder, driver=config.driver, threads=self._threads)
+
+
+def _each(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:
+    """Call a function on each item, in several threads, and return the results in order."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
 
 
 def _encode(tile: tuple[LocalArray, Region, np.ndarray]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from neurozarr.plan.slabs import slab_shape_in_order, sub_block
+from neurozarr.plan.slabs import SUB_BLOCK_BYTES, slab_shape_in_order, sub_block
 from neurozarr.regions import Region, grid
 
 #: Uncompressed size of an image, in bytes, up to which all of it is read.
@@ -21,9 +21,13 @@ MAX_REGIONS, REGION_BYTES, READ_BYTES = 128, 2**20, 2**27
 #: Regions for which `READ_BYTES` must be enough: they are made thinner until it is.
 MIN_REGIONS = 64
 #: Uncompressed size of the planes that are a region of a stream, in bytes, unless one is larger.
-_PLANES = 2**22
+PLANES_BYTES = 2**22
 #: Bytes at the start of a stream among which its regions are.
 PREFIX_BYTES = 2**28
+#: Most regions of which the time is measured, if they are larger than the others.
+MAX_TIMED = 4
+#: Largest native chunk that is decoded for an estimate, in bytes.
+MAX_NATIVE_BYTES = 2**29
 #: Bytes of a file that are read at once, at least, wherever its voxels are not in native chunks.
 RUN_BYTES = 2**14
 
@@ -38,10 +42,13 @@ class Places:
         The regions, in the order in which they are read. They begin with chunks, or parts of them.
     tile
         Shape of what is encoded of them as a chunk, in voxels: a chunk, or a part of a large one.
+    timed
+        Larger regions, of which the speed is that of a run; none if the others are as large.
     """
 
     regions: tuple[Region, ...]
     tile: tuple[int, ...]
+    timed: tuple[Region, ...] = ()
 
 
 def places(
@@ -69,55 +76,80 @@ def places(
     in_order
         Whether the source can only be read from its start to its end. Then the regions are whole
         planes near its start, in the order of the file.
+
+    Returns
+    -------
+    Places
+        No regions if the native chunks are larger than `MAX_NATIVE_BYTES`.
     """
     reach, unit = tuple(shape), sub_block(chunks, chunks, dtype)
     run = tuple(RUN_BYTES // dtype.itemsize if axis == file_axes[-1] else 1 for axis in axes)
-    native = (1,) * len(shape) if in_order else native_chunk_shape or run
+    native = native_chunk_shape or run
+    if math.prod(map(min, native, shape)) * dtype.itemsize > MAX_NATIVE_BYTES:
+        return Places((), unit)
     is_small = math.prod(shape) * dtype.itemsize <= WHOLE_BYTES
+    timed: tuple[Region, ...] = ()
     if in_order:
+        native = (1,) * len(shape)
+        most = math.inf if is_small else PLANES_BYTES / dtype.itemsize
         reach = _prefix(shape, axes, file_axes, PREFIX_BYTES / dtype.itemsize)
-        unit = _planes(
-            reach, unit, axes, file_axes, math.inf if is_small else _PLANES / dtype.itemsize
-        )
+        unit = _planes(reach, unit, axes, file_axes, most)
     elif not is_small:
-        unit = _thinner(shape, _part(unit, dtype), native, dtype)
-    most = math.prod(grid(shape, unit)) if is_small else MAX_REGIONS
-    found: list[Region] = []
-    decoded = 0
-    for index in itertools.islice(_spread(grid(reach, unit)), most):
-        region = tuple(
-            slice(i * size, min((i + 1) * size, length))
-            for i, size, length in zip(index, unit, reach, strict=True)
-        )
-        decoded += _decoded(region, shape, native) * dtype.itemsize
-        if found and decoded > READ_BYTES and not is_small:
-            break
-        found.append(region)
+        large = _thinner(shape, _cut(unit, SUB_BLOCK_BYTES, dtype), native, MAX_TIMED, dtype)
+        timed = _regions(_spread(grid(shape, large)), large, shape, MAX_TIMED)
+        unit = _thinner(shape, _cut(unit, REGION_BYTES, dtype), native, MIN_REGIONS, dtype)
+    counts = grid(reach, unit)
+    chosen = _regions(_spread(counts), unit, reach, math.prod(counts) if is_small else MAX_REGIONS)
+    decoded = itertools.accumulate(
+        _decoded(region, shape, native) * dtype.itemsize for region in chosen
+    )
+    found = [
+        region
+        for number, (region, size) in enumerate(zip(chosen, decoded, strict=True))
+        if is_small or not number or size <= READ_BYTES
+    ]
     if in_order:
         order = [axes.index(axis) for axis in file_axes]
         found.sort(key=lambda region: [region[axis].start for axis in order])
-    return Places(tuple(found), tuple(map(min, chunks, unit)))
+    return Places(tuple(found), tuple(map(min, chunks, unit)), timed)
 
 
-def _part(unit: Sequence[int], dtype: np.dtype[Any]) -> tuple[int, ...]:
-    """A region of the shape of a sub-block, or of a part of one."""
+def _regions(
+    cells: Iterable[Sequence[int]], unit: Sequence[int], shape: Sequence[int], most: int
+) -> tuple[Region, ...]:
+    """Regions of the first cells of a grid, cut at the edges of an array."""
+    return tuple(
+        tuple(
+            slice(i * size, min((i + 1) * size, length))
+            for i, size, length in zip(index, unit, shape, strict=True)
+        )
+        for index in itertools.islice(cells, most)
+    )
+
+
+def _cut(unit: Sequence[int], most: int, dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """A part of a region, of at most so many bytes."""
     size = list(unit)
-    while math.prod(size) * dtype.itemsize > REGION_BYTES:
+    while math.prod(size) * dtype.itemsize > most:
         longest = size.index(max(size))
         size[longest] = -(-size[longest] // 2)
     return tuple(size)
 
 
 def _thinner(
-    shape: Sequence[int], unit: Sequence[int], native: Sequence[int], dtype: np.dtype[Any]
+    shape: Sequence[int],
+    unit: Sequence[int],
+    native: Sequence[int],
+    regions: int,
+    dtype: np.dtype[Any],
 ) -> tuple[int, ...]:
-    """Fewer native chunks, but more of each, than the unit has, if they are expensive to decode."""
-    size, most = list(unit), REGION_BYTES / dtype.itemsize
+    """Fewer native chunks, but more of each, if too many would be decoded for some regions."""
+    size, most = list(unit), math.prod(unit)
     while True:
         region = tuple(slice(0, min(s, length)) for s, length in zip(size, shape, strict=True))
         thick = [s / n if s > n else 0 for s, n in zip(size, native, strict=True)]
         decoded = _decoded(region, shape, native) * dtype.itemsize
-        if MIN_REGIONS * decoded <= READ_BYTES or not any(thick):
+        if regions * decoded <= READ_BYTES or not any(thick):
             break
         axis = thick.index(max(thick))
         size[axis] = -(-size[axis] // 2)
