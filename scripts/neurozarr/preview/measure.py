@@ -11,7 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -137,12 +137,13 @@ def measure(sample: Sample, *, threads: int, seconds: float) -> Measurement:
 
     with tempfile.TemporaryDirectory(prefix="neurozarr-") as folder:
         encoder = _Encoder(sample, chosen.tile, Path(folder), threads)
-        padding = encoder.padding()
-        speeds = None
+        padding, scale, speeds = encoder.padding(), 1.0, None
         if chosen.timed:
-            encoder.encode(read(chosen.timed))
-            speeds = (reading.speed, encoder.reducing.speed, encoder.encoding.speed)
-            encoder.found = [[] for _ in sample.levels]
+            whole_chunks = _Encoder(sample, base.chunks, Path(folder, "whole"), threads)
+            large = read(chosen.timed)
+            whole_chunks.encode(large)
+            speeds = whole_chunks.speeds(reading)
+            scale = whole_chunks.stored() / encoder.stored(large)
         waiting = iter(chosen.regions)
         while batch := list(itertools.islice(waiting, threads)):
             found = read(batch)
@@ -153,9 +154,13 @@ def measure(sample: Sample, *, threads: int, seconds: float) -> Measurement:
                 break
     voxels = sum(region.voxels for region in encoder.found[0])
     share = voxels / (math.prod(base.shape) * base.dtype.itemsize)
-    speeds = speeds or (reading.speed, encoder.reducing.speed, encoder.encoding.speed)
+    speeds = speeds or encoder.speeds(reading)
     return Measurement(
-        levels=tuple(tuple(level) for level in encoder.found if level),
+        levels=tuple(
+            tuple(replace(region, stored=scale * region.stored) for region in level)
+            for level in encoder.found
+            if level
+        ),
         padding=padding,
         share=share,
         ratio_of_file=deflated.ratio_of_file(source) if source.in_order and share < 1 else None,
@@ -205,6 +210,15 @@ class _Encoder:
                 parts = [voxels for voxels in reduced if voxels.nbytes >= MIN_BYTES]
             found += self._store(parts)
 
+    def stored(self, voxels: Sequence[np.ndarray] = ()) -> float:
+        """Size of the files of some voxels of level 0, by default of all that were encoded."""
+        parts = [np.ascontiguousarray(part, self._sample.dtype) for part in voxels]
+        return sum(region.stored for region in self._store(parts) or self.found[0])
+
+    def speeds(self, reading: _Timed) -> tuple[float, float, float]:
+        """Speeds of reading, reducing and encoding."""
+        return reading.speed, self.reducing.speed, self.encoding.speed
+
     def padding(self) -> float:
         """Size of an encoded chunk of zeros, for each byte of its voxels."""
         zeros = np.zeros(self._tile, self._sample.dtype)
@@ -250,7 +264,7 @@ class _Encoder:
         document = array_document(
             voxels.shape, voxels.dtype, chunks=chunks, shards=None, config=config
         )
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / FILES[config.zarr_version][0]).write_text(json.dumps(document))
         return open_array(folder, driver=config.driver, threads=self._threads)
 

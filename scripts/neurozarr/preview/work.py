@@ -155,7 +155,10 @@ def left_of(
     if todo is None:
         return Work(**known, kind="", levels=(), jobs={}, memory_mb=0, is_done=False)
     coarse = coarse_levels(sample.blocks)
-    created, blocks = _left(sample, paths, todo)
+    created, blocks = set[int](), Blocks()
+    is_done = todo.is_done() or (not is_bundled and _has_targets(paths, todo, coarse))
+    if not is_done:
+        created, blocks = _left(sample, paths, todo)
     if not is_bundled and any(number in coarse for number, _ in blocks):  # One job makes them all.
         blocks |= {(number, 0) for number in coarse}
     sizes = _voxel_sizes(sample)
@@ -172,9 +175,9 @@ def left_of(
         **known,
         kind=_kind(sample),
         levels=levels,
-        jobs={} if is_bundled else dict(_jobs(paths, todo, coarse, created, blocks)),
+        jobs={} if is_bundled or is_done else dict(_jobs(paths, todo, coarse, created, blocks)),
         memory_mb=0 if is_bundled else _memory_mb(sample, blocks, verify, cores),
-        is_done=todo.is_done(),
+        is_done=is_done,
     )
 
 
@@ -188,6 +191,14 @@ def _voxel_sizes(sample: Sample) -> list[tuple[float, ...]]:
         (*batch, *(float(s * f) for s, f in zip(source.voxel_size, place.size, strict=True)))
         for place in of_factors([level.factors[-3:] for level in levels])
     ]
+
+
+def _has_targets(paths: StorePaths, todo: Todo, coarse: range) -> bool:
+    """Whether Snakemake finds nothing to be done: it does not miss what only other jobs need."""
+    targets = [*paths.group, *paths.header]
+    targets += [paths.level(number).document for number in range(coarse.start)]
+    targets += [paths.verify_receipt] * (todo.verify != "none")
+    return not todo.stale and todo.is_done(*targets)
 
 
 def _left(sample: Sample, paths: StorePaths, todo: Todo) -> tuple[set[int], Blocks]:
