@@ -7,6 +7,7 @@ import time
 import pytest
 
 from ..runs import wait_until
+from . import folders
 from .cluster import Cluster, missing
 
 #: Shorter waiting times than on a real cluster with remote nodes and a long queue.
@@ -17,12 +18,13 @@ HERE = (
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
+    folders.remove_abandoned(folders.ETC)
     if lacking := missing():
         reason = f"{', '.join(lacking)} missing; as root on Debian: apt-get install slurm-wlm munge"
         assert "NEUROZARR_NEEDS_SLURM" not in os.environ, reason
         pytest.skip(reason)
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    made = Cluster()
     try:
         made.start()
         yield made
