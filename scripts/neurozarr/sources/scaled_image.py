@@ -13,7 +13,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -338,26 +338,29 @@ def _open_minc1(path: Path, file: Any) -> dict[str, Any]:
 
 def _open_minc2(path: Path) -> dict[str, Any]:
     h5py = library("h5py", "hdf5", str(path))
-    file = h5py.File(path, "r")
-    files: tuple[Path, ...] = (path,)
-    for name in ("image", *_EXTREMES):
-        check_links(str(path), file, f"minc-2.0/image/0/{name}")
-        if (found := file.get(f"minc-2.0/image/0/{name}")) is not None:
-            files += check_dataset(str(path), found)
-    minc = Minc2File(file)
-    group = file["minc-2.0/image/0"]
-    image = group["image"]
-    names = _order(image)
-    axes = _axes_of(path, names, image.shape)
-    dimensions = [dict(file["minc-2.0/dimensions"][name].attrs) for name in names]
-    return {
-        "files": tuple(dict.fromkeys(files)),
-        "file_axes": axes,
-        "file_shape": image.shape,
-        "file_native_chunk_shape": image.chunks,
-        **_describe(minc, axes, dimensions),
-        **_minc_scaling(minc, image.__getitem__, *(group[name][()] for name in _EXTREMES)),
-    }
+    with ExitStack() as on_error:  # Else, the file would stay open as long as the error is kept.
+        file = on_error.enter_context(h5py.File(path, "r"))
+        files: tuple[Path, ...] = (path,)
+        for name in ("image", *_EXTREMES):
+            check_links(str(path), file, f"minc-2.0/image/0/{name}")
+            if (found := file.get(f"minc-2.0/image/0/{name}")) is not None:
+                files += check_dataset(str(path), found)
+        minc = Minc2File(file)
+        group = file["minc-2.0/image/0"]
+        image = group["image"]
+        names = _order(image)
+        axes = _axes_of(path, names, image.shape)
+        dimensions = [dict(file["minc-2.0/dimensions"][name].attrs) for name in names]
+        fields = {
+            "files": tuple(dict.fromkeys(files)),
+            "file_axes": axes,
+            "file_shape": image.shape,
+            "file_native_chunk_shape": image.chunks,
+            **_describe(minc, axes, dimensions),
+            **_minc_scaling(minc, image.__getitem__, *(group[name][()] for name in _EXTREMES)),
+        }
+        on_error.pop_all()
+    return fields
 
 
 def _order(variable: Any) -> tuple[str, ...]:
