@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,14 +28,11 @@ from nibabel.parrec import PARRECArrayProxy, PARRECError, PARRECHeader, parse_PA
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import (
-    WARNING_FILTERS,
-    Layout,
-    Source,
-    as_source_errors,
-    library,
-)
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.damage import as_source_errors
+from neurozarr.sources.extras import library
 from neurozarr.sources.hdf5 import check_dataset, check_links
+from neurozarr.sources.library_warnings import caught_warnings
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
 from neurozarr.units import MAX_LENGTH, is_plausible, ome_unit
 
@@ -109,8 +105,7 @@ class ScaledSource(Source):
 @contextmanager
 def _warnings_logged(path: str) -> Iterator[None]:
     """Log the warnings of nibabel."""
-    with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with caught_warnings("always", UserWarning) as caught:
         yield
     for warning in caught:
         logger.warning("%s: %s", path, warning.message)
