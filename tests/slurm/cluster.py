@@ -10,6 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from . import folders
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
@@ -58,6 +60,14 @@ def missing(etc: Path = folders.ETC) -> list[str]:
     if files := folders.configured(etc):
         lacking.append(f"a machine that is not part of a cluster (it has {', '.join(files)})")
     return lacking
+
+
+def require(etc: Path = folders.ETC) -> None:
+    """Skip a test, or let it fail if it must not be skipped, if there can be no cluster here."""
+    if lacking := missing(etc):
+        reason = f"{', '.join(lacking)} missing; as root on Debian: apt-get install slurm-wlm munge"
+        assert "NEUROZARR_NEEDS_SLURM" not in os.environ, reason
+        pytest.skip(reason)
 
 
 class Cluster:

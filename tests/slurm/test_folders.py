@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from . import folders
-from .cluster import PROGRAMS, missing
+from .cluster import missing, require
 
 #: Starts a cluster with a job in which a process waits for another, and tells its directory.
 OWNER = """
@@ -46,9 +46,7 @@ def names():
 
 
 def test_cluster_of_a_killed_test_run_is_removed(etc, root):
-    if lacking := set(missing(etc)):
-        assert lacking <= {*PROGRAMS, "root permissions"}
-        pytest.skip(f"{', '.join(sorted(lacking))} missing")
+    require(etc)
     before = names()
     command = [sys.executable, "-c", OWNER, str(etc)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as owner:

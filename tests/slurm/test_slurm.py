@@ -1,6 +1,5 @@
 """The workflow on a real SLURM cluster: the daemons of the Debian packages, on this machine."""
 
-import os
 import shutil
 import time
 
@@ -8,7 +7,7 @@ import pytest
 
 from ..runs import wait_until
 from . import folders
-from .cluster import Cluster, missing
+from .cluster import Cluster, require
 
 #: Shorter waiting times than on a real cluster with remote nodes and a long queue.
 HERE = (
@@ -20,10 +19,7 @@ HERE = (
 @pytest.fixture(scope="module")
 def cluster():
     folders.remove_abandoned(folders.ETC)
-    if lacking := missing():
-        reason = f"{', '.join(lacking)} missing; as root on Debian: apt-get install slurm-wlm munge"
-        assert "NEUROZARR_NEEDS_SLURM" not in os.environ, reason
-        pytest.skip(reason)
+    require()
     made = Cluster()
     try:
         made.start()
