@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from contextlib import suppress
 
 import psutil
@@ -20,8 +21,9 @@ from tests.slurm.cluster import Cluster
 
 cluster = Cluster(Path(sys.argv[1]))
 cluster.start()
-cluster.command("sbatch", "--chdir", "/", "--output", "/dev/null", "--wrap", "sleep 600; true")
-while not any(cluster.folder.glob("spool/job*/slurm_script")):
+job = f"sleep 600 & touch {cluster.folder}/started; wait"
+cluster.command("sbatch", "--chdir", "/", "--output", "/dev/null", "--wrap", job)
+while not (cluster.folder / "started").exists():
     time.sleep(0.1)
 print(cluster.folder, flush=True)
 time.sleep(600)
@@ -35,31 +37,37 @@ def etc(tmp_path):
     return made
 
 
-def names():
-    """Names of all processes that are not zombies, by their numbers."""
+def running(mark):
+    """Names of the processes with a variable in their environment, and of their parents."""
     found = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found[process.pid] = process.name()
+            if mark in process.environ():
+                found |= {one.pid: one.name() for one in (process, process.parent()) if one}
     return found
 
 
 def test_cluster_of_a_killed_test_run_is_removed(etc, root):
     require(etc)
-    before = names()
-    command = [sys.executable, "-c", OWNER, str(etc)]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as owner:
+    mark = f"NEUROZARR_TEST_{uuid.uuid4().hex}"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(etc)],
+        cwd=root,
+        env=os.environ | {mark: ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with owner:
         folder = owner.stdout.readline().strip()
         assert os.path.isdir(folder)
         folders.remove_abandoned(etc)
         assert len(missing(etc)) == 1
         assert f"process {owner.pid}, which runs these tests" in missing(etc)[0]
         owner.send_signal(signal.SIGKILL)
-    left = {number: name for number, name in names().items() if number not in before}
-    assert {"munged", "slurmctld", "slurmd", "slurmstepd", "sleep"} <= {*left.values()}
+    left = {*running(mark).values()}
+    assert {"munged", "slurmctld", "slurmd", "slurmstepd", "slurm_script"} <= left
     folders.remove_abandoned(etc)
-    assert not {*left.values()} & {name for number, name in names().items() if number in left}
+    assert running(mark) == {}
     assert list(etc.iterdir()) == []
     assert not os.path.exists(folder)
     assert missing(etc) == []
