@@ -54,8 +54,7 @@ def remove_abandoned(etc: Path) -> None:
     try:
         # Else, one of two test runs could remove the links of the other, made since it looked.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = [folder for name in FILES if (folder := _folder(etc / name))]
-        for folder in {*made, *Path(tempfile.gettempdir()).glob("neurozarr-cluster-*")}:
+        for folder in {folder for name in FILES if (folder := _folder(etc / name))}:
             process, started = _owner(folder)
             if _started(process) != started:
                 remove(folder, etc)
