@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+DEMO := demo
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # The versions of Python that continuous integration tests.
@@ -22,7 +23,7 @@ FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.
 # What is tested with other versions of Python.
 QUICK = tests/workflow/test_conversion.py $(FAST)
 
-.PHONY: setup demo check test pythons python lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean
+.PHONY: setup demo check test pythons quick lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean
 
 setup: $(READY)
 
@@ -35,12 +36,12 @@ $(READY): envs/requirements.txt pyproject.toml
 	@touch $@
 
 demo: $(READY)
-	@rm -rf demo
+	@rm -rf $(DEMO)
 	@start=$$(date +%s) && \
-	$(BIN)/neurozarr run $(MRI) zarr.chunk=32 -- --directory demo && \
+	$(BIN)/neurozarr run $(MRI) zarr.chunk=32 -- --directory $(DEMO) && \
 	seconds=$$(($$(date +%s) - start)) && \
 	echo && \
-	$(BIN)/neurozarr info demo/results/example4d.nii.zarr && \
+	$(BIN)/neurozarr info $(DEMO)/results/example4d.nii.zarr && \
 	echo "converted in $$seconds s"
 
 lint: ruff-format ruff-check snakefmt snakemake-lint mypy
@@ -61,7 +62,7 @@ mypy: $(READY)
 	$(BIN)/mypy
 
 # Tests start Python a thousand times; with this variable, it would compile neurozarr each time.
-check test python: export PYTHONDONTWRITEBYTECODE :=
+check test quick: export PYTHONDONTWRITEBYTECODE :=
 
 check: lint
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(FAST)
@@ -69,16 +70,16 @@ check: lint
 test: lint
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-pythons: $(READY)
-	@this=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	for version in $(PYTHONS); do \
-	    [ $$version != $$this ] || continue; \
-	    python=$$(.ci/python $$version) || { echo "Python $$version: not found, not tested"; continue; }; \
-	    echo "Python $$version: $$python"; \
-	    $(MAKE) --no-print-directory python VENV=.venv-$$version PYTHON=$$python || exit 1; \
-	done
+# With -j, several at once.
+pythons: $(PYTHONS:%=python-%)
 
-python: demo
+$(PYTHONS:%=python-%): python-%:
+	@if [ $* = $$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])') ]; then exit; fi; \
+	python=$$(.ci/python $*) || { echo "Python $*: not found, not tested"; exit; }; \
+	echo "Python $*: $$python"; \
+	PIP_NO_COMPILE=1 $(MAKE) --no-print-directory quick VENV=.venv-$* DEMO=demo-$* PYTHON=$$python
+
+quick: demo
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(QUICK)
 
 bench: $(READY) .venv-bench/ready
@@ -97,4 +98,4 @@ lock:
 	touch $(READY)
 
 clean:
-	rm -rf .venv .venv-* .snakemake demo results logs benchmarks scripts/*.egg-info
+	rm -rf .venv .venv-* .snakemake demo demo-* results logs benchmarks scripts/*.egg-info
