@@ -21,7 +21,7 @@ SLOW := bad_input bundle_states claims combinations create_array image memory me
     slabs source_axes source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
 FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
 # What is tested with other versions of Python.
-QUICK = tests/workflow/test_conversion.py $(FAST)
+QUICK = tests/workflow/test_convert.py $(FAST)
 
 .PHONY: setup demo check test pythons quick lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean
 
