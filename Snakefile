@@ -31,6 +31,7 @@ include: "rules/parameters.smk"
 include: "rules/inputs.smk"
 include: "rules/targets.smk"
 include: "rules/bundles.smk"
+include: "rules/preview.smk"
 include: "rules/start.smk"
 include: "rules/screen.smk"
 
@@ -49,6 +50,7 @@ rule export:
         all_exports,
 
 
+include: "rules/plan.smk"
 include: "rules/convert_bundle.smk"
 include: "rules/create_array.smk"
 include: "rules/write_base.smk"

@@ -58,6 +58,9 @@ class Screen(logging.Filter):
             if line := self.progress.finished(record.job_id):
                 logger.info(line)
         elif event == LogEvent.JOB_ERROR:
+            # Of a plan, what it has printed says why a run would fail.
+            if "plan" in steps_of([record.rule_name]):
+                return False
             logger.error(f"job {record.rule_name} failed: {', '.join(record.log)}")
         elif event is None or event == LogEvent.ERROR:
             return not NOT_ON_SCREEN.match(record.getMessage())

@@ -22,6 +22,7 @@ def start_run():
         directory=os.getcwd(),
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
+    check_space(claimed_samples())
     try:
         states = [RUN.paths(name).state for name in claimed_samples()]
         claims.start(states, run, is_running=is_locked)

@@ -147,6 +147,7 @@ def _settings(options: Document) -> RunSettings:
         verify=options["verify"],
         overwrite=options["overwrite"],
         bundle=options["resources"]["bundle"],
+        check_space=options["resources"]["check_space"],
     )
 
 
