@@ -9,6 +9,8 @@ checkpoint source_made:
     wildcard_constraints:
         **WILDCARDS,
     localrule: True
+    conda:
+        "../envs/neurozarr.yaml"
     threads: 1
     resources:
         mem_mb=plan.BASE_MEMORY_MB,

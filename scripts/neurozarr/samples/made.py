@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import xxhash
@@ -36,9 +35,9 @@ def of_dicom(options: Document, paths: StorePaths) -> Document:
 def when_there(sample: Sample, run: RunSettings) -> Sample:
     """Return a sample with all that could not be said of it before its source existed."""
     layout, image = sample.layout, sample.label_of
-    if "dicom" not in layout and not is_address(sample.path):
-        if family_of(sample.path) is DicomSource:
-            layout = layout | of_dicom(sample.options["dicom"], run.paths(sample.name))
+    is_dicom = not is_address(sample.path) and family_of(sample.path) is DicomSource
+    if is_dicom and "dicom" not in layout:
+        layout = layout | of_dicom(sample.options["dicom"], run.paths(sample.name))
     if image is not None:
         image = vars_of(when_there(Sample(**image), run))
     return replace(sample, layout=layout, label_of=image)

@@ -15,8 +15,8 @@ import yaml
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
-from neurozarr.samples.made import of_dicom
 from neurozarr.samples.columns import COLUMNS, LAYOUT, as_cells, check_columns, check_line, given
+from neurozarr.samples.made import of_dicom
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
