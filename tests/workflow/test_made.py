@@ -1,4 +1,4 @@
-"""Sources that rules of the workflow make that uses this one, by module or by include."""
+"""Sources that rules make of the workflow that uses this one, by module or by include."""
 
 import re
 import shutil
@@ -6,6 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 import yaml
 
 import neurozarr
@@ -18,48 +19,52 @@ module neurozarr:
     config: config
 
 use rule * from neurozarr as nz_*
+
+rule everything:
+    default_target: True
+    input: rules.nz_all.input
 """
 #: Makes each volume from one of the same name, and notes how often.
-RULES = """
+REGISTER = """
 rule register:
     input: "raw/{subject}.nii"
-    output: REGISTERED
+    output: OUTPUT
     shell: "echo {wildcards.subject} >> made.txt; cp {input} {output}"
-
-rule own:
-    output: touch("own.txt")
 """
-TARGET = "rule everything:\n    default_target: True\n    input: rules.nz_all.input\n"
-REGISTERED = '"registered/{subject}.nii"'
-SHEET = "sample\tsource\tresources.block_mb\nsmall\tregistered/small.nii\n"
-LARGE = "large\tregistered/large.nii\t0.03\n"
+OUTPUT = '"registered/{subject}.nii"'
+SHEET = ["sample\tsource\tresources.block_mb", "small\tregistered/small.nii"]
+LARGE = "large\tregistered/large.nii\t0.03"
+NOTHING = "Nothing to be done"
 
 
 def write_volume(path, *shape):
-    path.parent.mkdir(exist_ok=True)
-    voxels = np.random.default_rng(len(path.name)).integers(0, 9, shape).astype("i2")
+    """Write a volume, in mm, so that nothing is warned of."""
+    path.parent.mkdir(exist_ok=True, parents=True)
+    voxels = np.random.default_rng(shape[0]).integers(0, 9, shape).astype("i2")
     image = nibabel.Nifti1Image(voxels, np.diag([2, 2, 2, 1]))
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
-    return path
 
 
 class Parent(Workflow):
     """A workflow that makes what it converts, in a directory of its own."""
 
-    def write(self, *parts, registered=REGISTERED):
+    #: All triggers of Snakemake are on, because the profile of this workflow is not used.
+    triggers = ()
+
+    def write(self, *parts, output=OUTPUT):
         text = "\n".join(['configfile: "config.yaml"', *parts])
-        text = text.replace("ROOT", str(self.root)).replace("REGISTERED", registered)
+        text = text.replace("ROOT", str(self.root)).replace("OUTPUT", output)
         (self.directory / "Snakefile").write_text(text)
+
+    def sheet(self, *lines):
+        (self.directory / "sheet.tsv").write_text("\n".join([*lines, ""]))
+        self.config["samples"] = "sheet.tsv"
 
     def _start(self, *args):
         (self.directory / "config.yaml").write_text(yaml.safe_dump(self.config))
-        options = ["--quiet", "host", "--cores", "2", "--rerun-incomplete"]
-        return Started([*options, *args], self.directory, self.environment)
-
-    def sheet(self, *lines):
-        (self.directory / "sheet.tsv").write_text("".join(lines))
-        self.config["samples"] = "sheet.tsv"
+        options = ["--quiet", "host", "--cores", "2", "--rerun-incomplete", "--keep-going"]
+        return Started([*options, *self.triggers, *args], self.directory, self.environment)
 
     def made(self):
         """How often each volume was made."""
@@ -67,102 +72,187 @@ class Parent(Workflow):
         return {name: lines.count(name) for name in lines}
 
     def converted(self, name, folder):
-        """The files of a store of the volume that is made of a raw one, converted alone."""
+        """The files of a store of the same volume, converted alone by `neurozarr.convert`."""
         source = shutil.copy(self.directory / f"raw/{name}.nii", folder / f"{name}.nii")
-        options = {"zarr": self.config["zarr"]}
-        if name == "large":
-            options["resources"] = {"block_mb": 0.03}
-        neurozarr.convert(source, folder / name, **options)
+        blocks = {"resources": {"block_mb": 0.03}} if name == "large" else {}
+        neurozarr.convert(source, folder / name, zarr=self.config["zarr"], **blocks)
         return Workflow(self.root, folder, {"output": name}).tree(name)
 
 
+@pytest.fixture(scope="module")
+def make_parent(root, tmp_path_factory):
+    def make(samples=(*SHEET, LARGE), output=OUTPUT):
+        made = Parent(root, tmp_path_factory.mktemp("parent"), {"zarr": {"chunk": 16}})
+        write_volume(made.directory / "raw/small.nii", 20, 18, 16)
+        write_volume(made.directory / "raw/large.nii", 40, 30, 16)
+        made.write(MODULE, REGISTER, output=output)
+        made.sheet(*samples)
+        return made
+
+    return make
+
+
 @pytest.fixture
-def parent(root, tmp_path):
-    directory = tmp_path / "parent"
-    write_volume(directory / "raw/small.nii", 20, 18, 16) if directory.mkdir() is None else None
-    write_volume(directory / "raw/large.nii", 40, 30, 20)
-    made = Parent(root, directory, {"zarr": {"chunk": 16}})
-    made.write(MODULE, TARGET, RULES)
-    made.sheet(SHEET, LARGE)
-    return made
+def parent(make_parent):
+    return make_parent()
+
+
+@pytest.fixture(scope="module")
+def converted_once(make_parent):
+    """A parent that has run, and what its run printed."""
+    made = make_parent()
+    dry = made("--dry-run")
+    assert dry.rules == {"register", "nz_source_made", "everything"}
+    return made, made()
+
+
+@pytest.fixture
+def again(converted_once, parent):
+    """A copy of it, of which Snakemake's records say that it was somewhere else."""
+    converted_once[0].copy_to(parent.directory)
+    parent.triggers = ("--rerun-triggers=mtime",)
+    return parent
 
 
 def resources(run, rule):
-    """Threads and resources of the jobs of a rule, in the order of their outputs."""
+    """Output, threads and resources of each job of a rule."""
     jobs = re.findall(rf"^(?:local)?rule {rule}:\n((?: {{4}}.*\n)*)", run.output, re.M)
     told = [re.findall(r"^ +(output|threads|resources): (.*)", job, re.M) for job in jobs]
     return sorted(told)
 
 
-def test_made_sources_are_converted_in_the_same_run(parent, tmp_path):
-    dry = parent("--dry-run")
-    assert {"register", "nz_source_made", "everything"} == dry.rules
-    run = parent()
-    assert {"nz_convert_bundle", "nz_write_base", "nz_pyramid_level", "nz_verify_store"} < run.rules
+def test_made_sources_are_converted_in_the_same_run(converted_once, tmp_path):
+    parent, run = converted_once
+    assert {"nz_convert_bundle", "nz_write_base", "nz_pyramid_level"} < run.rules
     assert parent.made() == {"small": 1, "large": 1}
     for name in ("small", "large"):
         assert parent.tree(name) == parent.converted(name, tmp_path)
-    assert "Nothing to be done" in parent().output
-    run = parent("nz_verify")
+    assert NOTHING in parent("--dry-run").output
+
+
+def test_jobs_have_the_resources_that_existing_sources_have(converted_once, again):
+    again.write(MODULE)  # Now no rule makes them.
+    shutil.rmtree(again.output)
+    planned = again("--dry-run")
+    for rule in ("write_base", "pyramid_level", "verify_store", "convert_bundle"):
+        found, expected = (resources(run, f"nz_{rule}") for run in (converted_once[1], planned))
+        if rule == "convert_bundle":  # Its name tells its place among the samples.
+            found, expected = ([job[1:] for job in jobs] for jobs in (found, expected))
+        assert found == expected != []
+
+
+def test_made_sources_are_verified_and_exported(again):
+    run = again("nz_verify", "nz_export")
     assert run.output.count(": no damage found by a quick check") == 2
-    assert parent("nz_export").rules == {"nz_export_nifti", "nz_export"}
-    assert "Nothing to be done" in parent("nz_export").output
+    assert {"nz_export_nifti", "nz_verify_store"} < run.rules
+    assert not {"register", "nz_source_made", "nz_write_base"} & run.rules
+    assert len(list(again.directory.glob("results/nifti/*_level-0.nii.gz"))) == 2
+    assert NOTHING in again("nz_export", "--dry-run").output
 
 
-def test_jobs_have_the_threads_and_memory_of_existing_sources(parent):
-    run = parent()
-    shutil.rmtree(parent.output)
-    parent.write(MODULE, TARGET)  # Now no rule makes them.
-    again = parent()
-    for rule in ("nz_write_base", "nz_pyramid_level", "nz_verify_store"):
-        assert resources(run, rule) == resources(again, rule) != []
-    (made,), (existing,) = (
-        resources(run, "nz_convert_bundle"),
-        resources(again, "nz_convert_bundle"),
-    )
-    assert made[1:] == existing[1:]
-
-
-def test_a_source_that_is_made_again_with_another_shape_needs_one_run(parent, tmp_path):
-    parent()
-    write_volume(parent.directory / "raw/large.nii", 50, 60, 20)
-    write_volume(parent.directory / "raw/small.nii", 10, 10, 60)
-    parent()
-    assert parent.made() == {"small": 2, "large": 2}
+def test_a_source_made_again_with_another_shape_needs_one_run(again, tmp_path):
+    write_volume(again.directory / "raw/large.nii", 30, 60, 16)
+    write_volume(again.directory / "raw/small.nii", 10, 10, 40)
+    again()
+    assert again.made() == {"small": 2, "large": 2}
     for name in ("small", "large"):
-        assert parent.tree(name) == parent.converted(name, tmp_path)
-    assert "Nothing to be done" in parent().output
+        assert again.tree(name) == again.converted(name, tmp_path)
+    assert NOTHING in again("--dry-run").output
 
 
-def test_deleted_temporary_sources_are_made_again_only_if_needed(parent):
-    parent.write(MODULE, TARGET, RULES, registered=f"temp({REGISTERED})")
+def test_temporary_sources_are_made_again_only_if_needed(make_parent):
+    parent = make_parent(SHEET, f"temp({OUTPUT})")
     parent()
     assert not list((parent.directory / "registered").glob("*"))
-    assert "Nothing to be done" in parent().output
-    assert parent.made() == {"small": 1, "large": 1}
+    assert NOTHING in parent("--dry-run").output
     parent("nz_export")
-    assert len(list(parent.directory.glob("results/nifti/*_level-0.nii.gz"))) == 2
-    assert parent.made() == {"small": 2, "large": 2}
-    assert "Nothing to be done" in parent("nz_export").output
-    assert "Nothing to be done" in parent().output
-    shutil.rmtree(parent.store("small"))
-    parent()
-    assert parent.made() == {"small": 3, "large": 2}
-    assert parent.store("small").exists()
+    assert (parent.output / "nifti/small_level-0.nii.gz").exists()
+    assert NOTHING in parent("nz_export", "everything", "--dry-run").output
+    assert parent.made() == {"small": 2}
     parent.config["zarr"] = {"chunk": 8}
     parent()
-    assert parent.made() == {"small": 4, "large": 3}
-    assert "Nothing to be done" in parent().output
-    assert parent("nz_verify").output.count(": no damage found by a quick check") == 2
+    assert parent.made() == {"small": 3}
+    assert (parent.store("small") / "0/c/1/2/2").exists()
+    assert NOTHING in parent("--dry-run").output
 
 
-@pytest.mark.parametrize("flag", ["temp", "protected"])
-@pytest.mark.parametrize("moment", ["large.nii.zarr/0/c", "large.nii.zarr/1/c", "small.nii.zarr/0"])
-def test_a_killed_run_is_completed(parent, tmp_path, moment, flag):
-    parent.write(MODULE, TARGET, RULES, registered=f"{flag}({REGISTERED})")
-    parent.kill_when((parent.output / moment).exists)
+def test_a_killed_run_is_completed(make_parent, tmp_path):
+    parent = make_parent([SHEET[0], LARGE], f"temp({OUTPUT})")
+    parent.kill_when((parent.store("large") / "0/c").exists)
     parent()
-    for name in ("small", "large"):
-        assert parent.tree(name) == parent.converted(name, tmp_path)
-    assert "Nothing to be done" in parent().output
-    assert max(parent.made().values()) == 1
+    assert parent.tree("large") == parent.converted("large", tmp_path)
+    assert parent.made() == {"large": 1}
+
+
+def test_what_others_need_runs_without_the_sources(make_parent):
+    """Nothing makes one source; of others, it is not even known which samples they are."""
+    parent = make_parent([*SHEET, "lost\traw/lost.nii"])
+    assert parent("registered/large.nii").rules == {"register"}
+    run = parent(check=False)
+    assert run.code == 1
+    assert "neurozarr: sample lost: raw/lost.nii: there is no such file" in run.output
+    assert "neurozarr: the other 1 go on" in run.output
+    assert (parent.store("small") / "zarr.json").exists()
+    assert parent.made() == {"large": 1, "small": 1}
+
+
+def test_a_missing_sheet_is_an_error_only_when_asked_for(parent):
+    parent.config["samples"] = "no.tsv"
+    assert parent("registered/small.nii", "--dry-run").rules == {"register"}
+    for target in ("nz_all", "results/.state/small.nii.zarr/verify.json"):
+        run = parent(target, "--dry-run", check=False)
+        assert run.code == 1
+        assert "neurozarr: config: samples no.tsv: there is no such file" in run.output
+        assert "Traceback" not in run.output
+
+
+SLICES = """
+rule slices:
+    output: directory("slices/{subject}")
+    shell: "mkdir -p {output}; cp raw/*.tif {output}"
+
+rule header:
+    output: protected("made/header.nii")
+    shell: "cp raw/small.nii {output}"
+
+rule voxels_of_a_pair:
+    output: "made/pair.img"
+    shell: "cp raw/pair.img {output}"
+
+rule header_of_a_pair:
+    output: "made/pair.hdr"
+    shell: "sleep 1; cp raw/pair.hdr {output}"
+
+rule segment:
+    input: "made/header.nii"
+    output: "made/labels.nii"
+    shell: "cp raw/labels.nii {output}"
+"""
+
+
+def test_directories_pairs_headers_and_labels_are_made(make_parent):
+    parent = make_parent(
+        [
+            "sample\tsource\tlabel_of\tnifti.header",
+            "stack\tslices/a\t\tmade/header.nii",
+            "part\t./slices/b/z1.tif\t\t",
+            "pair\tmade/pair.hdr\t\t",
+            "seg\tmade/labels.nii\tpair\t",
+        ]
+    )
+    raw = parent.directory / "raw"
+    voxels = np.random.default_rng(0).integers(0, 9, (3, 16, 18)).astype("u1")
+    for number, plane in enumerate(voxels):
+        tifffile.imwrite(raw / f"z{number}.tif", plane)
+    nibabel.save(nibabel.load(raw / "small.nii"), raw / "labels.nii")
+    small = nibabel.load(raw / "small.nii")
+    nibabel.save(nibabel.Nifti1Pair(small.dataobj, small.affine, small.header), raw / "pair.hdr")
+    parent.write(MODULE, SLICES)
+    parent()
+    opened = {name: neurozarr.open_group(parent.store(name), "r") for name in ("stack", "part")}
+    shapes = {name: group.array("0").shape for name, group in opened.items()}
+    assert shapes == {"stack": (3, 16, 18), "part": (1, 16, 18)}
+    assert (parent.store("pair") / "labels/seg/zarr.json").exists()
+    scale = parent.group("stack")["ome"]["multiscales"][0]["datasets"][0]
+    assert scale["coordinateTransformations"][0]["scale"] == [2, 2, 2]
+    assert NOTHING in parent("--dry-run").output

@@ -58,9 +58,11 @@ def read_paths(sample: Sample) -> Iterator[str]:
         if is_address(part):
             continue
         fixed = re.split(PLACE, part)[0]
+        if fixed != part:
+            fixed = os.path.dirname(fixed)
         while glob.has_magic(fixed):
             fixed = os.path.dirname(fixed)
-        yield part if os.path.exists(part) or fixed == part else os.path.dirname(fixed) or "."
+        yield part if os.path.exists(part) else fixed or "."
         for pair in _PAIRS:
             for one, other in (pair, pair[::-1]):
                 if part.endswith(one):
