@@ -48,9 +48,9 @@ def large_samples():
     return [name for name in known_samples() if not is_bundled(name)]
 
 
-# The bundle of each small sample that was not converted when its source was there, and the names of
-# all of which this is known.
-BUNDLED, DIVIDED = {}, set()
+# The bundle of each small sample that was not converted when its source was there, the names of the
+# samples of each bundle, and the names of all samples of which it is known.
+BUNDLED, BY_BUNDLE, DIVIDED = {}, defaultdict(list), set()
 
 
 def bundled():
@@ -59,8 +59,7 @@ def bundled():
     Samples whose sources are there only now get bundles of their own.
     """
     all_planned()
-    new = [name for name in known_samples() if name not in DIVIDED]
-    if not new:
+    if not (new := set(known_samples()) - DIVIDED):
         return BUNDLED
     DIVIDED.update(new)
     settings = workflow.dag_settings
@@ -80,17 +79,20 @@ def bundled():
             if unreadable(name)
             else bundles.seconds(planned(name))
         )
-        for name in new
-        if is_bundled(name) and (redo != "nothing" or not is_converted(name))
+        for name in SAMPLES
+        if name in new
+        and is_bundled(name)
+        and (redo != "nothing" or not is_converted(name))
     }
     for names in samples_by_source():
         for names_at_once in bundles.consecutive(names, new):
             some = {name: work[name] for name in names_at_once if name in work}
             found = bundles.divide(names, some, cores=local_cores(), redo=redo)
             for bundle in found:
-                BUNDLED.update(
-                    (name, bundle) for name in bundle.names(names) if name in some
-                )
+                BY_BUNDLE[bundle] = [
+                    name for name in bundle.names(names) if name in some
+                ]
+                BUNDLED.update(dict.fromkeys(BY_BUNDLE[bundle], bundle))
     # An earlier run that was killed may have left a file of that name.
     made_now = dict.fromkeys(BUNDLED[name].name for name in work)
     workflow.dag.forcefiles.update(expand(BUNDLE, bundle=made_now))
@@ -117,10 +119,8 @@ def is_converted(name):
 
 def by_bundle():
     """The names of the samples of each bundle."""
-    found = defaultdict(list)
-    for name, bundle in bundled().items():
-        found[bundle].append(name)
-    return dict(found)
+    bundled()
+    return BY_BUNDLE
 
 
 def members(name):
@@ -197,7 +197,7 @@ def forget_bundles():
 
     Snakemake must not compare the input of jobs that needed them with that of the next run.
     """
-    files = set(expand(BUNDLE, bundle=[bundle.name for bundle in set(BUNDLED.values())]))
+    files = set(expand(BUNDLE, bundle=[bundle.name for bundle in BY_BUNDLE]))
     for job in workflow.dag.jobs if files else []:
         if step_of(job.rule) and not files.isdisjoint(job.input):
             for file in job.output:

@@ -9,27 +9,40 @@ from neurozarr.samples import made
 THERE = set()
 
 
+@cache
+def others_make_files():
+    """Whether there are rules beside those of this workflow, or another such module."""
+    others = (rule for rule in workflow.rules if not step_of(rule))
+    return len(rules_of("source_made")) > 1 or any(rule.output for rule in others)
+
+
 def makers(path):
-    """The rules that make a path, or a directory in which it lies."""
+    """The rules that make a file or a directory."""
     return workflow.dag.output_index.match_producers(path)
+
+
+@cache
+def made_folder(path):
+    """The directory that a rule makes as a whole and in which a path lies, or which it is; or None."""
+    found = (file for rule in makers(path) for file in rule.output)
+    if any(is_flagged(file, "directory") and file.match(path) for file in found):
+        return path
+    parent = os.path.dirname(path)
+    return made_folder(parent) if parent not in ("", path) else None
 
 
 def made_path(path):
     """A path, or the directory in which it lies, as the rule names it that makes it; or None."""
     for name in made.spellings(path):
-        if makers(name):
-            return name
-        for parent in map(str, Path(name).parents):
-            found = (file for rule in makers(parent) for file in rule.output)
-            if any(is_flagged(file, "directory") and file.match(parent) for file in found):
-                return parent
+        if found := name if makers(name) else made_folder(os.path.dirname(name)):
+            return found
     return None
 
 
 @cache
 def made_files(name):
     """The files and directories, made by rules, that a sample is read from."""
-    if name not in SAMPLES:
+    if name not in SAMPLES or not others_make_files():
         return []
     found = list(dict.fromkeys(map(made_path, made.read_paths(SAMPLES[name]))))
     found = [file for file in found if file is not None]
@@ -87,7 +100,10 @@ def need_source(name):
 
 def known_samples():
     """Names of the samples of which the source is there, or made by no rule."""
-    return [name for name in SAMPLES if is_there(name)]
+    if len(THERE) < len(SAMPLES):
+        for name in SAMPLES:
+            is_there(name)
+    return [name for name in SAMPLES if name in THERE]
 
 
 def waited_for(needs_source=lambda name: False):
@@ -95,7 +111,8 @@ def waited_for(needs_source=lambda name: False):
 
     Those that a target needs are made again if they were deleted.
     """
-    names = [name for name in SAMPLES if not is_there(name)]
+    known_samples()
+    names = [name for name in SAMPLES if name not in THERE]
     for name in filter(needs_source, names):
         if not all(map(os.path.exists, made_files(name))):
             need_source(name)

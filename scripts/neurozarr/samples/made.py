@@ -75,9 +75,9 @@ def read_paths(sample: Sample) -> Iterator[str]:
 
 def spellings(path: str) -> list[str]:
     """The ways in which a rule may name a path, which tells files apart by their names."""
-    here = os.getcwd()
-    whole = os.path.normpath(os.path.join(here, path))
-    return list(dict.fromkeys([path, os.path.normpath(path), os.path.relpath(whole, here), whole]))
+    here, normal = os.getcwd(), os.path.normpath(path)
+    whole = os.path.normpath(os.path.join(here, normal))
+    return list(dict.fromkeys([path, normal, whole.removeprefix(f"{here}/"), whole]))
 
 
 def digest(sample: Sample, run: RunSettings) -> str:
