@@ -26,6 +26,7 @@ if not IS_INCLUDED and Path("config/config.yaml").exists():
 
 include: "rules/module.smk"
 include: "rules/common.smk"
+include: "rules/made.smk"
 include: "rules/planning.smk"
 include: "rules/parameters.smk"
 include: "rules/inputs.smk"
@@ -51,6 +52,7 @@ rule export:
 
 
 include: "rules/plan.smk"
+include: "rules/source_made.smk"
 include: "rules/convert_bundle.smk"
 include: "rules/create_array.smk"
 include: "rules/write_base.smk"

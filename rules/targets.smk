@@ -4,6 +4,7 @@
 def all_stores(wildcards):
     """All that a complete run makes."""
     return [
+        *waited_for(),
         *all_bundles(wildcards),
         *all_images(wildcards),
         *all_arrays(wildcards),
@@ -42,9 +43,10 @@ def all_verified(wildcards):
     workflow.dag.forcerules.update(rules_of("verify_store"))
     # Others that are run may ask for the verification of a small sample, which must come first.
     alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
-    names = large_samples() if alone else SAMPLES
+    names = large_samples() if alone else known_samples()
     receipts = files(RUN.paths(name).verify_receipt for name in names)
-    return [*all_bundles(wildcards), *receipts]
+    waits = waited_for(lambda name: True)
+    return [*waits, *all_bundles(wildcards), *receipts]
 
 
 def all_exports(wildcards):
@@ -59,5 +61,8 @@ def all_exports(wildcards):
         for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.
-    wrong = [bundled()[name].name for name in SAMPLES if unreadable(name)]
-    return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]
+    wrong = [bundled()[name].name for name in known_samples() if unreadable(name)]
+    waits = waited_for(
+        lambda name: not made.is_exported(SAMPLES[name], RUN.paths(name))
+    )
+    return [*waits, *exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]
