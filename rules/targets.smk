@@ -12,11 +12,12 @@ def all_stores(wildcards):
 
 
 def all_images(wildcards):
-    return [
-        file
-        for name in large_samples()
-        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
-    ]
+    return [file for name in large_samples() for file in files(marks(RUN.paths(name)))]
+
+
+def marks(paths):
+    """The files that say that an image is published: of an image of others, a receipt."""
+    return [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
 
 
 def all_verify_receipts(wildcards):
@@ -27,10 +28,10 @@ def all_verify_receipts(wildcards):
 
 def all_arrays(wildcards):
     return [
-        str(place.document)
+        str(place.job_output(place.document))
         for name in large_samples()
         for place in RUN.paths(name).levels(planned(name).blocks)
-        if not place.made_with
+        if not (place.made_with or place.given)
     ]
 
 
@@ -56,6 +57,7 @@ def all_exports(wildcards):
     exports = [
         str(RUN.paths(sample.name).export(level))
         for sample in readable
+        if not sample.existing  # It has no NIfTI header.
         for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.

@@ -63,15 +63,15 @@ def convert(
     images = [sample.name for sample in samples.values() if sample.image is None]
     if len(images) > 1:
         raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
-    written = rerun.Written(run.written(samples))
+    written = rerun.Written(run.written(samples), run.groups())
     for sample in samples.values():
         paths = run.paths(sample.name)
         try:
             sample.check()
             sample.source.check()
-            written.check_apart(sample.read_paths)
+            written.check_sample(sample)
             rerun.check_same_image(sample, paths, overwrite=run.overwrite)
-            ownership.check(paths)
+            ownership.check(paths, len(sample.blocks) if paths.place else 0)
             sidecars.check(paths, sample.source.sidecars)
         except NeurozarrError as error:
             raise type(error)(f"sample {sample.name}: {error}") from None

@@ -77,10 +77,25 @@ def remove(paths: StorePaths, node: str) -> None:
     OwnershipError
         The workflow did not write one of the files; nothing is deleted.
     """
-    folder = paths.store / node
+    folder = paths.node(node)
     if folder.is_symlink() or folder.exists():
         _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
         _delete(folder)
+    for outer in folder.parents:
+        if outer == paths.store or not _is_own_group(outer, paths, node):
+            break
+        _delete(outer)
+
+
+def _is_own_group(folder: Path, paths: StorePaths, node: str) -> bool:
+    """Whether a directory around a level has nothing but the documents written for that level."""
+    known, entries = _recorded(paths.state, node), _entries(folder)
+    return bool(entries) and all(
+        entry.name in _DOCUMENTS
+        and entry.is_file(follow_symlinks=False)
+        and read_record(entry.path) in known
+        for entry in entries
+    )
 
 
 def _delete(folder: Path) -> None:
@@ -108,7 +123,7 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
     OwnershipError
         The workflow did not write one of the files; nothing is deleted.
     """
-    folder = paths.store / node
+    folder = paths.node(node)
     _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
     arrays = _arrays(_recorded(paths.state, node))[-1:]
     for key, _ in _files(folder):
@@ -121,13 +136,50 @@ def check_documents(paths: StorePaths) -> None:
     _refuse(paths.store, next(_foreign_documents(_entries(paths.store), paths.state), None))
 
 
-def check(paths: StorePaths) -> None:
-    """Raise an OwnershipError if a store, which need not exist, has a file of somebody else."""
+def check(paths: StorePaths, levels: int = 0) -> None:
+    """Raise an OwnershipError if a store, which need not exist, has a file of somebody else.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store. In an image of others, only the levels that are added are looked at.
+    levels
+        Number of levels of such an image, with those that are added.
+    """
     store = paths.store
+    if paths.place is not None:
+        for number in range(len(paths.place.names), levels):
+            _refuse_in_place(paths, number)
+        return
     if os.path.lexists(store) and not store.is_dir():
         _refuse(store, store)
     if store.is_dir():
         _refuse(store, next(_foreign(store, paths.state), None))
+
+
+def _refuse_in_place(paths: StorePaths, number: int) -> None:
+    """Raise an OwnershipError if there is a file of others where a level is to be added."""
+    folder = paths.level(number).folder
+    found = next(_foreign_in_array(folder, paths.state, str(number)), None)
+    for outer in folder.parents:
+        if outer == paths.store:
+            break
+        if outer.is_symlink() or outer.is_file():
+            found = outer
+    if found is not None:
+        raise OwnershipError(
+            f"level {number} cannot be added to {paths.store}: {found} exists, and this workflow "
+            "did not write it, or it was edited. Move it away, or leave this image out"
+        )
+
+
+def check_absent(paths: StorePaths, file: Path) -> None:
+    """Raise an OwnershipError if a document, which is to be added to an image, exists."""
+    if os.path.lexists(file):
+        raise OwnershipError(
+            f"{file} exists, with other content than is to be added to {paths.store}, and this "
+            "workflow did not write it: move it away, or leave this image out"
+        )
 
 
 def record_file(receipt: Path, file: Path) -> None:

@@ -87,7 +87,7 @@ def is_bundled(sample: Sample, *, small: bool) -> bool:
     small
         Whether samples are bundled if each of their levels is a single block.
     """
-    return sample.conversion is not None or (small and max(sample.blocks) == 1)
+    return sample.conversion is not None or (small and max(sample.blocks) <= 1)
 
 
 def seconds(sample: Sample) -> float:
