@@ -213,8 +213,10 @@ def _existing(store: Store, group: Node, paths: StorePaths) -> Existing:
 
 
 def _check_array(level: Node) -> None:
-    """Raise a ValueError or TypeError if levels cannot be made from an array."""
+    """Raise a ValueError or a TypeError if levels cannot be made from an array."""
     dtype_of(level.document)
+    if 0 in level.document["shape"]:
+        raise ValueError(f"{level.path} is empty: its shape is {level.document['shape']}")
     if level.version == 3 and level.document["chunk_grid"]["name"] != "regular":
         raise ValueError(f"{level.path} has a chunk grid {level.document['chunk_grid']['name']!r}")
 

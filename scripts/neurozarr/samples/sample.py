@@ -243,7 +243,10 @@ class Sample:
         """The opened source; only its header is read."""
         # Before Python 3.12, cached_property would open the sources of threads one after the other.
         known = vars(self)
-        if "_source" not in known:
+        if "_source" not in known and self.existing is not None:
+            # What its metadata lack, such as units, nobody is asked for.
+            known["_source"] = ZarrSource.open(self.path, Layout(**self.layout))
+        elif "_source" not in known:
             template = self.options["nifti"]["header"]
             known["_source"] = open_source(
                 self.path,

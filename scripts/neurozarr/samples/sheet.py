@@ -414,10 +414,11 @@ def _is_in_place(row: Mapping[str, str]) -> bool:
     """
     if row.get("in_place", "false").lower() == "false":
         return False
-    if said := [name for name in ("label_of", *PROPERTIES) if name in row and name not in _CHOOSE]:
+    said = [name for name in ("label_of", *PROPERTIES) if name in row and name not in _CHOOSE]
+    if said:
         raise ConfigError(
-            f"{said[0]} and in_place are both given, but in_place does not change what the metadata "
-            f"of {row['source']} say: leave out one of them"
+            f"{said[0]} and in_place are both given, but in_place does not change what the "
+            f"metadata of {row['source']} say: leave out one of them"
         )
     if family_of(row["source"]) is not ZarrSource:
         raise ConfigError(

@@ -1,22 +1,3 @@
-# Steps that add levels to images of others. Snakemake deletes the output of a job that fails, so
-# that only receipts are output, and no file of the image.
-
-
-use rule create_array as create_array_in_place with:
-    input:
-        base=[],
-    output:
-        receipt=str(IN_PLACE_LEVEL.array_receipt),
-
-
-use rule pyramid_level as pyramid_level_in_place with:
-    input:
-        parent=added_parent,
-        array=added_array,
-    output:
-        receipt=str(IN_PLACE_LEVEL.block_receipt("{block}")),
-
-
 rule extend_metadata:
     """Add levels to the metadata of an image of others, which publishes them."""
     input:
@@ -41,6 +22,25 @@ rule extend_metadata:
         arguments=step_arguments("extend_metadata"),
     script:
         "../scripts/extend_metadata.py"
+
+
+# The other steps, for images of others. Snakemake deletes the output of a job that fails, so that
+# only receipts are output, and no file of the image.
+
+
+use rule create_array as create_array_in_place with:
+    input:
+        base=[],
+    output:
+        receipt=str(IN_PLACE_LEVEL.array_receipt),
+
+
+use rule pyramid_level as pyramid_level_in_place with:
+    input:
+        parent=added_parent,
+        array=added_array,
+    output:
+        receipt=str(IN_PLACE_LEVEL.block_receipt("{block}")),
 
 
 use rule verify_store as verify_store_in_place with:
