@@ -89,40 +89,39 @@ def dataset(last: Document, name: str, placement: Placement) -> Document:
         The last level has no scale, or transformations other than scales and translations.
     """
     steps = last.get("coordinateTransformations") or []
-    scale, shift, flat = (
-        [1.0] * len(placement.size),
-        [0.0] * len(placement.size),
-        list(_flat(steps)),
-    )
-    for step in flat:
-        kind = step["type"]
-        if kind not in ("scale", "translation", "identity") or (
-            kind != "identity" and not isinstance(step.get(kind), list)
-        ):
-            raise ValueError(
-                f"a transformation of the level {last['path']} is a {kind} by a path"
-                if kind in ("scale", "translation")
-                else f"a transformation of the level {last['path']} is of type {kind}"
-            )
-        if kind == "scale":
-            scale = [s * f for s, f in zip(scale, step["scale"], strict=True)]
-            shift = [s * f for s, f in zip(shift, step["scale"], strict=True)]
-        elif kind == "translation":
-            shift = [s + t for s, t in zip(shift, step["translation"], strict=True)]
-    if not any(step["type"] == "scale" for step in flat):
-        raise ValueError(f"its metadata give no scale of the level {last['path']}")
+    scale, shift = _scale_and_shift(last["path"], list(_flat(steps)), len(placement.size))
     shift = [t + s * first for t, s, first in zip(shift, scale, placement.first, strict=True)]
     scale = [s * size for s, size in zip(scale, placement.size, strict=True)]
     made: list[Document] = [{"type": "scale", "scale": scale}]
-    if any(shift) or any(step["type"] == "translation" for step in flat):
+    if any(shift) or any(step["type"] == "translation" for step in _flat(steps)):
         made.append({"type": "translation", "translation": shift})
-    ends = {end: steps[-1][end] for end in ("input", "output") if end in steps[-1]}
-    if ends:  # From 0.6 on, there is one transformation, from the array to a coordinate system.
-        given = steps[0].get("input")
-        ends["input"] = name if isinstance(given, str) else {"path": name}
+    if "output" in steps[-1]:  # From 0.6 on: one transformation, from the array to a system.
         whole = made[0] if len(made) == 1 else {"type": "sequence", "transformations": made}
-        made = [whole | ends]
+        start = name if isinstance(steps[0].get("input"), str) else {"path": name}
+        made = [whole | {"input": start, "output": steps[-1]["output"]}]
     return {"path": name, "coordinateTransformations": made}
+
+
+def _scale_and_shift(
+    path: str, steps: Sequence[Document], ndim: int
+) -> tuple[list[float], list[float]]:
+    """Scale and translation of a level, from its transformations."""
+    scale, shift = [1.0] * ndim, [0.0] * ndim
+    for step in steps:
+        kind = step["type"]
+        if kind not in ("scale", "translation", "identity"):
+            raise ValueError(f"a transformation of the level {path} is of the type {kind!r}")
+        numbers = step.get(kind, [1.0] * ndim)
+        if not isinstance(numbers, list) or len(numbers) != ndim:
+            raise ValueError(f"the {kind} of the level {path} is {numbers!r}, not {ndim} numbers")
+        if kind == "translation":
+            shift = [s + t for s, t in zip(shift, numbers, strict=True)]
+        else:
+            scale = [s * f for s, f in zip(scale, numbers, strict=True)]
+            shift = [s * f for s, f in zip(shift, numbers, strict=True)]
+    if not any(step["type"] == "scale" for step in steps):
+        raise ValueError(f"its metadata give no scale of the level {path}")
+    return scale, shift
 
 
 def _flat(steps: Sequence[Document]) -> Iterator[Document]:

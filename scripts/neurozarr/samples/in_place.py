@@ -12,15 +12,14 @@ from neurozarr import ome
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.ome import reading
 from neurozarr.ome.extending import dataset, level_name
-from neurozarr.ome.placement import Placement
 from neurozarr.run import extending
 from neurozarr.run.paths import Place, StorePaths
 from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.images import damage_named, find, image_level_of, level_of
 from neurozarr.sources.zarr.nodes import Node, Store, join
+from neurozarr.zarr import metadata
 from neurozarr.zarr.documents import FILES, Document, group_documents
-from neurozarr.zarr.metadata import dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,8 +116,7 @@ class Existing:
             nodes = {file.rpartition("/")[0]: document for file, document in nodes.items()}
         return {
             "datasets": [
-                dataset(last, name, Placement(*place))
-                for name, place in zip(names, places, strict=True)
+                dataset(last, name, place) for name, place in zip(names, places, strict=True)
             ],
             "multiscale": {k: v for k, v in multiscale.items() if k not in self.image},
             "group": {},
@@ -195,6 +193,8 @@ def _existing(store: Store, group: Node, paths: StorePaths) -> Existing:
     names = tuple(reading.path_of(image, level) for level in reading.levels_of(image))
     try:
         level_name(names, len(names))
+        (same,) = ome.of_factors([(1,) * len(levels[-1].document["shape"])])
+        dataset(image["datasets"][-1], names[-1], same)
         for level in levels:
             _check_array(level)
     except (TypeError, ValueError) as error:
@@ -214,7 +214,7 @@ def _existing(store: Store, group: Node, paths: StorePaths) -> Existing:
 
 def _check_array(level: Node) -> None:
     """Raise a ValueError or a TypeError if levels cannot be made from an array."""
-    dtype_of(level.document)
+    metadata.dtype_of(level.document)
     if 0 in level.document["shape"]:
         raise ValueError(f"{level.path} is empty: its shape is {level.document['shape']}")
     if level.version == 3 and level.document["chunk_grid"]["name"] != "regular":
@@ -225,22 +225,35 @@ def new_array_options(existing: Existing, zarr: Mapping[str, Any]) -> dict[str, 
     """The options of arrays that new levels are to have instead of those of the last level.
 
     They are those that differ from their defaults. The others are those of the last level.
+    """
+    defaults = _defaults()["zarr"]
+    changed = {name: value for name, value in zarr.items() if value != defaults[name]}
+    return {k: v for k, v in changed.items() if k not in ("driver", "zarr_version")}
+
+
+def sample_options(existing: Existing, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a sample that is an image of others.
+
+    There is no NIfTI header. Arrays with codecs for which there is no option, not all of which
+    TensorStore knows, are read and written by zarr-python.
 
     Raises
     ------
     ConfigError
-        The version of Zarr is another one.
+        Another version of Zarr is asked for.
     """
-    defaults = _defaults()["zarr"]
-    changed = {name: value for name, value in zarr.items() if value != defaults[name]}
-    changed.pop("driver", None)
-    version = changed.pop("zarr_version", existing.zarr_version)
-    if version != existing.zarr_version:
+    zarr, version = options["zarr"], existing.zarr_version
+    if zarr["zarr_version"] not in (version, _defaults()["zarr"]["zarr_version"]):
         raise ConfigError(
-            f"zarr.zarr_version is {version}, but {existing.place.group} is Zarr "
-            f"v{existing.zarr_version}, and its new levels must be too"
+            f"zarr.zarr_version is {zarr['zarr_version']}, but {existing.place.group} is Zarr "
+            f"v{version}, and its new levels must be too"
         )
-    return changed
+    zarr = zarr | {"zarr_version": version}
+    try:
+        metadata.options(existing.documents[-1])
+    except (KeyError, ValueError):
+        zarr["driver"] = "zarr-python"
+    return {**options, "zarr": zarr, "nifti": options["nifti"] | {"nii": False}}
 
 
 def check_options(existing: Existing, options: Mapping[str, Any]) -> None:
@@ -253,7 +266,7 @@ def check_options(existing: Existing, options: Mapping[str, Any]) -> None:
     options
         All options, by group and name.
     """
-    group, metadata = existing.place.group, reading.metadata_of(existing.attributes)
+    group, known = existing.place.group, reading.metadata_of(existing.attributes)
     asked, version = options["ome"], str(reading.version_of(existing.attributes))
     if asked["ome_version"] != "auto" and not version.startswith(asked["ome_version"]):
         raise ConfigError(
@@ -262,8 +275,8 @@ def check_options(existing: Existing, options: Mapping[str, Any]) -> None:
         )
     has = {
         "ome.name": "name" in existing.image,
-        "ome.channel_names": "omero" in metadata,
-        "ome.channel_colors": "omero" in metadata,
+        "ome.channel_names": "omero" in known,
+        "ome.channel_colors": "omero" in known,
         "ome.orientation": True,
         "nifti.header": True,
     }

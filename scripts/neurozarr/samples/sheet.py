@@ -24,7 +24,7 @@ from neurozarr.samples.columns import (
     check_line,
     given,
 )
-from neurozarr.samples.in_place import existing
+from neurozarr.samples.in_place import existing, sample_options
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import CONFIG_SCHEMA, SHEET_SCHEMA, Schema, suggest
@@ -343,11 +343,11 @@ def _with_labels(
 
     Labels of which the row would have to say more, because it does so of the image, are left out.
     """
-    in_place = _is_in_place(row)
     try:
-        yield where, _sample(row, options)
-    except SourceError as error:
+        in_place, sample = _is_in_place(row), _sample(row, options)
+    except (ConfigError, SourceError) as error:
         raise ConfigError(f"{where}: {error}") from None
+    yield where, sample
     family = family_of(row["source"])
     if family is None or "label_of" in row:
         return
@@ -431,9 +431,8 @@ def _sample(row: dict[str, str], options: Document) -> Sample:
     if _is_in_place(row):
         paths = _settings(options).paths(row["sample"])
         image = existing(row["source"], row.get("dataset"), paths)
-        nifti = options["nifti"] | {"nii": False}
-        made = _plain_sample(row | {"dataset": image.dataset}, options | {"nifti": nifti})
-        return replace(made, existing=image)
+        row = row | {"dataset": image.dataset}
+        return replace(_plain_sample(row, sample_options(image, options)), existing=image)
     return _plain_sample(row, options)
 
 
