@@ -60,7 +60,7 @@ def convert(
         The verification found that the store differs from what was written.
     """
     run, samples = read_run(options | {"source": os.fspath(source), "output": os.fspath(output)})
-    images = [sample.name for sample in samples.values() if sample.image is None]
+    images = [sample.name for sample in samples.values() if sample.label_of is None]
     if len(images) > 1:
         raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
     written = rerun.Written(run.written(samples), run.groups())

@@ -195,4 +195,23 @@ def consolidated(metadata: Document, prefix: str, extension: Document, *, add: b
         changed[prefix + ".zattrs"] = change(changed[prefix + ".zattrs"], extension)
     if prefix and prefix[:-1] in changed:
         changed[prefix[:-1]] = document_extended(changed[prefix[:-1]], extension, add=add)
-    return changed | ours if add else changed
+    return _inserted(changed, ours) if add else changed
+
+
+def _inserted(nodes: Document, new: Document) -> Document:
+    """Consolidated metadata with new nodes, each after the last one of the same group.
+
+    zarr-python (3.1) loses nodes of a group that are not listed one after the other.
+    """
+    keys = list(nodes)
+    for key in new:
+        if key not in nodes:
+            beside = [at for at, known in enumerate(keys) if _group_of(known) == _group_of(key)]
+            keys.insert(beside[-1] + 1 if beside else len(keys), key)
+    return {key: new[key] if key in new else nodes[key] for key in keys}
+
+
+def _group_of(key: str) -> str:
+    """Path of the group of a node that consolidated metadata list."""
+    outer, _, name = key.rpartition("/")
+    return outer.rpartition("/")[0] if name.startswith(".z") else outer

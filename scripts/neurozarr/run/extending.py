@@ -132,14 +132,17 @@ def check_writable(paths: StorePaths) -> None:
 
 
 @contextmanager
-def locked(paths: StorePaths) -> Iterator[None]:
-    """Hold the lock of an image, also against runs with other outputs; the system frees it."""
-    descriptor = os.open(paths.store, os.O_RDONLY)
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of the directory of a group, which the system frees if a job dies.
+
+    Runs with other outputs may add levels to the same image, and others to images around it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            logger.warning("%s: the file system has no locks (%s)", paths.store, error)
+            logger.warning("%s: the file system has no locks (%s)", folder, error)
         yield
     finally:
         os.close(descriptor)
@@ -153,13 +156,15 @@ def withdraw(paths: StorePaths) -> None:
     StoreError
         A document cannot be read or written, or another program has just changed it.
     """
-    if not paths.record.exists():
-        record(paths, NOTHING)
+    with locked(paths.store):
+        if not paths.record.exists():
+            record(paths, NOTHING)
     extension = recorded(paths)
     if extension == NOTHING:
         return
-    with locked(paths):
-        _change(paths, extension, add=False)
+    for place in _places(paths):
+        with locked(place.file.parent):
+            _change(paths, place, extension, add=False)
 
 
 def publish(paths: StorePaths, extension: Document, *, base: str) -> None:
@@ -179,14 +184,15 @@ def publish(paths: StorePaths, extension: Document, *, base: str) -> None:
     StoreError
         A document cannot be read or written, or has changed since.
     """
-    with locked(paths):
-        if digest_of(plain_attributes(paths)) != base:
-            raise StoreError(
-                f"{_own(paths).file} was changed by another program since the new levels were "
-                "planned; it was left as it is: run again"
-            )
-        record(paths, extension)
-        _change(paths, extension, add=True)
+    if digest_of(plain_attributes(paths)) != base:
+        raise StoreError(
+            f"{_own(paths).file} was changed by another program since the new levels were planned; "
+            "it was left as it is: run again"
+        )
+    record(paths, extension)
+    for place in _places(paths):
+        with locked(place.file.parent):
+            _change(paths, place, extension, add=True)
     logger.info("%s: %d levels added", paths.store, len(extension["datasets"]))
 
 
@@ -208,17 +214,17 @@ def problem(paths: StorePaths) -> str | None:
     return None
 
 
-def _change(paths: StorePaths, extension: Document, *, add: bool) -> None:
-    for place in _places(paths):
-        before, document = _read(place.file)
-        plain = place.changed(document, extension, add=False)
-        changed = place.changed(plain, extension, add=True) if add else plain
-        if _text(changed) == _text(document):
-            continue
-        original = _keep(paths, place, before)
-        # Without the extension, it gets the bytes that it had.
-        same = _text(json.loads(original)) == _text(changed)
-        _replace(place.file, before, original if same else _bytes(changed, before))
+def _change(paths: StorePaths, place: GroupFile, extension: Document, *, add: bool) -> None:
+    """Replace a document by one with an extension or, if not ``add``, without it."""
+    before, document = _read(place.file)
+    plain = place.changed(document, extension, add=False)
+    changed = place.changed(plain, extension, add=True) if add else plain
+    if _text(changed) == _text(document):
+        return
+    original = _keep(paths, place, before)
+    # Without the extension, it gets the bytes that it had.
+    same = _text(json.loads(original)) == _text(changed)
+    _replace(place.file, before, original if same else _bytes(changed, before))
 
 
 def _places(paths: StorePaths) -> list[GroupFile]:

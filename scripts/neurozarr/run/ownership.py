@@ -161,11 +161,15 @@ def _refuse_in_place(paths: StorePaths, number: int) -> None:
     """Raise an OwnershipError if there is a file of others where a level is to be added."""
     folder = paths.level(number).folder
     found = next(_foreign_in_array(folder, paths.state, str(number)), None)
+    given, known = paths.level(0).folder.parents, _recorded(paths.state, str(number))
     for outer in folder.parents:
-        if outer == paths.store:
+        if outer in given:  # A group of others, which is left as it is.
             break
         if outer.is_symlink() or outer.is_file():
             found = outer
+        for entry in _entries(outer):
+            if entry.name in _DOCUMENTS and not _is_owned(Path(entry.path), known):
+                found = Path(entry.path)
     if found is not None:
         raise OwnershipError(
             f"level {number} cannot be added to {paths.store}: {found} exists, and this workflow "

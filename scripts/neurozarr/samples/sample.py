@@ -522,6 +522,12 @@ class Sample:
                     f"ome.{name} has {len(options[name])} values, but {self.path} has {count} "
                     "channels; give one for each"
                 )
+        if self.existing is not None:  # What the source says, this workflow has added.
+            return ome.channels(
+                count,
+                names=options["channel_names"] or (),
+                colors=options["channel_colors"] or (),
+            )
         return ome.channels(
             count,
             names=options["channel_names"] or self.source.channel_names,

@@ -178,8 +178,11 @@ def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sampl
         raise ConfigError(f"{where}: sample is a label, whose name must not end in .json")
     version = image.options["ome"]["ome_version"]
     ome = label.options["ome"] | {"ome_version": version}
-    fields = {name: getattr(image, name) for name in Sample.__dataclass_fields__}
-    return replace(label, options=label.options | {"ome": ome}, label_of=fields)
+    return replace(label, options=label.options | {"ome": ome}, label_of=_fields(image))
+
+
+def _fields(sample: Sample) -> dict[str, Any]:
+    return {name: getattr(sample, name) for name in Sample.__dataclass_fields__}
 
 
 def _check_source(where: str, path: str) -> None:
@@ -344,7 +347,7 @@ def _with_labels(
     Labels of which the row would have to say more, because it does so of the image, are left out.
     """
     try:
-        in_place, sample = _is_in_place(row), _sample(row, options)
+        sample = _sample(row, options)
     except (ConfigError, SourceError) as error:
         raise ConfigError(f"{where}: {error}") from None
     yield where, sample
@@ -371,9 +374,9 @@ def _with_labels(
     own = {"ome": ome, "pyramid": options["pyramid"] | {"mode": "auto"}}
     for name, label in zip(names_of([label.name for label in found]), found, strict=True):
         cells = {"source": row["source"], "dataset": label.dataset}
-        if in_place:
+        if sample.existing is not None:  # They are images in the same store.
             cells |= {"sample": f"{row['sample']}_{LABELS}_{name}", "in_place": "true"}
-            yield where, _sample(cells, options | own)
+            yield where, replace(_sample(cells, options | own), label_of=_fields(sample))
             continue
         try:
             rows.check(cells | {"sample": name})

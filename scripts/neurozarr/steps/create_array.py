@@ -11,7 +11,7 @@ from typing import Any
 from neurozarr.fingerprints import fingerprints
 from neurozarr.run import extending, ownership, publishing, receipts
 from neurozarr.run.paths import StorePaths
-from neurozarr.zarr.documents import Document, read_json, write_json
+from neurozarr.zarr.documents import Document, read_record, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +59,11 @@ def create_array(
     receipts.delete_dependent(paths, number)
     others = {paths.store / name: made for name, made in (beside or {}).items()}
     # Another run, with another output, may be adding levels to the same image.
-    with extending.locked(paths) if paths.place is not None else nullcontext():
+    with extending.locked(paths.store) if paths.place is not None else nullcontext():
         ownership.remove(paths, node)
         ownership.record(paths, node, [document, *others.values()], only=True)
         for file, made in others.items():
-            if not file.exists() or read_json(file) != made:
+            if read_record(file) != made:
                 ownership.check_absent(paths, file)
                 write_json(file, made)
         write_json(level.document, document)
