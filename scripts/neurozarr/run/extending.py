@@ -151,6 +151,8 @@ def locked(folder: Path) -> Iterator[None]:
 def withdraw(paths: StorePaths) -> None:
     """Take the extension out of the documents, so that readers find the image as it was.
 
+    The document of the image's group is the first.
+
     Raises
     ------
     StoreError
@@ -162,13 +164,15 @@ def withdraw(paths: StorePaths) -> None:
     extension = recorded(paths)
     if extension == NOTHING:
         return
-    for place in _places(paths):
+    for place in reversed(_places(paths)):
         with locked(place.file.parent):
             _change(paths, place, extension, add=False)
 
 
 def publish(paths: StorePaths, extension: Document, *, base: str) -> None:
     """Add an extension to the documents; that of the image's group is the last.
+
+    Consolidated metadata then never lack a level that the group lists.
 
     Parameters
     ----------
