@@ -22,6 +22,7 @@ import neurozarr
 from neurozarr.errors import ConfigError, DamageError, NeurozarrError, OwnershipError, StoreError
 from neurozarr.ome import extending
 from neurozarr.run import extending as documents
+from neurozarr.samples import bundles
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 
@@ -460,3 +461,16 @@ def test_verification_looks_at_added_levels_only(tmp_path):
     paths.verify_receipt.unlink()
     with pytest.raises(DamageError, match=r"1/c/0/0/0: its checksum differs.*block-0\.json"):
         convert_sample(sample, paths, verify="full", threads=1)
+
+
+def test_jobs_of_plane_images_are_estimated(tmp_path):
+    store = others.image(tmp_path / "a.zarr", axes="cyx", shape=(2, 40, 50))
+    _, sample = paths_and_sample(store)
+    assert bundles.memory_mb([sample], "full", 2) < 1000
+    assert bundles.threads([sample], bundles=1, cores=2) >= 1
+    add(store)
+    assert [level.shape for level in others.levels(store)] == [
+        (2, 40, 50),
+        (2, 20, 25),
+        (2, 10, 12),
+    ]
