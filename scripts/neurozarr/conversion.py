@@ -33,7 +33,8 @@ def convert(
     source
         A file, a directory, a pattern or a URL.
     output
-        Directory in which the store is created. The store is named after the source.
+        Directory in which the store is created. The store is named after the source. With
+        ``in_place=True``, it gets only the receipts, and the levels are added to the source.
     threads
         Number of sub-blocks that are written at once.
     **options

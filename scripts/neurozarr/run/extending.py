@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -293,6 +293,8 @@ def _replace(file: Path, before: bytes, after: bytes) -> None:
     try:
         _write(temporary, after)
         shutil.copymode(file, temporary)
+        with suppress(PermissionError):  # Only root can give a file to its former owner.
+            os.chown(temporary, file.stat().st_uid, file.stat().st_gid)
         if file.read_bytes() != before:
             temporary.unlink()
             raise StoreError(

@@ -79,7 +79,7 @@ def remove(paths: StorePaths, node: str) -> None:
     """
     folder = paths.node(node)
     if folder.is_symlink() or folder.exists():
-        _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
+        _refuse(paths, next(_foreign_in_array(folder, paths.state, node), None))
         _delete(folder)
     for outer in folder.parents:
         if outer == paths.store or not _is_own_group(outer, paths, node):
@@ -124,7 +124,7 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
         The workflow did not write one of the files; nothing is deleted.
     """
     folder = paths.node(node)
-    _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
+    _refuse(paths, next(_foreign_in_array(folder, paths.state, node), None))
     arrays = _arrays(_recorded(paths.state, node))[-1:]
     for key, _ in _files(folder):
         if key not in _DOCUMENTS and not _is_chunk(arrays, key):
@@ -133,7 +133,7 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
 
 def check_documents(paths: StorePaths) -> None:
     """Raise an OwnershipError if the metadata of a store's group were written by somebody else."""
-    _refuse(paths.store, next(_foreign_documents(_entries(paths.store), paths.state), None))
+    _refuse(paths, next(_foreign_documents(_entries(paths.store), paths.state), None))
 
 
 def check(paths: StorePaths, levels: int = 0) -> None:
@@ -152,9 +152,9 @@ def check(paths: StorePaths, levels: int = 0) -> None:
             _refuse_in_place(paths, number)
         return
     if os.path.lexists(store) and not store.is_dir():
-        _refuse(store, store)
+        _refuse(paths, store)
     if store.is_dir():
-        _refuse(store, next(_foreign(store, paths.state), None))
+        _refuse(paths, next(_foreign(store, paths.state), None))
 
 
 def _refuse_in_place(paths: StorePaths, number: int) -> None:
@@ -170,20 +170,12 @@ def _refuse_in_place(paths: StorePaths, number: int) -> None:
         for entry in _entries(outer):
             if entry.name in _DOCUMENTS and not _is_owned(Path(entry.path), known):
                 found = Path(entry.path)
-    if found is not None:
-        raise OwnershipError(
-            f"level {number} cannot be added to {paths.store}: {found} exists, and this workflow "
-            "did not write it, or it was edited. Move it away, or leave this image out"
-        )
+    _refuse(paths, found)
 
 
 def check_absent(paths: StorePaths, file: Path) -> None:
     """Raise an OwnershipError if a document, which is to be added to an image, exists."""
-    if os.path.lexists(file):
-        raise OwnershipError(
-            f"{file} exists, with other content than is to be added to {paths.store}, and this "
-            "workflow did not write it: move it away, or leave this image out"
-        )
+    _refuse(paths, file if os.path.lexists(file) else None)
 
 
 def record_file(receipt: Path, file: Path) -> None:
@@ -231,12 +223,18 @@ def _size_and_crc(file: Path) -> Document:
         return {"bytes": size, "end": stream.read().hex()}
 
 
-def _refuse(store: Path, foreign: Path | None) -> None:
-    if foreign is not None:
+def _refuse(paths: StorePaths, foreign: Path | None) -> None:
+    if foreign is None:
+        return
+    if paths.place is not None:
         raise OwnershipError(
-            f"{store} cannot be changed: {foreign} was not written by this workflow, or was "
-            "edited. Move it away, or choose another output"
+            f"no level can be added to {paths.store} where {foreign} is: this workflow did not "
+            "write it, or it was edited. Move it away, or leave this image out"
         )
+    raise OwnershipError(
+        f"{paths.store} cannot be changed: {foreign} was not written by this workflow, or was "
+        "edited. Move it away, or choose another output"
+    )
 
 
 def _foreign(store: Path, state: Path) -> Iterator[Path]:
