@@ -16,7 +16,7 @@ sys.path.insert(0, library())
 try:
     from neurozarr import plan
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
-    from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
     from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun

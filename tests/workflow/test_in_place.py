@@ -92,7 +92,7 @@ def test_image_that_gets_levels_is_no_source_of_others(in_place):
     assert others.tree(in_place.directory / "a.zarr") == before
 
 
-def test_full_disk_leaves_the_image_as_it_was(in_place):
+def test_full_or_read_only_disk_is_named_and_keeps_the_image(in_place):
     store, disk = in_place.directory / "a.zarr", in_place.directory / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=260k", "none", str(disk)]
@@ -113,5 +113,9 @@ def test_full_disk_leaves_the_image_as_it_was(in_place):
         subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
         in_place()
         assert others.tree(disk / "a.zarr") == whole
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert in_place().jobs == set()
+        in_place.config["pyramid"] = {"levels": 1}
+        assert "disk/a.zarr cannot be written: in_place changes it" in in_place(check=False).output
     finally:
         subprocess.run(["umount", str(disk)], check=False, capture_output=True)

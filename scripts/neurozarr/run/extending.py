@@ -296,7 +296,6 @@ def _replace(file: Path, before: bytes, after: bytes) -> None:
         with suppress(PermissionError):  # Only root can give a file to its former owner.
             os.chown(temporary, file.stat().st_uid, file.stat().st_gid)
         if file.read_bytes() != before:
-            temporary.unlink()
             raise StoreError(
                 f"{file} was changed by another program at this moment; it was left as it is: run "
                 "again when that has ended"
@@ -304,6 +303,7 @@ def _replace(file: Path, before: bytes, after: bytes) -> None:
         os.replace(temporary, file)
         sync(file.parent)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise cannot_be_written(file, error) from error
 
 

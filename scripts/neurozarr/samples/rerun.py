@@ -120,7 +120,6 @@ def check_same_image(sample: Sample, paths: StorePaths, *, overwrite: bool) -> N
     """
     if paths.place is not None:
         extending.check_image(paths)
-        extending.check_writable(paths)
         return
     if overwrite or not paths.store.exists():
         return

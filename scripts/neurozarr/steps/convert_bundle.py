@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurozarr.errors import BundleError, NeurozarrError
-from neurozarr.run import claims, ownership, receipts, sidecars
+from neurozarr.run import claims, extending, ownership, receipts, sidecars
 from neurozarr.run.joblog import logged_also
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
@@ -43,6 +43,8 @@ def convert_sample(
         Which finished steps are repeated: "nothing", "verify" or "all".
     """
     todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
+    if paths.place and not todo.is_done():
+        extending.check_writable(paths)
     written: set[tuple[int, int]] = set()
     # What says that the image is published.
     marks = [paths.ome_receipt] if paths.place else paths.group
