@@ -61,6 +61,7 @@ include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
+include: "rules/extend_metadata.smk"
 
 
 NAMES = new_names(NAMES_BEFORE) if IS_INCLUDED else {}

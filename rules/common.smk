@@ -16,9 +16,9 @@ sys.path.insert(0, library())
 try:
     from neurozarr import plan
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
-    from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
-    from neurozarr.run.paths import coarse_levels
+    from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.names import explanations
     from neurozarr.samples.sheet import read_run
@@ -84,6 +84,9 @@ VERIFY_RECEIPT = str(PATHS.verify_receipt)
 SOURCE_RECEIPT = str(PATHS.source_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
+# An image of others, to which levels are added: the wildcards do not tell its directory.
+IN_PLACE = replace(PATHS, nii=False, place=Place(group="", names=("0",)))
+IN_PLACE_LEVEL = IN_PLACE.level("{level}")
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 

@@ -66,13 +66,17 @@ def problem(name):
 @cache
 def written():
     """All stores and directories that this run may write."""
-    return rerun.Written(RUN.written(SAMPLES))
+    return rerun.Written(RUN.written(SAMPLES), RUN.groups())
 
 
 def check_outputs(sample, paths):
     """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
-    written().check_apart(sample.read_paths)
-    ownership.check(paths)
+    written().check_sample(sample)
+    if paths.place:
+        rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
+        if not todo(sample.name).is_done():
+            extending.check_writable(paths)
+    ownership.check(paths, len(sample.blocks) if paths.place else 0)
     sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
@@ -85,7 +89,8 @@ def check_outputs(sample, paths):
     sample.source.check()
     # Small images, of which there may be thousands, have it in their logs.
     tells = len(sample.levels) > 1 and (max(sample.blocks) > 1 or sample.mode != "mean")
-    if tells and not todo(sample.name).is_done(paths.level(1).array_receipt):
+    first = paths.level(max(sample.first, 1))
+    if tells and not todo(sample.name).is_done(first.array_receipt):
         logger.info(f"sample {sample.name}: {sample.mode_described}")
     again = todo(sample.name).stale
     if paths.level(0).array_receipt in again:  # Otherwise the source is the same.

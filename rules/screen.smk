@@ -161,7 +161,10 @@ def end_well():
     """What is done after a run without failures."""
     forget_bundles()
     if TASKS:
-        exports = RUN.nii and "export" not in workflow.dag_settings.targets
+        exports = (
+            any(task.paths.nii for task in TASKS)
+            and "export" not in workflow.dag_settings.targets
+        )
         print_last(
             summary.success_text(
                 list(TASKS.values()),
