@@ -13,7 +13,7 @@ from neurozarr.run.progress import Job, Progress
 NOT_ON_SCREEN = re.compile(
     "Building DAG|Using shell|Provided cores|Rules claiming|Conda environments|Select jobs|"
     "Execute \\d+ jobs|Assuming unrestricted|Exiting because|RuleException:\\sCalledProcessError|"
-    "WorkflowError:\\sAt least one job did not"
+    "DAG of jobs will be updated|Updating checkpoint|WorkflowError:\\sAt least one job did not"
 )
 
 # The jobs of this run and how far they are.
@@ -192,6 +192,8 @@ def end_badly():
 def is_done_now(name):
     """Whether nothing is left to be done for a sample after a run."""
     sample, paths = replace(SAMPLES[name]), RUN.paths(name)
+    if name not in THERE:  # The rule that makes its source failed.
+        return False
     if not all(map(os.path.exists, made_files(name))):
         return made.seems_done(sample, paths, RUN)
     try:
