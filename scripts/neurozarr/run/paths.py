@@ -36,6 +36,14 @@ class StorePaths:
     zarr_version: Literal[2, 3]
     label: str = ""
 
+    @classmethod
+    def of(cls, name: str, output: str, *, nii: bool, zarr_version: Literal[2, 3]) -> StorePaths:
+        """Paths of a sample by its name, that of a label being ``IMAGE/labels/NAME``."""
+        image, slash, label = name.partition("/")
+        return cls(
+            output=output, sample=image, nii=nii, zarr_version=zarr_version, label=slash + label
+        )
+
     @property
     def image(self) -> StorePaths:
         """Paths of the image that a label is of."""
@@ -170,6 +178,10 @@ class LevelPaths:
     def block_receipt(self, block: int | str) -> Path:
         """Receipt of a block."""
         return self.state / f"block-{block}.json"
+
+    def partial(self, block: int | str) -> Path:
+        """File that tells how much of a block is written (see `neurozarr.run.partial`)."""
+        return self.state / f"partial-{block}.json"
 
     def block_receipts(self, count: int) -> list[Path]:
         """Receipts of the first `count` blocks."""

@@ -72,14 +72,7 @@ class RunSettings:
 
     def paths(self, sample: str) -> StorePaths:
         """Return the paths of a sample, by its name."""
-        image, slash, label = sample.partition("/")
-        return StorePaths(
-            output=self.output,
-            sample=image,
-            nii=self.nii,
-            zarr_version=self.zarr_version,
-            label=slash + label,
-        )
+        return StorePaths.of(sample, self.output, nii=self.nii, zarr_version=self.zarr_version)
 
     def written(self, samples: Iterable[str]) -> list[Path]:
         """List the stores, and the directories of receipts and exports, that a run may change."""

@@ -11,6 +11,7 @@ from neurozarr.drivers import open_array
 from neurozarr.durable import sync
 from neurozarr.regions import Region
 from neurozarr.run import publishing, receipts
+from neurozarr.run.partial import Partial
 from neurozarr.run.paths import StorePaths
 from neurozarr.steps.create_array import create_array
 from neurozarr.voxels.kernels import Mode
@@ -52,6 +53,7 @@ def write_level(
     mode: Mode,
     driver: str,
     threads: int,
+    bundle: Partial | None = None,
 ) -> None:
     """Write a block of a level from the voxels of its parent level.
 
@@ -73,6 +75,8 @@ def write_level(
         Library that reads and writes the voxels.
     threads
         Number of sub-blocks that are written at once.
+    bundle
+        Counts what is written too, if the block is part of a bundle.
 
     Raises
     ------
@@ -92,21 +96,23 @@ def write_level(
     missing = receipts.check_blocks(parent, parent_blocks)
     receipts.refuse("the block cannot be made", missing)
     receipts.delete_block(level, region)
-    summary = voxels.downsample_level(
-        open_array(parent.folder, "r", driver=driver, threads=threads),
-        open_array(level.folder, driver=driver, threads=threads),
-        factors=factors,
-        region=region,
-        mode=mode,
-        threads=threads,
-    )
-    receipts.write_block_receipt(
-        level,
-        block,
-        region,
-        summary,
-        nonce=nonce,
-        driver=driver,
-        seconds=time.monotonic() - start,
-        threads=threads,
-    )
+    with Partial(level.partial(block), bundle) as partial:
+        summary = voxels.downsample_level(
+            open_array(parent.folder, "r", driver=driver, threads=threads),
+            open_array(level.folder, driver=driver, threads=threads),
+            factors=factors,
+            region=region,
+            mode=mode,
+            threads=threads,
+            told=partial.add,
+        )
+        receipts.write_block_receipt(
+            level,
+            block,
+            region,
+            summary,
+            nonce=nonce,
+            driver=driver,
+            seconds=time.monotonic() - start,
+            threads=threads,
+        )
