@@ -32,6 +32,7 @@ include: "rules/inputs.smk"
 include: "rules/targets.smk"
 include: "rules/bundles.smk"
 include: "rules/start.smk"
+include: "rules/record.smk"
 include: "rules/screen.smk"
 
 

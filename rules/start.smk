@@ -31,6 +31,7 @@ def start_run():
         sys.exit(f"neurozarr: {error}")
     if IS_MAIN:
         find_tasks()
+    start_record()
     # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
     # out of the list of labels first.
     for job in our_jobs():
@@ -48,16 +49,17 @@ def start_run():
 
 def claimed_samples():
     """Names of the samples for which this run has jobs."""
-    found = set()
-    for job in our_jobs():
-        if "sample" in job.wildcards.keys():
-            if (
-                name := name_of(job.wildcards)
-            ) in SAMPLES:  # Not of another such module.
-                found.add(name)
-        elif "bundle" in job.wildcards.keys():
-            found.update(sample.name for sample in members(job.wildcards.bundle))
-    return sorted(found)
+    return sorted({name for job in our_jobs() for name in names_of_job(job)})
+
+
+def names_of_job(job):
+    """Names of the samples that a job works on."""
+    if "sample" in job.wildcards.keys():
+        name = name_of(job.wildcards)
+        return [name] if name in SAMPLES else []  # Not of another such module.
+    if "bundle" in job.wildcards.keys():
+        return [sample.name for sample in members(job.wildcards.bundle)]
+    return []
 
 
 def is_locked(directory):
