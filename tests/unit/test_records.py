@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from neurozarr.plan import plan_levels
 from neurozarr.run import records
+from neurozarr.run.processes import start_of_process
 from neurozarr.run.records import Now, PlannedLevel, PlannedSample, RunRecord
 from neurozarr.zarr.config import ZarrConfig
 
@@ -99,7 +100,7 @@ def test_a_run_on_another_machine_goes_on_while_it_says_so(tmp_path):
 
 def test_another_process_with_its_number_is_not_the_run(tmp_path):
     _, ticks = record().process
-    assert ticks == records.start_of_process(os.getpid())
+    assert ticks == start_of_process(os.getpid())
     records.start(str(tmp_path), record("a", process=(os.getpid(), f"{ticks}1")))
     assert [found.state for found in records.find(str(tmp_path))] == ["gone"]
 

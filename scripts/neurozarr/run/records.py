@@ -25,6 +25,7 @@ from typing import Literal
 from neurozarr.errors import NeurozarrError
 from neurozarr.regions import grid
 from neurozarr.run.paths import StorePaths
+from neurozarr.run.processes import start_of_process, this_machine
 from neurozarr.zarr.documents import Document, read_json, write_text
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class RunRecord:
     zarr_version: Literal[2, 3]
     samples: dict[str, PlannedSample]
     host: str = field(default_factory=socket.gethostname)
-    machine: str = field(default_factory=lambda: this_machine())
+    machine: str = field(default_factory=this_machine)
     process: tuple[int, str] = field(
         default_factory=lambda: (os.getpid(), start_of_process(os.getpid()))
     )
@@ -301,25 +302,6 @@ def _record(name: str, document: Document) -> RunRecord:
         process=(int(number), str(began)),
         name=name,
     )
-
-
-def this_machine() -> str:
-    """What identifies this machine, since its last start, and the container; "" if unknown."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
-
-
-def start_of_process(number: int) -> str:
-    """When a process started, in ticks of this machine; "" if there is none (see proc(5))."""
-    try:
-        text = Path(f"/proc/{number}/stat").read_text()
-    except OSError:
-        return ""
-    state, *fields = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]
 
 
 class Pulse:
