@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ sys.stdin.read()
 
 
 def sample(*todo, ends=("verify.json",)):
-    level = PlannedLevel(shape=(5, 40, 40), block=(5, 16, 40), todo=todo)
+    level = PlannedLevel(number=0, shape=(5, 40, 40), block=(5, 16, 40), todo=todo)
     return PlannedSample(bytes_per_voxel=2, levels=(level,), ends=ends)
 
 
@@ -48,7 +49,7 @@ def test_blocks_have_the_sizes_of_the_plan(sides, block_mb):
         shape, "uint16", "zyx"[-len(shape) :], ZarrConfig(chunk=chunk), block_mb=block_mb
     )
     for level in planned:
-        known = PlannedLevel(shape=level.shape, block=level.block, todo=())
+        known = PlannedLevel(number=0, shape=level.shape, block=level.block, todo=())
         assert known.blocks == level.blocks
         for block in range(level.blocks):
             sides = level.region(block)
@@ -58,7 +59,7 @@ def test_blocks_have_the_sizes_of_the_plan(sides, block_mb):
 @given(st.sets(st.integers(0, 60)))
 def test_blocks_to_do_are_said_as_consecutive_ones(numbers):
     found = records.consecutive(numbers)
-    level = PlannedLevel(shape=(1,), block=(1,), todo=found)
+    level = PlannedLevel(number=0, shape=(1,), block=(1,), todo=found)
     assert {number for number in range(-1, 62) if level.is_todo(number)} == numbers
     assert len(found) == sum(number - 1 not in numbers for number in numbers)
 
@@ -69,7 +70,7 @@ def test_what_was_written_is_read(tmp_path):
     (found,) = records.find(str(tmp_path))
     assert (found.record, found.began, found.state) == (written, began, "active")
     for how in "well", "badly":
-        pulse = records.Pulse(str(tmp_path), written)
+        pulse = records.Pulse(str(tmp_path), written, began)
         pulse.failed("a.log", ["a"])
         pulse.failed("b.log", ["b", "c"])
         pulse.started("a.log")
@@ -77,6 +78,22 @@ def test_what_was_written_is_read(tmp_path):
         (found,) = records.find(str(tmp_path))
         assert found.state == how
         assert found.now == Now(ended=how, failed={"b.log": ["b", "c"]})
+
+
+def test_samples_that_are_planned_later_do_not_make_it_younger(tmp_path):
+    written = record("a", "late")
+    began = records.start(str(tmp_path), written)
+    pulse = records.Pulse(str(tmp_path), written, began)
+    pulse.plan({"late": sample((0, 0)), "new": sample()})
+    time.sleep(0.01)
+    pulse.beat()
+    (found,) = records.find(str(tmp_path))
+    assert found.began == began
+    assert found.record.samples == {
+        "a": sample((0, 2)),
+        "late": sample((0, 0)),
+        "new": sample(),
+    }
 
 
 def test_a_killed_run_is_gone_at_once(tmp_path):

@@ -17,8 +17,8 @@ from neurozarr.run.status_text import text
 
 #: One block of 1 MB, but for the last of level 0, which is half as large.
 LEVELS = (
-    PlannedLevel(shape=(7, 500, 500), block=(2, 500, 500), todo=((0, 3),)),
-    PlannedLevel(shape=(3, 250, 250), block=(4, 500, 500), todo=((0, 0),)),
+    PlannedLevel(number=0, shape=(7, 500, 500), block=(2, 500, 500), todo=((0, 3),)),
+    PlannedLevel(number=1, shape=(3, 250, 250), block=(4, 500, 500), todo=((0, 0),)),
 )
 PLANNED = PlannedSample(bytes_per_voxel=2, levels=LEVELS, ends=("verify.json",))
 KINDS = {"nii": True, "zarr_version": 3}
@@ -35,8 +35,8 @@ class Run:
         states = [self.record.paths(name, self.output).state for name in samples]
         claim = claims.Run(directory=str(folder), repair="")
         claims.start(states, claim, is_running=lambda directory: False)
-        records.start(self.output, self.record)
-        self.pulse = records.Pulse(self.output, self.record)
+        began = records.start(self.output, self.record)
+        self.pulse = records.Pulse(self.output, self.record, began)
         self.began = time.time() - 100
         for file in (folder / "out/.state").rglob("*.json"):
             if not file.name.endswith("-now.json"):
@@ -88,7 +88,7 @@ def test_a_sample_of_many_blocks(tmp_path):
 
 
 def test_blocks_of_earlier_runs_count_unless_they_are_written_again(tmp_path):
-    levels = (PlannedLevel(shape=(4, 10), block=(1, 10), todo=((2, 3),)),)
+    levels = (PlannedLevel(number=0, shape=(4, 10), block=(1, 10), todo=((2, 3),)),)
     planned = PlannedSample(bytes_per_voxel=1, levels=levels, ends=("verify.json",))
     run = Run(tmp_path, {"a": planned})
     for block in range(4):

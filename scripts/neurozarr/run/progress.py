@@ -50,37 +50,44 @@ class Progress:
     Parameters
     ----------
     jobs
-        All jobs of the run, by their numbers.
+        The jobs that are known when the run starts, by their numbers.
     clock
         Returns the time in seconds.
     """
 
     def __init__(
-        self, jobs: Mapping[int, Job], *, clock: Callable[[], float] = time.monotonic
+        self, jobs: Mapping[int, Job] | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._jobs, self._clock = jobs, clock
+        self._jobs: dict[int, Job] = {}
+        self._clock = clock
         self._steps: dict[str, _Step] = {}
-        for job in jobs.values():
-            step = self._steps.setdefault(job.step, _Step())
-            step.count += 1
-            step.total += job.megabytes
-        self._total = sum(job.megabytes for job in jobs.values())
         # Kept as numbers, because there may be thousands of steps.
-        self._jobs_done, self._megabytes_done = 0, 0.0
+        self._jobs_done, self._megabytes_done, self._total = 0, 0.0, 0.0
         self._begun: float | None = None
         #: What running jobs have written, in MB.
         self._parts: dict[int, float] = {}
         #: When voxels were written, and how many; and the most that were written at any time.
         self._written: deque[tuple[float, float]] = deque()
         self._most = 0.0
+        self.add(jobs or {})
 
     @property
     def running(self) -> list[int]:
         """Numbers of the jobs that are running."""
         return list(self._parts)
 
-    def started(self, number: int) -> None:
-        """Note that a job has been started."""
+    def add(self, jobs: Mapping[int, Job]) -> None:
+        """Add the jobs of which it was not known before that the run has them."""
+        new = {number: job for number, job in jobs.items() if number not in self._jobs}
+        self._jobs |= new
+        for job in new.values():
+            step = self._steps.setdefault(job.step, _Step())
+            step.count += 1
+            step.total += job.megabytes
+            self._total += job.megabytes
+
+    def started(self, number: int) -> bool:
+        """Note that a job has been started; return whether the job is known."""
         if number in self._jobs:
             now, step = self._clock(), self._steps[self._jobs[number].step]
             self._begun = now if self._begun is None else self._begun
@@ -88,6 +95,7 @@ class Progress:
                 step.begun = step.told = now
             step.running.add(number)
             self._parts[number] = 0.0
+        return number in self._jobs
 
     def stopped(self, number: int) -> None:
         """Note that a job has failed; it may be started again."""

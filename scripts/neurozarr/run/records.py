@@ -15,16 +15,16 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from neurozarr.errors import NeurozarrError
 from neurozarr.regions import grid
-from neurozarr.run.paths import StorePaths
+from neurozarr.run.paths import Place, StorePaths
 from neurozarr.run.processes import start_of_process, this_machine
 from neurozarr.zarr.documents import Document, read_json, write_text
 
@@ -48,12 +48,15 @@ class PlannedLevel:
 
     Attributes
     ----------
+    number
+        Number of the level.
     shape, block
         Shapes of the level and of its blocks, in voxels.
     todo
         Blocks that the run writes, as the first and the last of consecutive numbers.
     """
 
+    number: int
     shape: tuple[int, ...]
     block: tuple[int, ...]
     todo: tuple[tuple[int, int], ...]
@@ -91,14 +94,18 @@ class PlannedSample:
     bytes_per_voxel
         Size of a stored voxel.
     levels
-        Its levels, finest first; empty if they are not known yet.
+        Its levels, finest first, but for those that an image of others had; empty if they are not
+        known yet.
     ends
         Names of the receipts that the run writes last for it; none if it has nothing to do.
+    in_place
+        Whether levels are added to an image of others where it is.
     """
 
     bytes_per_voxel: int
     levels: tuple[PlannedLevel, ...]
     ends: tuple[str, ...]
+    in_place: bool = False
 
     @property
     def is_todo(self) -> bool:
@@ -121,6 +128,9 @@ class RunRecord:
     host, machine, process
         Name of the machine; something that no other has and that changes when it is restarted, ""
         if unknown; and the number and the time of start of the process.
+    began
+        When its files were first written, by the clock of the file system; 0 if they were not
+        written again since.
     name
         Name of its files.
     """
@@ -135,11 +145,22 @@ class RunRecord:
     process: tuple[int, str] = field(
         default_factory=lambda: (os.getpid(), start_of_process(os.getpid()))
     )
+    began: float = 0.0
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def paths(self, sample: str, output: str) -> StorePaths:
-        """Paths of a sample below the output directory, by its name."""
-        return StorePaths.of(sample, output, nii=self.nii, zarr_version=self.zarr_version)
+        """Paths of the receipts of a sample below the output directory, by its name."""
+        in_place = self.samples[sample].in_place
+        image, slash, label = sample.partition("/")
+        return StorePaths(
+            output=output,
+            sample=image,
+            nii=self.nii and not in_place,
+            zarr_version=self.zarr_version,
+            label=slash + label,
+            # Where the image is matters only to its jobs.
+            place=Place(group="", names=("0",)) if in_place else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,9 +230,7 @@ def start(output: str, record: RunRecord) -> float:
     """
     place = folder(output)
     tell(output, record, Now())
-    # Without indentation, because there may be thousands of samples.
-    text = json.dumps({"format": FORMAT} | asdict(record), ensure_ascii=False)
-    write_text(place / f"{record.name}.json", f"{text}\n")
+    write(output, record)
     for other in find(output):
         known = other.record
         tells_more = known.samples.keys() - record.samples.keys()
@@ -223,6 +242,19 @@ def start(output: str, record: RunRecord) -> float:
             if time.time() - file.stat().st_mtime > LOST:
                 file.unlink()
     return (place / f"{record.name}.json").stat().st_mtime
+
+
+def write(output: str, record: RunRecord) -> None:
+    """Write the plan of a run.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    # Without indentation, because there may be thousands of samples.
+    text = json.dumps({"format": FORMAT} | asdict(record), ensure_ascii=False)
+    write_text(folder(output) / f"{record.name}.json", f"{text}\n")
 
 
 def tell(output: str, record: RunRecord, now: Now) -> None:
@@ -254,6 +286,7 @@ def _read(file: Path) -> FoundRun | None:
     try:
         document, began = read_json(file), file.stat().st_mtime
         record = _record(file.stem, document)
+        began = record.began or began
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -281,6 +314,7 @@ def _record(name: str, document: Document) -> RunRecord:
             bytes_per_voxel=int(planned["bytes_per_voxel"]),
             levels=tuple(
                 PlannedLevel(
+                    number=int(level["number"]),
                     shape=tuple(level["shape"]),
                     block=tuple(level["block"]),
                     todo=tuple((int(first), int(last)) for first, last in level["todo"]),
@@ -288,6 +322,7 @@ def _record(name: str, document: Document) -> RunRecord:
                 for level in planned["levels"]
             ),
             ends=tuple(planned["ends"]),
+            in_place=bool(planned["in_place"]),
         )
         for sample, planned in document["samples"].items()
     }
@@ -300,26 +335,29 @@ def _record(name: str, document: Document) -> RunRecord:
         host=str(document["host"]),
         machine=str(document["machine"]),
         process=(int(number), str(began)),
+        began=float(document["began"]),
         name=name,
     )
 
 
 class Pulse:
-    """Says every few seconds that a run goes on, and which of its jobs failed.
+    """Says every few seconds that a run goes on, which of its jobs failed, and what it has to do.
 
     Parameters
     ----------
     output
         Output directory.
     record
-        The run.
+        The run, of which the record is written.
+    began
+        What `start` has returned.
     """
 
-    def __init__(self, output: str, record: RunRecord) -> None:
-        self._output, self._record = output, record
+    def __init__(self, output: str, record: RunRecord, began: float) -> None:
+        self._output, self._record = output, replace(record, began=began)
         self._failed: dict[str, list[str]] = {}
         self._told = time.monotonic()
-        self._changed = False
+        self._changed = self._has_more = False
 
     def failed(self, log: str, samples: Sequence[str]) -> None:
         """Note that a job failed, by its log."""
@@ -332,9 +370,15 @@ class Pulse:
             self._failed = {other: of for other, of in self._failed.items() if other != log}
             self._changed = True
 
+    def plan(self, samples: Mapping[str, PlannedSample]) -> None:
+        """Note samples of which it was not known before what the run has to do."""
+        known = self._record.samples
+        self._record = replace(self._record, samples={**known, **samples})
+        self._has_more = True
+
     def beat(self) -> None:
         """Say so, if it is time to; called often."""
-        if self._changed or time.monotonic() - self._told >= PULSE:
+        if self._has_more or self._changed or time.monotonic() - self._told >= PULSE:
             self._tell("")
 
     def end(self, how: Literal["well", "badly"]) -> None:
@@ -342,8 +386,11 @@ class Pulse:
         self._tell(how)
 
     def _tell(self, ended: str) -> None:
-        self._told, self._changed = time.monotonic(), False
+        has_more, self._told = self._has_more, time.monotonic()
+        self._has_more = self._changed = False
         try:
+            if has_more:
+                write(self._output, self._record)
             tell(self._output, self._record, Now(ended=ended, failed=self._failed))
         except NeurozarrError as error:  # It is no reason to stop the run.
             logger.warning("%s", error)

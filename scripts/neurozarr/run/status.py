@@ -23,7 +23,7 @@ from neurozarr.zarr.documents import LABELS
 
 State = Literal["done", "failed", "running", "waiting", "interrupted", "unfinished"]
 
-_STORE = re.compile(r"(.+)\.(?:nii|ome)\.zarr")
+_STORE = re.compile(r"(.+)\.(?:nii|ome|in-place)\.zarr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,10 @@ class Progress:
 
     Attributes
     ----------
-    levels, blocks
+    levels
         For each level: the number of its blocks that are written, and of all.
+    first
+        Number of the first of these levels.
     megabytes, total
         Size of the voxels that are written, and of all, in MB.
     left
@@ -45,6 +47,7 @@ class Progress:
     """
 
     levels: tuple[tuple[int, int], ...] = ()
+    first: int = 0
     megabytes: float = 0.0
     total: float = 0.0
     left: float = 0.0
@@ -264,9 +267,9 @@ def _progress(
     levels, times = [], []
     written: list[tuple[float, float]] = []
     total = megabytes = left = 0.0
-    for number, level in enumerate(planned.levels):
-        place = paths.level(number)
-        found = _times(place.state) if str(number) in state else {}
+    for level in planned.levels:
+        place = paths.level(level.number)
+        found = _times(place.state) if str(level.number) in state else {}
         times += [when for name, when in found.items() if when >= since and name != "owned.json"]
         done = 0
         for block in range(level.blocks):
@@ -288,6 +291,7 @@ def _progress(
         levels.append((done, level.blocks))
     return Progress(
         levels=tuple(levels),
+        first=planned.levels[0].number if planned.levels else 0,
         megabytes=megabytes,
         total=total,
         left=left,

@@ -82,7 +82,7 @@ def _step(sample: SampleStatus) -> str:
     """What is done at the moment, or was done last."""
     if sample.state in ("done", "waiting"):
         return "-"
-    for number, (done, count) in enumerate(sample.progress.levels):
+    for number, (done, count) in enumerate(sample.progress.levels, sample.progress.first):
         if done < count:
             blocks = f": {done} of {count} blocks" if count > 1 else ""
             return f"level {number}{blocks}"
