@@ -146,4 +146,20 @@ def all_planned():
         sys.exit("\n".join(wrong))
     if wrong:
         logger.error("\n".join([*wrong, f"neurozarr: the other {others} go on"]))
+        if workflow.output_settings.dryrun:
+            fail_dry_run(f"{len(wrong)} of {len(SAMPLES)} samples cannot be converted")
     return [planned(name) for name in known if not PROBLEMS[name]]
+
+
+def fail_dry_run(reason):
+    """Have a dry run end with an error, as the run would, after it has printed what is to be done.
+
+    Snakemake has no hook for it. This is the last that it does before it says that it was dry.
+    """
+    log_provenance_info = workflow.log_provenance_info
+
+    def fail():
+        log_provenance_info()
+        sys.exit(f"neurozarr: {reason}: the reasons are above")
+
+    workflow.log_provenance_info = fail
