@@ -17,7 +17,7 @@ LAYERS = [
     {"samples"},
     {"verify"},
     {"steps"},
-    {"conversion", "info"},
+    {"conversion", "info", "viewer"},
     {"commands"},
     {"__main__"},
 ]
