@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -96,6 +97,8 @@ class Image:
     ----------
     name
         Name of the store, or of the labels.
+    dtype
+        Data type in the viewer.
     axes
         Letters of the axes, slowest first.
     shape
@@ -118,6 +121,7 @@ class Image:
     """
 
     name: str
+    dtype: np.dtype[Any]
     axes: str
     shape: tuple[int, ...]
     voxel_size: tuple[float, ...]
@@ -204,6 +208,7 @@ def _open(path: str, name: str) -> Image:
     start = dict(zip(SPATIAL, source.position or (0.0,) * 3, strict=True))
     return Image(
         name=name,
+        dtype=np.dtype(levels[0].document["data_type"]),
         axes=axes,
         shape=levels[0].shape,
         voxel_size=voxel_size,
@@ -302,12 +307,15 @@ def _window(coarsest: Level, axes: str, channel: int) -> tuple[float, float] | N
     count = math.prod(side.stop - side.start for side in region)
     if count * np.dtype(coarsest.array.dtype).itemsize > MAX_BYTES:
         return None
-    voxels = coarsest.array.read(region)
+    voxels = np.asarray(coarsest.array.read(region), np.float64)
     finite = voxels[np.isfinite(voxels)]
     if not finite.size:
         return None
     start, end = map(float, np.percentile(finite, PERCENTILES))
-    return (start, end) if start < end else (start, start + 1)
+    if start >= end:
+        start, end = float(finite.min()), float(finite.max())
+    # What has only one value is white, unless this is 0.
+    return (start, end) if start < end else (min(start, 0.0), max(end, 0.0) or 1.0)
 
 
 def _check_inside(path: str, array: str) -> None:
@@ -318,4 +326,6 @@ def _check_inside(path: str, array: str) -> None:
 
 
 def _name(path: str) -> str:
-    return os.path.basename(os.path.abspath(path)) or path
+    """Name of a store, without its ending."""
+    name = os.path.basename(os.path.abspath(path))
+    return re.sub(r"(\.ome|\.nii)?\.zarr$", "", name, flags=re.IGNORECASE) or path

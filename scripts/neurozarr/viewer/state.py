@@ -32,7 +32,7 @@ _FROM_BEHIND = (-0.834, -0.231, 0.134, 0.484)
 #: Side of a panel for which the whole image is in view, in pixels.
 _PANEL = 330
 #: Width of the list of layers, in pixels.
-_LIST = 180
+_LIST = 200
 #: With more channels, there is one layer with a slider instead of a layer for each.
 MAX_LAYERS = 16
 _SHADER = "#uicontrol invlerp normalized\n"
@@ -64,13 +64,13 @@ def viewer_state(images: Sequence[Image], addresses: Sequence[str], *, title: st
     layers = [
         layer
         for image, address in zip(images, addresses, strict=True)
-        for layer in _layers(image, address, spaces)
+        for layer in _layers(image, address, spaces, alone=len(images) == 1)
     ]
     _make_unique(layers)
     corners = np.concatenate([spaces.corners(image) for image in images])
     extent = np.ptp(corners, axis=0).max()
     names = [layer["name"] for layer in layers]
-    is_flat = all("z" not in image.axes for image in images)
+    depths = [dict(zip(image.axes, image.shape, strict=True)).get("z", 1) for image in images]
     state: Document = {
         "title": title,
         "dimensions": spaces.dimensions,
@@ -84,7 +84,7 @@ def viewer_state(images: Sequence[Image], addresses: Sequence[str], *, title: st
         "showDefaultAnnotations": False,
         "crossSectionBackgroundColor": "#000000",
         "hideCrossSectionBackground3D": True,
-        "layout": "xy" if is_flat else "4panel",
+        "layout": "xy" if max(depths) == 1 else "4panel",
     }
     if spaces.is_anatomical:
         state |= {"projectionOrientation": _FROM_BEHIND, "layout": _anatomical_layout(names)}
@@ -184,30 +184,35 @@ def _meters(image: Image) -> float:
     return factor(image.space_unit, "meter")
 
 
-def _layers(image: Image, address: str, spaces: _Spaces) -> list[Document]:
-    """The layers of an image: one of labels, or one for each channel."""
+def _layers(image: Image, address: str, spaces: _Spaces, *, alone: bool) -> list[Document]:
+    """The layers of an image: one of labels, or one for each channel.
+
+    Those of channels are named after these and, unless it is ``alone``, after the image.
+    """
     source = {"url": f"{address}|zarr3:", "transform": spaces.transform(image)}
     common: Document = {"source": source, "name": image.name}
     if image.labels is not None:
         return [common | _segmentation(image.labels)]
     channels = image.channels
-    if len(channels) == 1 or len(channels) > MAX_LAYERS:
-        slider = {"localDimensions": {"c'": [1, ""]}, "localPosition": [0]}
-        return [common | _intensities(channels[0], None) | (slider if "c" in image.axes else {})]
-    return [
-        common
-        | {"name": f"{image.name} {channel.name or number}"}
-        | {"localDimensions": {"c'": [1, ""]}, "localPosition": [number]}
-        | _intensities(channel, channel.color or "FFFFFF")
-        for number, channel in enumerate(channels)
-    ]
+    is_single = len(channels) == 1 or len(channels) > MAX_LAYERS
+    layers = []
+    for number, channel in enumerate(channels[: 1 if is_single else None]):
+        color = None if is_single else channel.color or "FFFFFF"
+        layer = common | _intensities(channel, color, image.dtype)
+        if not is_single:
+            label = channel.name or str(number)
+            layer["name"] = label if alone and channel.name else f"{image.name} {label}"
+        if "c" in image.axes:
+            layer |= {"localDimensions": {"c'": [1, ""]}, "localPosition": [number]}
+        layers.append(layer)
+    return layers
 
 
-def _intensities(channel: Channel, color: str | None) -> Document:
+def _intensities(channel: Channel, color: str | None, dtype: np.dtype[Any]) -> Document:
     """How an image layer shows a channel: in grey, or added to others in a colour."""
     controls: Document = {}
     if channel.window is not None:
-        controls["normalized"] = {"range": list(channel.window)}
+        controls["normalized"] = {"range": _range(channel.window, dtype)}
     if color is not None:
         controls["color"] = f"#{color.lower()}"
     layer: Document = {
@@ -218,6 +223,17 @@ def _intensities(channel: Channel, color: str | None) -> Document:
         "blend": "default" if color is None else "additive",
     }
     return layer if channel.active else layer | {"visible": False}
+
+
+def _range(window: tuple[float, float], dtype: np.dtype[Any]) -> list[float | str]:
+    """A window as Neuroglancer takes it: of integers, two different ones of the data type."""
+    if dtype.kind == "f":
+        return list(window)
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    start = min(max(math.floor(window[0]), least), most - 1)
+    end = min(max(math.ceil(window[1]), start + 1), most)
+    # Numbers of JSON have 53 bits.
+    return [str(start), str(end)] if dtype.itemsize == 8 else [start, end]
 
 
 def _segmentation(labels: Document) -> Document:

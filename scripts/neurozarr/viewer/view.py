@@ -31,7 +31,7 @@ def view(paths: Sequence[str], *, port: int = 0, browser: bool = True) -> None:
         The package of the page is missing, or the port cannot be used.
     """
     found = [open_images(path) for path in paths]
-    title = ", ".join(images[0].name for images in found)
+    title = ", ".join(os.path.basename(os.path.abspath(path)) for path in paths)
     together = with_units([image for images in found for image in images])
     server = Server(together, title=title, port=port)
     with server:
