@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -38,6 +39,8 @@ from neurozarr.viewer.documents import (
 )
 from neurozarr.voxels.windows import MAX_BYTES, PERCENTILES
 from neurozarr.zarr.documents import Document
+
+logger = logging.getLogger(__name__)
 
 #: Maximum number of images that an error lists.
 _MAX_LISTED = 20
@@ -307,7 +310,11 @@ def _window(coarsest: Level, axes: str, channel: int) -> tuple[float, float] | N
     count = math.prod(side.stop - side.start for side in region)
     if count * np.dtype(coarsest.array.dtype).itemsize > MAX_BYTES:
         return None
-    voxels = np.asarray(coarsest.array.read(region), np.float64)
+    try:
+        voxels = np.asarray(coarsest.array.read(region), np.float64)
+    except (SourceError, OSError, ValueError) as error:  # Other chunks may be intact.
+        logger.warning("%s; its contrast is not set", error)
+        return None
     finite = voxels[np.isfinite(voxels)]
     if not finite.size:
         return None

@@ -161,7 +161,7 @@ class _Spaces:
         """The 4 by 4 matrix from voxel indices (x, y, z) to the coordinates."""
         affine = np.eye(4)
         if image.affine is not None:
-            affine = image.affine.copy()
+            affine = np.array(image.affine, np.float64)
         else:
             for row, axis in enumerate("xyz"):
                 if axis in image.axes:

@@ -1,0 +1,81 @@
+"""The viewer's page in a browser: what its panels show."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+from playwright.sync_api import Page
+
+from neurozarr.viewer.images import open_images, with_units
+from neurozarr.viewer.server import Server
+
+#: Whether all that the panels need is there and drawn.
+_IS_DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() =>
+    done(window.viewer !== undefined && viewer.layerManager.managedLayers.length > 0
+        && viewer.isReady()))))"""
+_TIMEOUT = 60
+
+
+class Viewed:
+    """A page of the viewer, in which everything is drawn.
+
+    Attributes
+    ----------
+    page
+        The page.
+    requests
+        Addresses that it has asked for, from the start.
+    """
+
+    def __init__(self, open_page: Callable[..., Page], address: str, **options: object) -> None:
+        self.requests: list[str] = []
+        self.page = open_page("about:blank", **options)
+        # Those of workers, which read the voxels, are events of the context only.
+        self.page.context.on("request", lambda asked: self.requests.append(asked.url))
+        self.page.goto(address)
+        self.wait()
+
+    def wait(self) -> None:
+        end = time.monotonic() + _TIMEOUT
+        while not self.page.evaluate(_IS_DRAWN):
+            assert time.monotonic() < end, "the page is not drawn"
+            time.sleep(0.05)
+
+    @property
+    def state(self) -> dict:
+        """The state of the viewer, as its page gives it."""
+        return self.page.evaluate("viewer.state.toJSON()")
+
+    def change(self, **state: object) -> None:
+        """Change a part of the state."""
+        self.page.evaluate("state => viewer.state.restoreState(state)", self.state | state)
+        self.wait()
+
+    def panels(self) -> list[np.ndarray]:
+        """Pixels of each panel, row by row: RGB, without margins, in which there are controls."""
+        pixels = imagecodecs.png_decode(self.page.screenshot())[..., :3]
+        found = []
+        for element in self.page.query_selector_all(".neuroglancer-rendered-data-panel"):
+            box = element.bounding_box()
+            assert box is not None
+            x, y, width, height = (round(box[name]) for name in ("x", "y", "width", "height"))
+            found.append(pixels[y : y + height, x : x + width])
+        return found
+
+
+@contextmanager
+def serving(*stores: Path) -> Iterator[str]:
+    """Serve stores, and give the address of the page."""
+    images = with_units([image for store in stores for image in open_images(str(store))])
+    with Server(images, title=", ".join(store.name for store in stores)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.address
+        finally:
+            server.shutdown()
+            thread.join()
