@@ -18,6 +18,8 @@ _IS_DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnim
     done(window.viewer !== undefined && viewer.layerManager.managedLayers.length > 0
         && viewer.isReady()))))"""
 _TIMEOUT = 60
+#: Width of the part of a panel in which there are white buttons, the scale bar and names of axes.
+MARGIN = 50
 
 
 class Viewed:
@@ -51,8 +53,9 @@ class Viewed:
         return self.page.evaluate("viewer.state.toJSON()")
 
     def change(self, **state: object) -> None:
-        """Change a part of the state."""
-        self.page.evaluate("state => viewer.state.restoreState(state)", self.state | state)
+        """Change parts of the state, by their names in it."""
+        for name, value in state.items():
+            self.page.evaluate(f"value => viewer.{name}.restoreState(value)", value)
         self.wait()
 
     def panels(self) -> list[np.ndarray]:
@@ -63,7 +66,8 @@ class Viewed:
             box = element.bounding_box()
             assert box is not None
             x, y, width, height = (round(box[name]) for name in ("x", "y", "width", "height"))
-            found.append(pixels[y : y + height, x : x + width])
+            panel = pixels[y : y + height, x : x + width]
+            found.append(panel[MARGIN:-MARGIN, MARGIN:-MARGIN])
         return found
 
 
