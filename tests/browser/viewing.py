@@ -36,8 +36,7 @@ class Viewed:
     def __init__(self, open_page: Callable[..., Page], address: str, **options: object) -> None:
         self.requests: list[str] = []
         self.page = open_page("about:blank", **options)
-        # Those of workers, which read the voxels, are events of the context only.
-        self.page.context.on("request", lambda asked: self.requests.append(asked.url))
+        self.page.on("request", lambda asked: self.requests.append(asked.url))
         self.page.goto(address)
         self.wait()
 
