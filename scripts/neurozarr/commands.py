@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,6 +123,8 @@ def _view(arguments: list[str]) -> None:
         view(asked.stores, port=asked.port, browser=asked.browser)
     except NeurozarrError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,7 +1,6 @@
 """The viewer's page in a browser: what its panels show."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,16 @@ from playwright.sync_api import Page
 from neurozarr.viewer.images import open_images, with_units
 from neurozarr.viewer.server import Server
 
-#: Whether all that the panels need is there and drawn.
-_IS_DRAWN = """() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() =>
-    done(window.viewer !== undefined && viewer.layerManager.managedLayers.length > 0
-        && viewer.isReady()))))"""
-_TIMEOUT = 60
+#: Waits until all that the panels need has been there, and drawn, for some frames.
+_UNTIL_DRAWN = """async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    for (let ready = 0, start = Date.now(); ready < 5; await frame()) {
+        const is_ready = viewer.layerManager.managedLayers.length > 0 && viewer.isReady();
+        ready = is_ready ? ready + 1 : 0;
+        if (Date.now() - start > 60000) throw new Error("the page is not drawn within a minute");
+    }
+    viewer.display.draw();
+}"""
 #: Width of the part of a panel in which there are white buttons, the scale bar and names of axes.
 MARGIN = 50
 
@@ -41,10 +45,8 @@ class Viewed:
         self.wait()
 
     def wait(self) -> None:
-        end = time.monotonic() + _TIMEOUT
-        while not self.page.evaluate(_IS_DRAWN):
-            assert time.monotonic() < end, "the page is not drawn"
-            time.sleep(0.05)
+        """Wait until everything is drawn."""
+        self.page.evaluate(_UNTIL_DRAWN)
 
     @property
     def state(self) -> dict:

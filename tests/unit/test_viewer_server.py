@@ -99,6 +99,8 @@ def test_chunks_and_their_ranges_are_those_of_the_store(store, ask):
         assert (answer.status, content) == (206, expected[part])
         start, end, _ = part.indices(len(expected))
         assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(expected)}"
+    answer, content = ask("data/0/0/c/0/0/1", Range="bytes=1-2,5-6")
+    assert (answer.status, content) == (200, expected)
     answer, content = ask("data/0/0/c/0/0/1", "HEAD")
     assert (answer.status, content) == (200, b"")
     assert int(answer.headers["Content-Length"]) == len(expected)
@@ -180,6 +182,14 @@ def test_link_out_of_the_store_is_refused(ask):
 def test_token_is_needed(server, ask, path):
     for token in ("x", "", server.token[:-1], f"{server.token}x", "%C3%BC"):
         assert ask(f"/{token}/{path}", token=None)[0].status == 404
+
+
+def test_address_for_the_browser_leads_there_once(server, ask):
+    path = urlsplit(server.once()).path
+    assert ask(f"{path}data/0/zarr.json", "HEAD", token=None)[0].status == 404
+    answer, _ = ask(path, token=None)
+    assert (answer.status, server.token in answer.headers["Location"]) == (302, True)
+    assert ask(path, token=None)[0].status == 404
 
 
 def test_other_names_of_this_computer_are_refused(ask):

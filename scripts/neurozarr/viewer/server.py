@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import threading
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -95,6 +96,7 @@ class Server(ThreadingHTTPServer):
         self.title = title
         self.files = {path.name: path for path in folder.iterdir() if path.suffix in _TYPES}
         self.token = secrets.token_urlsafe(16)
+        self.visits: set[str] = set()
         self.ending = threading.Event()
         try:
             super().__init__((_HOSTS[0], port), _Handler)
@@ -108,9 +110,22 @@ class Server(ThreadingHTTPServer):
         """Address of the page."""
         return f"http://{_HOSTS[0]}:{self.server_port}/{self.token}/"
 
+    def once(self) -> str:
+        """An address of the page that leads there only once.
+
+        Others on this computer may see it, among the arguments of the browser.
+        """
+        self.visits.add(token := secrets.token_urlsafe(16))
+        return f"http://{_HOSTS[0]}:{self.server_port}/{token}/"
+
     def server_close(self) -> None:
         self.ending.set()
         super().server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a page that no longer waits for an answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -122,13 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self) -> None:
-        try:
-            self._answer()
-        except (BrokenPipeError, ConnectionResetError):  # The page no longer waits for it.
-            self.close_connection = True
+        self._answer()
 
     def do_HEAD(self) -> None:
-        self.do_GET()
+        self._answer()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: there are thousands of requests."""
@@ -147,9 +159,12 @@ class _Handler(BaseHTTPRequestHandler):
         parts = unquote(urlsplit(self.path).path).split("/")[1:]
         if parts == ["favicon.ico"]:  # Browsers ask for it, and report if it is missing.
             return self._start(HTTPStatus.NO_CONTENT, None, {})
+        base = f"http://{host}/{self.server.token}"
+        if parts[0] in self.server.visits and self.command == "GET":
+            self.server.visits.discard(parts[0])
+            return self._redirect(base)
         if not secrets.compare_digest(parts[0].encode(), self.server.token.encode()):
             return self._refuse(HTTPStatus.NOT_FOUND)
-        base = f"http://{host}/{self.server.token}"
         match parts[1:]:
             case [""]:
                 return self._redirect(base)
@@ -224,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
                 headers["Content-Range"] = f"bytes */{size}"
                 return self._start(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, headers)
             status = HTTPStatus.OK
-            if len(part) != size or self.headers.get("Range"):
+            if len(part) < size:
                 status = HTTPStatus.PARTIAL_CONTENT
                 headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
             self._start(status, len(part), headers)

@@ -38,7 +38,7 @@ def view(paths: Sequence[str], *, port: int = 0, browser: bool = True) -> None:
         print(f"{title}: {server.address}\nPress Ctrl-C to end.", flush=True)
         try:
             if browser and _has_screen():
-                webbrowser.open(server.address)
+                webbrowser.open(server.once())
             server.serve_forever()
         except KeyboardInterrupt:
             print(flush=True)
