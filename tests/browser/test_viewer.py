@@ -81,14 +81,21 @@ def test_labels_are_over_their_image(tmp_path, open_page):
     _, y, x = np.mgrid[:30, :60, :60]
     voxels = np.where(x < 30, 200, 100).astype("u1")
     half = ((y < 30) * 3).astype("u1")
-    colors = {"colors": [{"label-value": 3, "rgba": [255, 0, 0, 255]}]}
-    source = write(tmp_path / "source.ome.zarr", voxels, chunk=30, labels={"half": (half, colors)})
+    details = {
+        "colors": [{"label-value": 3, "rgba": [255, 0, 0, 255]}],
+        "properties": [{"label-value": 3, "name": "Upper half"}],
+    }
+    source = write(tmp_path / "source.ome.zarr", voxels, chunk=30, labels={"half": (half, details)})
     store = neurozarr.convert(source, tmp_path / "out")
     assert (store / "labels/half").is_dir()
     with serving(store) as address:
         viewed = Viewed(open_page, address, **SIZE)
         layers = [(layer["name"], layer["type"]) for layer in viewed.state["layers"]]
         assert layers == [("source", "image"), ("half", "segmentation")]
+        viewed.change(selectedLayer={"layer": "half", "visible": True})
+        viewed.page.get_by_text("Seg.", exact=True).click()
+        viewed.page.get_by_text("Upper half").wait_for()
+        viewed.change(selectedLayer={"visible": False})
         panel = viewed.panels()[0].astype(int)  # y is downwards.
         height, width, _ = panel.shape
         colour = {

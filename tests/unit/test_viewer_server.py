@@ -173,9 +173,12 @@ def test_nothing_else_is_sent(ask, path):
     assert (answer.status, content) == (404, b"Not Found\n")
 
 
-def test_link_out_of_the_store_is_refused(ask):
-    answer, content = ask("data/0/0/c/1/1/0")
-    assert (answer.status, content) == (403, b"Forbidden\n")
+def test_link_out_of_the_store_is_refused(ask, caplog):
+    for _ in range(2):
+        answer, content = ask("data/0/0/c/1/1/0")
+        assert (answer.status, content) == (403, b"Forbidden\n")
+    assert "links out of the store are not shown" in caplog.text
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("path", ["", "data/0/zarr.json", "v/view/"])

@@ -212,6 +212,23 @@ def test_labels_are_a_segmentation_in_their_colours():
     details = {"colors": [{"label-value": 7, "rgba": [255, 128, 0, 255]}, {"label-value": 8}]}
     _, layer = state_of(image(), image(name="aseg", channels=(), labels=details))["layers"]
     assert (layer["type"], layer["segmentColors"]) == ("segmentation", {"7": "#ff8000"})
+    assert layer["source"]["url"] == f"{URL.replace('0/', '1/')}|zarr3:"
+
+
+def test_labels_have_their_names():
+    entries = [
+        {"label-value": 7, "volume": 3, "name": "Putamen"},
+        {"label-value": 8, "class": "nucleus"},
+        {"label-value": 9, "area": 1.5},
+    ]
+    shown = image(channels=(), labels={"properties": entries})
+    assert shown.names["inline"] == {
+        "ids": ["7", "8"],
+        "properties": [{"id": "label", "type": "label", "values": ["Putamen", "nucleus"]}],
+    }
+    (layer,) = state_of(shown)["layers"]
+    assert layer["source"][1] == {"url": f"{URL}names/|neuroglancer-precomputed:"}
+    assert image(channels=(), labels={"properties": entries[2:]}).names is None
 
 
 def test_layers_have_different_names():

@@ -145,6 +145,28 @@ def image_document(
     return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
 
+def names_document(labels: Document) -> Document | None:
+    """The document of the names of labels; None if none has a name.
+
+    Parameters
+    ----------
+    labels
+        Details of the labels, as in the "image-label" metadata of OME-Zarr.
+    """
+    names: dict[str, str] = {}
+    for entry in labels.get("properties") or []:
+        texts = [text for text in entry.values() if isinstance(text, str) and text]
+        if texts and "label-value" in entry:
+            names[str(entry["label-value"])] = entry.get("name") or texts[0]
+    if not names:
+        return None
+    values = {"id": "label", "type": "label", "values": list(map(str, names.values()))}
+    return {
+        "@type": "neuroglancer_segment_properties",
+        "inline": {"ids": list(names), "properties": [values]},
+    }
+
+
 def _array(shape: Sequence[int], dtype: np.dtype[Any], parts: Document) -> Document:
     common = {"zarr_format": 3, "node_type": "array", "shape": list(shape)}
     return common | {"data_type": dtype.name} | parts | {"attributes": {}}

@@ -31,10 +31,12 @@ from neurozarr.sources.zarr.images import (
 )
 from neurozarr.sources.zarr.nodes import Array, Node, Store
 from neurozarr.sources.zarr.store import ZarrSource
+from neurozarr.units import is_plausible
 from neurozarr.viewer.documents import (
     array_document,
     decoded_document,
     image_document,
+    names_document,
     viewer_dtype,
 )
 from neurozarr.voxels.windows import MAX_BYTES, PERCENTILES
@@ -143,6 +145,11 @@ class Image:
         levels = [(level.size, level.first) for level in self.levels]
         return image_document(self.axes, units, self.voxel_size, levels)
 
+    @property
+    def names(self) -> Document | None:
+        """The document of the names of labels that the viewer reads; None if there are none."""
+        return None if self.labels is None else names_document(self.labels)
+
 
 def open_images(path: str) -> list[Image]:
     """Open the image of a store, and the labels beneath it, which follow it.
@@ -249,7 +256,12 @@ def _levels(
         zip(nodes, of_shapes(shapes, ["edge"] * len(axes)), strict=True)
     ):
         size, first = guess
-        if (placed := reading.placement(image, number, axes)) is not None:
+        placed = reading.placement(image, number, axes)
+        if (
+            placed is not None
+            and all(map(is_plausible, placed[0]))
+            and np.isfinite(placed[1]).all()
+        ):
             known = dict(zip(SPATIAL, zip(*placed, strict=True), strict=True))
             size, first = zip(*(known.get(axis, (1.0, 0.0)) for axis in axes), strict=True)
         document = array_document(node.document, labels=labels)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import logging
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ import stat
 import sys
 import threading
 from collections.abc import Sequence
+from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +32,8 @@ from neurozarr.sources.extras import install_command
 from neurozarr.viewer.images import Image, Level
 from neurozarr.viewer.state import fragment, viewer_state
 from neurozarr.zarr.chunks import chunk_index, write_chunk_shape
+
+logger = logging.getLogger(__name__)
 
 #: Names by which a browser on this computer calls it; others may be sent by a page elsewhere whose
 #: name was made to lead here ("DNS rebinding").
@@ -199,6 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
         match parts:
             case ["zarr.json"]:
                 return self._json(image.document)
+            case ["names", "info"] if image.names:
+                return self._json(image.names)
             case [number, *key] if _is_below(number, len(image.levels)):
                 level = image.levels[int(number)]
                 if key == ["zarr.json"]:
@@ -213,11 +219,13 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 content = decoded_chunk(level, index)
             except (NeurozarrError, OSError, ValueError) as error:
+                _warn(str(error))
                 return self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             return self._bytes(content, "application/octet-stream")
         path = os.path.realpath(level.store.address(f"{level.node.path}/{key}".lstrip("/")))
         root = os.path.realpath(level.store.root)
         if os.path.commonpath([path, root]) != root:
+            _warn(f"{root}: chunks that are links out of the store are not shown")
             return self._refuse(HTTPStatus.FORBIDDEN)
         return self._file(path, "application/octet-stream")
 
@@ -337,6 +345,12 @@ def decoded_chunk(level: Level, index: Sequence[int]) -> bytes:
     with np.errstate(all="ignore"):  # Values that the data type lacks have no right ones.
         whole[part] = level.array.read(region)
     return whole.tobytes()
+
+
+@cache
+def _warn(message: str) -> None:
+    """Log a message the first time only."""
+    logger.warning("%s", message)
 
 
 def _is_below(text: str, count: int) -> bool:

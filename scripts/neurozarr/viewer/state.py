@@ -192,7 +192,9 @@ def _layers(image: Image, address: str, spaces: _Spaces, *, alone: bool) -> list
     source = {"url": f"{address}|zarr3:", "transform": spaces.transform(image)}
     common: Document = {"source": source, "name": image.name}
     if image.labels is not None:
-        return [common | _segmentation(image.labels)]
+        named = {"url": f"{address}names/|neuroglancer-precomputed:"}
+        both = {"source": [source, named]} if image.names else {}
+        return [common | both | _segmentation(image.labels)]
     channels = image.channels
     is_single = len(channels) == 1 or len(channels) > MAX_LAYERS
     layers = []
