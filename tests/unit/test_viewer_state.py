@@ -188,8 +188,10 @@ def test_many_channels_are_one_layer_with_a_slider():
         voxel_size=(1.0,) * 4,
         channels=tuple(Channel(window=(0.0, 9.0)) for _ in range(count)),
     )
-    (layer,) = state_of(shown)["layers"]
-    assert layer["localDimensions"] == {"c'": [1, ""]}
+    state = state_of(shown)
+    (layer,) = state["layers"]
+    assert state["dimensions"]["c"] == layer["source"]["transform"]["outputDimensions"]["c"]
+    assert "localPosition" not in layer
     assert "emitGrayscale" in layer["shader"]
 
 

@@ -122,11 +122,15 @@ class _Spaces:
             size = times[0].voxel_size[times[0].axes.index("t")]
             unit = times[0].time_unit
             self.dimensions["t"] = [size * factor(unit, "second"), "s" if unit else ""]
+        if any(map(_has_slider, images)):
+            self.dimensions["c"] = [1, ""]
 
     def transform(self, image: Image) -> Document:
         """The transformation from voxels of level 0 to the coordinates."""
         affine = self._affine(image)
-        names = [f"{axis}'" if axis == "c" else axis for axis in image.axes]
+        # The coordinate of a layer alone, and not of all, has a name that ends so.
+        channel = "c" if _has_slider(image) else "c'"
+        names = [channel if axis == "c" else axis for axis in image.axes]
         rows = []
         for axis in image.axes:
             row = [float(axis == other) for other in image.axes] + [0.0]
@@ -179,6 +183,11 @@ class _Spaces:
         ]
 
 
+def _has_slider(image: Image) -> bool:
+    """Whether the channels of an image are too many to have a layer each."""
+    return len(image.channels) > MAX_LAYERS
+
+
 def _meters(image: Image) -> float:
     """Length of the unit of an image, in meters; 1 if it has none."""
     return factor(image.space_unit, "meter")
@@ -196,7 +205,7 @@ def _layers(image: Image, address: str, spaces: _Spaces, *, alone: bool) -> list
         both = {"source": [source, named]} if image.names else {}
         return [common | both | _segmentation(image.labels)]
     channels = image.channels
-    is_single = len(channels) == 1 or len(channels) > MAX_LAYERS
+    is_single = len(channels) == 1 or _has_slider(image)
     layers = []
     for number, channel in enumerate(channels[: 1 if is_single else None]):
         color = None if is_single else channel.color or "FFFFFF"
@@ -204,7 +213,7 @@ def _layers(image: Image, address: str, spaces: _Spaces, *, alone: bool) -> list
         if not is_single:
             label = channel.name or str(number)
             layer["name"] = label if alone and channel.name else f"{image.name} {label}"
-        if "c" in image.axes:
+        if "c" in image.axes and not _has_slider(image):
             layer |= {"localDimensions": {"c'": [1, ""]}, "localPosition": [number]}
         layers.append(layer)
     return layers
