@@ -4,11 +4,13 @@ import http.client
 import importlib.util
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -19,7 +21,8 @@ from hypothesis import strategies as st
 
 from neurozarr.errors import ConfigError
 from neurozarr.viewer.images import open_images
-from neurozarr.viewer.server import Server, asked_range
+from neurozarr.viewer.ranges import asked_range
+from neurozarr.viewer.server import Server
 
 from ..omezarr import write
 
@@ -261,9 +264,17 @@ def test_missing_package_is_named(monkeypatch):
         Server([], title="a")
 
 
-def command(*words):
+def test_other_requests_are_answered(server):
+    for line in (b"GET * HTTP/1.1", b"GET http://[ HTTP/1.1", b"GET // HTTP/1.1"):
+        with socket.create_connection(("127.0.0.1", server.server_port), 20) as connection:
+            connection.sendall(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 404 ")
+
+
+def command(*words, **variables):
     program = [sys.executable, "-m", "neurozarr", "view", *words]
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment |= variables
     return subprocess.Popen(
         program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -285,6 +296,23 @@ def test_command_serves_until_it_is_interrupted(store):
         connection.close()
     assert "a pipe" in errors.splitlines()[0]
     assert errors.splitlines() == errors.splitlines()[:1] * 2
+
+
+def test_command_opens_the_page_in_a_browser(store, tmp_path):
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{shlex.quote(str(opened))}\n')
+    browser.chmod(0o755)
+    os.mkfifo(opened)
+    with command(str(store), DISPLAY=":99", BROWSER=str(browser)) as process:
+        address = opened.read_text().strip()
+        printed = process.stdout.readline().split()[-1]
+        assert urlsplit(address).netloc == urlsplit(printed).netloc
+        assert address != printed
+        with urllib.request.urlopen(address, timeout=20) as page:
+            assert page.url.startswith(f"{printed}v/view/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        process.communicate()
 
 
 def test_command_says_what_cannot_be_shown(tmp_path):

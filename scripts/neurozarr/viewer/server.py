@@ -12,7 +12,6 @@ import itertools
 import json
 import logging
 import os
-import re
 import secrets
 import stat
 import sys
@@ -23,13 +22,14 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 
 from neurozarr.errors import ConfigError, NeurozarrError
 from neurozarr.sources.extras import install_command
 from neurozarr.viewer.images import Image, Level
+from neurozarr.viewer.ranges import asked_range
 from neurozarr.viewer.state import fragment, viewer_state
 from neurozarr.zarr.chunks import chunk_index, write_chunk_shape
 
@@ -50,7 +50,6 @@ _POLICY = (
     "img-src 'self' data: blob:; connect-src 'self'; worker-src 'self' blob:; font-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 #: Seconds between the signs of life of the stream by which the page knows that the server is there.
 _HEARTBEAT = 5.0
 _BLOCK = 2**20
@@ -160,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(HTTPStatus.FORBIDDEN)
         if self.headers.get("Sec-Fetch-Site") == "cross-site" and "/data/" in self.path:
             return self._refuse(HTTPStatus.FORBIDDEN)
-        parts = unquote(urlsplit(self.path).path).split("/")[1:]
+        parts = unquote(self.path.partition("?")[0]).removeprefix("/").split("/")
         if parts == ["favicon.ico"]:  # Browsers ask for it, and report if it is missing.
             return self._start(HTTPStatus.NO_CONTENT, None, {})
         base = f"http://{host}/{self.server.token}"
@@ -293,35 +292,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
-
-
-def asked_range(header: str | None, size: int) -> range | None:
-    """The bytes of a file that a request asks for.
-
-    Parameters
-    ----------
-    header
-        Its header "Range" (RFC 9110, section 14.2), or None. One that is not a single range of
-        bytes is ignored, as the RFC allows.
-    size
-        Size of the file, in bytes.
-
-    Returns
-    -------
-    range or None
-        Positions of the bytes; None if the range has none in the file.
-    """
-    said = _RANGE.fullmatch((header or "").replace(" ", ""))
-    if said is None or not any(said.groups()):
-        return range(size)
-    first, last = said.groups()
-    if not first:
-        start, stop = max(0, size - int(last)), size
-    else:
-        start, stop = int(first), min(size, int(last) + 1 if last else size)
-        if last and int(last) < start:  # It is invalid, and ignored.
-            return range(size)
-    return range(start, stop) if start < stop else None
 
 
 def decoded_chunk(level: Level, index: Sequence[int]) -> bytes:

@@ -36,8 +36,8 @@ _LIST = 200
 #: With more channels, there is one layer with a slider instead of a layer for each.
 MAX_LAYERS = 16
 _SHADER = "#uicontrol invlerp normalized\n"
-_GREY = _SHADER + "void main() { emitGrayscale(normalized()); }\n"
-_COLOR = _SHADER + ("#uicontrol vec3 color color\nvoid main() { emitRGB(color * normalized()); }\n")
+_GREY = f"{_SHADER}void main() {{ emitGrayscale(normalized()); }}\n"
+_COLOR = f"{_SHADER}#uicontrol vec3 color color\nvoid main() {{ emitRGB(color * normalized()); }}\n"
 
 
 def fragment(state: Document) -> str:
