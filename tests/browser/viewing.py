@@ -12,10 +12,10 @@ from playwright.sync_api import Page
 from neurozarr.viewer.images import open_images, with_units
 from neurozarr.viewer.server import Server
 
-#: Waits until all that the panels need has been there, and drawn, for some frames.
+#: Waits until all that the panels need has been there, and drawn, for three frames.
 _UNTIL_DRAWN = """async () => {
     const frame = () => new Promise(requestAnimationFrame);
-    for (let ready = 0, start = Date.now(); ready < 5; await frame()) {
+    for (let ready = 0, start = Date.now(); ready < 3; await frame()) {
         const is_ready = viewer.layerManager.managedLayers.length > 0 && viewer.isReady();
         ready = is_ready ? ready + 1 : 0;
         if (Date.now() - start > 60000) throw new Error("the page is not drawn within a minute");
