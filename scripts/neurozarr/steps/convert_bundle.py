@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neurozarr.errors import BundleError, NeurozarrError
-from neurozarr.run import claims, ownership, receipts, sidecars
+from neurozarr.run import claims, extending, ownership, receipts, sidecars
 from neurozarr.run.joblog import logged_also
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
 from neurozarr.samples.bundles import Redo
 from neurozarr.samples.sample import RunSettings, Sample
 from neurozarr.steps.create_array import create_array
+from neurozarr.steps.extend_metadata import extend_metadata
 from neurozarr.steps.nifti_header import publish_header
 from neurozarr.steps.ome_metadata import make_metadata
 from neurozarr.steps.pyramid_level import write_level
@@ -42,12 +43,18 @@ def convert_sample(
         Which finished steps are repeated: "nothing", "verify" or "all".
     """
     todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
+    if paths.place and not todo.is_done():
+        extending.check_writable(paths)
     written: set[tuple[int, int]] = set()
+    # What says that the image is published.
+    marks = [paths.ome_receipt] if paths.place else paths.group
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
+        if place.given:
+            continue
         created = not todo.is_done(place.document, place.array_receipt)
         if created:
-            if number == 1:
+            if number == max(sample.first, 1):
                 logger.info("%s: %s", paths.store, sample.mode_described)
             create_array(paths, number, **arguments.create_array(sample, paths, level=number))
             written.add((number, -1))
@@ -57,7 +64,7 @@ def convert_sample(
             receipt = place.block_receipt(block)
             done = not created and todo.is_done(receipt) and written.isdisjoint(parents)
             # Damage of a published image is for the verification to report.
-            published = todo.is_done(*paths.group)
+            published = todo.is_done(*marks)
             if done and (published or not receipts.check_blocks(place, [block])):
                 continue
             receipt.unlink(missing_ok=True)
@@ -69,8 +76,11 @@ def convert_sample(
                 write_base(paths, block, **told, threads=threads)
             written.add((number, block))
     done = not written and todo.is_done(paths.ome_receipt)
-    if not done or not (paths.nii or todo.is_done(*paths.group)):
-        make_metadata(paths, **arguments.ome_metadata(sample, paths))
+    if not done or not (paths.nii or todo.is_done(*marks)):
+        if paths.place:
+            extend_metadata(paths, **arguments.extend_metadata(sample, paths))
+        else:
+            make_metadata(paths, **arguments.ome_metadata(sample, paths))
         done = False
     if paths.nii and not (done and todo.is_done(*paths.group, *paths.header, paths.header_receipt)):
         publish_header(paths, **arguments.nifti_header(sample, paths))
@@ -119,7 +129,7 @@ def convert_bundle(
             try:
                 claims.check(paths.state)
                 # A source that could not be read when the run was planned may be readable now.
-                ownership.check(paths)
+                ownership.check(paths, len(sample.blocks) if paths.place else 0)
                 rerun.check_same_image(sample, paths, overwrite=run.overwrite)
                 convert_sample(sample, paths, verify=run.verify, threads=threads, redo=redo)
             except Exception as error:
