@@ -1,4 +1,4 @@
-"""The command ``neurozarr``: it starts Snakemake with the workflow, or describes a store."""
+"""The command ``neurozarr``: it starts Snakemake with the workflow, describes or shows stores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ examples:
   neurozarr run --samples sheet.tsv -- --cores 4 --keep-incomplete
   neurozarr info converted/scan.nii.zarr
   neurozarr status converted
+  neurozarr view converted/scan.nii.zarr
 
 The workflow is {snakefile}
 """
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _info(given[1:])
     elif given[:1] == ["status"]:
         _status(given[1:])
+    elif given[:1] == ["view"]:
+        _view(given[1:])
     else:
         command = [sys.executable, "-P", "-m", "snakemake", *snakemake_arguments(given)]
         sys.stdout.flush()
@@ -134,6 +138,20 @@ def _status(arguments: list[str]) -> NoReturn:
         sys.exit(130)
 
 
+def _view(arguments: list[str]) -> None:
+    """Show stores in a browser; exit with a message if they cannot be shown."""
+    _, commands = _parsers()
+    asked = commands["view"].parse_args(arguments)
+    from neurozarr.viewer.view import view  # It imports the drivers, too.
+
+    try:
+        view(asked.stores, port=asked.port, browser=asked.browser)
+    except NeurozarrError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the command that explains more."""
 
@@ -196,6 +214,24 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         help="print again after some seconds (10 by default), until no run is in progress",
     )
     found["info"].add_argument("stores", metavar="STORE", nargs="+", help="a directory or a URL")
+    found["view"] = commands.add_parser(
+        "view",
+        help="show stores in a browser",
+        description="Show the images of stores, with their labels, in a browser on this computer, "
+        "until Ctrl-C is pressed. Images whose anatomy is known are in RAS+ coordinates: left is "
+        "left in axial and coronal panels, and anterior is right in the sagittal panel. Nothing "
+        "is fetched from other computers, and none can look.",
+    )
+    found["view"].add_argument("stores", metavar="STORE", nargs="+", help="a directory")
+    found["view"].add_argument(
+        "--port", type=int, default=0, help="port of the page (default: any that is free)"
+    )
+    found["view"].add_argument(
+        "--no-browser",
+        dest="browser",
+        action="store_false",
+        help="print the address of the page, and do not open it",
+    )
     return parser, found
 
 
