@@ -26,6 +26,7 @@ if not IS_INCLUDED and Path("config/config.yaml").exists():
 
 include: "rules/module.smk"
 include: "rules/common.smk"
+include: "rules/made.smk"
 include: "rules/planning.smk"
 include: "rules/parameters.smk"
 include: "rules/inputs.smk"
@@ -33,6 +34,7 @@ include: "rules/targets.smk"
 include: "rules/bundles.smk"
 include: "rules/preview.smk"
 include: "rules/start.smk"
+include: "rules/record.smk"
 include: "rules/screen.smk"
 
 
@@ -51,6 +53,7 @@ rule export:
 
 
 include: "rules/plan.smk"
+include: "rules/source_made.smk"
 include: "rules/convert_bundle.smk"
 include: "rules/create_array.smk"
 include: "rules/write_base.smk"
@@ -59,6 +62,7 @@ include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
+include: "rules/extend_metadata.smk"
 
 
 NAMES = new_names(NAMES_BEFORE) if IS_INCLUDED else {}

@@ -16,9 +16,9 @@ sys.path.insert(0, library())
 try:
     from neurozarr import plan
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
-    from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
-    from neurozarr.run.paths import coarse_levels
+    from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.names import explanations
     from neurozarr.samples.sheet import read_run
@@ -55,12 +55,11 @@ if IS_MAIN and workflow.is_main_process:
     logging.getLogger("neurozarr").addHandler(NOTICES)
     logging.getLogger("neurozarr").propagate = False
 
+# Why samples are not known yet.
+ABSENT = []
 try:
-    RUN, SAMPLES = read_run(
-        config,
-        find_sources=workflow.is_main_process,
-        files=workflow.configfiles,
-    )
+    # Sources need not exist: a rule may make them, or the run may not need them.
+    RUN, SAMPLES = read_run(config, absent=ABSENT, files=workflow.configfiles)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 RUN = replace(RUN, output=with_prefix(RUN.output))
@@ -82,8 +81,12 @@ HEADER = [str(file) for file in PATHS.header]
 OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
+SOURCE_RECEIPT = str(PATHS.source_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
+# An image of others, to which levels are added: the wildcards do not tell its directory.
+IN_PLACE = replace(PATHS, nii=False, place=Place(group="", names=("0",)))
+IN_PLACE_LEVEL = IN_PLACE.level("{level}")
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 

@@ -81,6 +81,8 @@ def store_to_verify(wildcards):
         # Its own process, on a cluster, does not know which bundles there are.
         waits = workflow.is_main_process and name in bundled()
         return expand(BUNDLE, bundle=[bundled()[name].name] if waits else [])
+    if paths.place:
+        return [str(paths.ome_receipt)]
     receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
     return [
         *each_array(wildcards),
@@ -93,6 +95,9 @@ def store_to_verify(wildcards):
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
     name, paths, number = name_of(wildcards), paths_of(wildcards), int(wildcards.level)
+    if not is_there(name) and not paths.export(number).exists():
+        waited_for(lambda waiting: waiting == name)
+    unreadable(name)
     try:
         ownership.check_file(paths.export_receipt(number), paths.export(number))
     except NeurozarrError as error:
@@ -105,3 +110,27 @@ def level_to_export(wildcards):
         return files([*paths.header, place.made_with])
     receipts = place.block_receipts(sample(wildcards).blocks[number])
     return files([*paths.header, place.document, *receipts])
+
+
+def added_array(wildcards):
+    """Receipt of the array of a level; none for coarse levels, whose job creates them."""
+    place = each_level(wildcards)[int(wildcards.level)]
+    return [] if place.made_with else str(place.array_receipt)
+
+
+def added_parent(wildcards):
+    """Receipts of the parent level of a block; none if it is a level that the image had before."""
+    place = parent_level(wildcards)
+    if place.given:
+        return []
+    return files([place.array_receipt, *parent_blocks(wildcards)])
+
+
+def added_levels(wildcards):
+    """Receipts of all added levels."""
+    arrays = files(
+        place.array_receipt
+        for place in each_level(wildcards)
+        if not (place.given or place.made_with)
+    )
+    return [*arrays, *each_block_receipt(wildcards)]

@@ -21,24 +21,43 @@ def planned(name):
     return SAMPLES[name]
 
 
-@cache
 def unreadable(name):
     """Why the source of a sample cannot be converted, or None.
 
-    Exit on errors of other kinds, except in a job, which fails with them later.
+    Until its source is there, an exception tells Snakemake to ask later.
+    """
+    if not is_there(name):
+        raise not_there(name)
+    return problem(name)
+
+
+@cache
+def problem(name):
+    """Why the source of a sample, which is there, cannot be converted, or None.
+
+    Exit on errors of other kinds, except in a job, which fails with them later, and when jobs are
+    running, because a rule has just made the source.
     """
     if workflow.is_main_process:
         prepare_hooks()
     else:
         set_environment()
     if name not in SAMPLES:
-        sys.exit(f"neurozarr: there is no sample {name!r}")
+        sys.exit(
+            "\n".join(
+                f"neurozarr: {reason}"
+                for reason in [*ABSENT, f"there is no sample {name!r}"]
+            )
+        )
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:
             check_outputs(SAMPLES[name], RUN.paths(name))
+            if HAS_STARTED and SAMPLES[name].is_planned and not todo(name).is_done():
+                unpublish_label(name)
     except NeurozarrError as error:
-        if workflow.is_main_process and not isinstance(error, SourceError):
+        of_source = isinstance(error, SourceError) or made_files(name)
+        if workflow.is_main_process and not of_source:
             sys.exit(f"neurozarr: sample {name}: {error}")
         return error
     return None
@@ -47,13 +66,17 @@ def unreadable(name):
 @cache
 def written():
     """All stores and directories that this run may write."""
-    return rerun.Written(RUN.written(SAMPLES))
+    return rerun.Written(RUN.written(SAMPLES), RUN.groups())
 
 
 def check_outputs(sample, paths):
     """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
-    written().check_apart(sample.read_paths)
-    ownership.check(paths)
+    written().check_sample(sample)
+    if paths.place:
+        rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
+        if not todo(sample.name).is_done():
+            extending.check_writable(paths)
+    ownership.check(paths, len(sample.blocks) if paths.place else 0)
     sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
@@ -66,7 +89,8 @@ def check_outputs(sample, paths):
     sample.source.check()
     # Small images, of which there may be thousands, have it in their logs.
     tells = len(sample.levels) > 1 and (max(sample.blocks) > 1 or sample.mode != "mean")
-    if tells and not todo(sample.name).is_done(paths.level(1).array_receipt):
+    first = paths.level(max(sample.first, 1))
+    if tells and not todo(sample.name).is_done(first.array_receipt):
         logger.info(f"sample {sample.name}: {sample.mode_described}")
     again = todo(sample.name).stale
     if paths.level(0).array_receipt in again:  # Otherwise the source is the same.
@@ -84,12 +108,18 @@ def todo(name):
     return rerun.Todo(SAMPLES[name], RUN.paths(name), verify=RUN.verify)
 
 
-@cache
-def all_planned():
-    """Plan all samples; many at once if most of the time is spent waiting for files.
+# Why samples that were planned cannot be converted, or None, by their names.
+PROBLEMS = {}
 
-    Return those whose sources can be read; exit if there is none.
+
+def all_planned():
+    """Plan all samples whose sources are there, those of the last call excepted.
+
+    Many are planned at once if most of the time is spent waiting for files. Return those whose
+    sources can be read; exit if there is none.
     """
+    if ABSENT:
+        sys.exit("\n".join(f"neurozarr: {reason}" for reason in ABSENT))
     if not SAMPLES:
         sys.exit(
             "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
@@ -97,7 +127,8 @@ def all_planned():
             "snakemake --config source=scan.nii.gz"
         )
     written()  # Made once, before the threads ask for it.
-    names = list(SAMPLES)
+    known = known_samples()
+    names = [name for name in known if name not in PROBLEMS]
     wall, processor = time.monotonic(), time.process_time()
     for name in names[:TRIED]:
         unreadable(name)
@@ -109,10 +140,26 @@ def all_planned():
     wrong = [
         f"neurozarr: sample {name}: {error}" for name, error in errors.items() if error
     ]
-    if len(wrong) == len(names):
+    PROBLEMS.update(errors)
+    others = len(SAMPLES) - sum(map(bool, PROBLEMS.values()))
+    if wrong and not others:
         sys.exit("\n".join(wrong))
     if wrong:
-        logger.error(
-            "\n".join([*wrong, f"neurozarr: the other {len(names) - len(wrong)} go on"])
-        )
-    return [planned(name) for name in names if not errors[name]]
+        logger.error("\n".join([*wrong, f"neurozarr: the other {others} go on"]))
+        if workflow.output_settings.dryrun:
+            fail_dry_run(f"{len(wrong)} of {len(SAMPLES)} samples cannot be converted")
+    return [planned(name) for name in known if not PROBLEMS[name]]
+
+
+def fail_dry_run(reason):
+    """Have a dry run end with an error, as the run would, after it has printed what is to be done.
+
+    Snakemake has no hook for it. This is the last that it does before it says that it was dry.
+    """
+    log_provenance_info = workflow.log_provenance_info
+
+    def fail():
+        log_provenance_info()
+        sys.exit(f"neurozarr: {reason}: the reasons are above")
+
+    workflow.log_provenance_info = fail

@@ -4,6 +4,7 @@
 def all_stores(wildcards):
     """All that a complete run makes."""
     return [
+        *waited_for(),
         *all_bundles(wildcards),
         *all_images(wildcards),
         *all_arrays(wildcards),
@@ -12,11 +13,12 @@ def all_stores(wildcards):
 
 
 def all_images(wildcards):
-    return [
-        file
-        for name in large_samples()
-        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
-    ]
+    return [file for name in large_samples() for file in files(marks(RUN.paths(name)))]
+
+
+def marks(paths):
+    """The files that say that an image is published: of an image of others, a receipt."""
+    return [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
 
 
 def all_verify_receipts(wildcards):
@@ -27,10 +29,10 @@ def all_verify_receipts(wildcards):
 
 def all_arrays(wildcards):
     return [
-        str(place.document)
+        str(place.job_output(place.document))
         for name in large_samples()
         for place in RUN.paths(name).levels(planned(name).blocks)
-        if not place.made_with
+        if not (place.made_with or place.given)
     ]
 
 
@@ -42,9 +44,10 @@ def all_verified(wildcards):
     workflow.dag.forcerules.update(rules_of("verify_store"))
     # Others that are run may ask for the verification of a small sample, which must come first.
     alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
-    names = large_samples() if alone else SAMPLES
+    names = large_samples() if alone else known_samples()
     receipts = files(RUN.paths(name).verify_receipt for name in names)
-    return [*all_bundles(wildcards), *receipts]
+    waits = waited_for(lambda name: True)
+    return [*waits, *all_bundles(wildcards), *receipts]
 
 
 def all_exports(wildcards):
@@ -53,11 +56,20 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     readable = all_planned()
+    if all(sample.existing for sample in readable):
+        sys.exit(
+            "neurozarr: export needs stores with a NIfTI header, which in_place does not add: run "
+            "without in_place"
+        )
     exports = [
         str(RUN.paths(sample.name).export(level))
         for sample in readable
+        if not sample.existing  # It has no NIfTI header.
         for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.
-    wrong = [bundled()[name].name for name in SAMPLES if unreadable(name)]
-    return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]
+    wrong = [bundled()[name].name for name in known_samples() if unreadable(name)]
+    waits = waited_for(
+        lambda name: not made.is_exported(SAMPLES[name], RUN.paths(name))
+    )
+    return [*waits, *exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]

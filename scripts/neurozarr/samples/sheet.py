@@ -15,11 +15,21 @@ import yaml
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
-from neurozarr.samples.columns import COLUMNS, LAYOUT, as_cells, check_columns, check_line, given
+from neurozarr.samples.columns import (
+    COLUMNS,
+    LAYOUT,
+    PROPERTIES,
+    as_cells,
+    check_columns,
+    check_line,
+    given,
+)
+from neurozarr.samples.in_place import existing, sample_options
+from neurozarr.samples.made import of_dicom, vars_of
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
-from neurozarr.samples.schema import Schema, suggest
-from neurozarr.sources import dcm2niix, family_of
+from neurozarr.samples.schema import CONFIG_SCHEMA, SHEET_SCHEMA, Schema, suggest
+from neurozarr.sources import family_of
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import (
@@ -32,13 +42,11 @@ from neurozarr.sources.paths import (
     parts,
     sources,
 )
+from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
 
-#: Schemas of the configuration and of a row of the sample sheet.
-CONFIG_SCHEMA = Path(__file__).with_name("config.schema.yaml")
-SHEET_SCHEMA = Path(__file__).with_name("samples.schema.yaml")
 #: Configuration file that Snakemake reads if it is in the working directory.
 FOUND_CONFIG = Path("config/config.yaml")
 _OF_ANOTHER_PROJECT = (
@@ -55,6 +63,8 @@ _PAIRS = {
     ".brik.gz": ".head",
 }
 
+#: Columns that say what is chosen in a source, and not what it is.
+_CHOOSE = ("dataset", "in_place")
 #: The longest suffix of a file named after a sample.
 _LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
 #: Length of the longest path within a store.
@@ -62,7 +72,7 @@ _LONGEST_PATH = 128
 
 
 def read_run(
-    config: Document, *, find_sources: bool = True, files: Sequence[str | Path] = ()
+    config: Document, *, absent: list[str] | None = None, files: Sequence[str | Path] = ()
 ) -> tuple[RunSettings, dict[str, Sample]]:
     """Read and check a configuration and its sample sheet, if it has one.
 
@@ -70,8 +80,10 @@ def read_run(
     ----------
     config
         The user's options; the others get their defaults.
-    find_sources
-        Whether all sources must exist. A job on a cluster needs only its own.
+    absent
+        A list if sources need not exist, because others may make them later: it is extended by the
+        reasons why samples are not known yet, which are a sheet or a file of several images that
+        does not exist, and a glob that matches nothing. None if all sources must exist.
     files
         Configuration files from which options were read; errors name that of an unknown option.
 
@@ -84,7 +96,8 @@ def read_run(
     Raises
     ------
     ConfigError
-        An option or the sheet is not valid, or a source does not exist. Sources are not opened.
+        An option or the sheet is not valid, or, without `absent`, a source does not exist. Sources
+        are not opened.
     """
     schema, rows = Schema(CONFIG_SCHEMA), Schema(SHEET_SCHEMA)
     _check_known(config, schema, files)
@@ -96,9 +109,9 @@ def read_run(
     if options["samples"] and options["source"]:
         raise ConfigError("config: samples and source are both given; give one of them")
     if options["samples"]:
-        read = list(_read_sheet(Path(options["samples"]), options, schema, rows))
+        read = list(_read_sheet(Path(options["samples"]), options, schema, rows, absent))
     elif options["source"]:
-        read = list(_find_sources(options, cells, rows))
+        read = list(_find_sources(options, cells, rows, absent))
     else:
         read = []
     samples: dict[str, Sample] = {}
@@ -112,14 +125,30 @@ def read_run(
             _ = sample.zarr
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
-        if find_sources:
+        if absent is None:
             _check_source(where, sample.path)
         samples[sample.name] = sample
     for where, sample in read:
         if sample.image is not None:
             samples[sample.name] = _as_label(where, sample, samples)
     _check_lengths(options["output"], samples)
-    return _settings(options), samples
+    images = {name: sample.existing for name, sample in samples.items()}
+    in_place = {name: (image.place, image.zarr_version) for name, image in images.items() if image}
+    return replace(_settings(options), in_place=in_place), samples
+
+
+def output_of(config: Document) -> str:
+    """Return the output directory of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        An option is not valid.
+    """
+    try:
+        return _expanded(Schema(CONFIG_SCHEMA).with_defaults(as_cells(config)))["output"]
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
 
 
 def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
@@ -168,8 +197,7 @@ def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sampl
         raise ConfigError(f"{where}: sample is a label, whose name must not end in .json")
     version = image.options["ome"]["ome_version"]
     ome = label.options["ome"] | {"ome_version": version}
-    fields = {name: getattr(image, name) for name in Sample.__dataclass_fields__}
-    return replace(label, options=label.options | {"ome": ome}, label_of=fields)
+    return replace(label, options=label.options | {"ome": ome}, label_of=vars_of(image))
 
 
 def _check_source(where: str, path: str) -> None:
@@ -228,7 +256,7 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
 
 
 def _find_sources(
-    options: Document, cells: dict[str, str], rows: Schema
+    options: Document, cells: dict[str, str], rows: Schema, absent: list[str] | None
 ) -> Iterator[tuple[str, Sample]]:
     """Yield the samples of each file that the option ``source`` names, described by ``cells``."""
     patterns = options["source"]
@@ -237,7 +265,10 @@ def _find_sources(
         if is_glob(pattern):
             paths = sources(pattern, options["output"])
         if not paths:
-            raise ConfigError(f"config: source {pattern!r} matches no file")
+            reason = f"config: source {pattern!r} matches no file"
+            if absent is None:
+                raise ConfigError(reason)
+            absent.append(reason)
         voxel_files = _voxel_files(paths)
         for path in (path for path in paths if path not in voxel_files):
             row = {"sample": file_name(path), "source": path, **cells}
@@ -247,7 +278,7 @@ def _find_sources(
                 raise ConfigError(
                     f"config: source {path}: {error}; give it another name in a sample sheet"
                 ) from None
-            for image in _each_image("config", row, options):
+            for image in _each_image("config", row, options, absent):
                 yield from _with_labels("config", image, options, rows)
 
 
@@ -263,9 +294,12 @@ def _voxel_files(paths: list[str]) -> set[str]:
 
 
 def _read_sheet(
-    path: Path, options: Document, schema: Schema, rows: Schema
+    path: Path, options: Document, schema: Schema, rows: Schema, absent: list[str] | None
 ) -> Iterator[tuple[str, Sample]]:
     """Yield one sample for each row of a sheet."""
+    if absent is not None and not os.path.lexists(path):
+        absent.append(f"config: samples {path}: there is no such file")
+        return
     try:
         check_kind(path)
     except SourceError as error:
@@ -306,12 +340,21 @@ def _read_sheet(
                 known[cells] = _with_cells(options, cells, schema)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        for image in _each_image(where, row, known[cells]):
+        for image in _each_image(where, row, known[cells], absent):
             yield from _with_labels(where, image, known[cells], rows)
 
 
-def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[dict[str, str]]:
+def _each_image(
+    where: str, row: dict[str, str], options: Document, absent: list[str] | None
+) -> Iterator[dict[str, str]]:
     """Replace a row whose dataset is "*" by one for each image of its source."""
+    unknown = _known_later(row)
+    if unknown and absent is not None and not find(row["source"]):
+        absent.append(
+            f"{where}: source {row['source']} does not exist, so that {unknown} are not known: "
+            "make it, then run again"
+        )
+        return
     if row.get("dataset") != "*":
         yield row
         return
@@ -326,6 +369,13 @@ def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[
         yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
 
 
+def _known_later(row: Mapping[str, str]) -> str:
+    """What must be read from a source before its samples are known; otherwise empty."""
+    if row.get("dataset") == "*":
+        return "its images (dataset is *)"
+    return "the levels that it has (in_place)" if row.get("in_place", "").lower() == "true" else ""
+
+
 def _with_labels(
     where: str, row: dict[str, str], options: Document, rows: Schema
 ) -> Iterator[tuple[str, Sample]]:
@@ -333,7 +383,11 @@ def _with_labels(
 
     Labels of which the row would have to say more, because it does so of the image, are left out.
     """
-    yield where, _sample(row, options)
+    try:
+        sample = _sample(row, options)
+    except (ConfigError, SourceError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    yield where, sample
     family = family_of(row["source"])
     if family is None or "label_of" in row:
         return
@@ -357,6 +411,10 @@ def _with_labels(
     own = {"ome": ome, "pyramid": options["pyramid"] | {"mode": "auto"}}
     for name, label in zip(names_of([label.name for label in found]), found, strict=True):
         cells = {"source": row["source"], "dataset": label.dataset}
+        if sample.existing is not None:  # They are images in the same store.
+            cells |= {"sample": f"{row['sample']}_{LABELS}_{name}", "in_place": "true"}
+            yield where, replace(_sample(cells, options | own), label_of=vars_of(sample))
+            continue
         try:
             rows.check(cells | {"sample": name})
         except ConfigError as error:
@@ -381,12 +439,43 @@ def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
     if any(map(is_glob, parts(row["source"]))):
         layout["output"] = options["output"]
     elif not is_address(row["source"]) and family_of(row["source"]) is DicomSource:
-        layout["dicom"] = options["dicom"] | {"version": dcm2niix.version()}
-        layout["state"] = str(_settings(options).paths(row["sample"]).state)
+        layout |= of_dicom(options["dicom"], _settings(options).paths(row["sample"]))
     return layout
 
 
+def _is_in_place(row: Mapping[str, str]) -> bool:
+    """Whether levels are added to the source of a row.
+
+    Raises
+    ------
+    ConfigError
+        The row says something of the source that its owner's metadata say.
+    """
+    if row.get("in_place", "false").lower() == "false":
+        return False
+    said = [name for name in ("label_of", *PROPERTIES) if name in row and name not in _CHOOSE]
+    if said:
+        raise ConfigError(
+            f"{said[0]} and in_place are both given, but in_place does not change what the "
+            f"metadata of {row['source']} say: leave out one of them"
+        )
+    if family_of(row["source"]) is not ZarrSource:
+        raise ConfigError(
+            f"in_place is for OME-Zarr images, but {row['source']} is none: leave it out"
+        )
+    return True
+
+
 def _sample(row: dict[str, str], options: Document) -> Sample:
+    if _is_in_place(row):
+        paths = _settings(options).paths(row["sample"])
+        image = existing(row["source"], row.get("dataset"), paths)
+        row = row | {"dataset": image.dataset}
+        return replace(_plain_sample(row, sample_options(image, options)), existing=image)
+    return _plain_sample(row, options)
+
+
+def _plain_sample(row: dict[str, str], options: Document) -> Sample:
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
     return Sample(
         name=row["sample"],
@@ -398,6 +487,6 @@ def _sample(row: dict[str, str], options: Document) -> Sample:
         time_unit=row.get("time_unit"),
         options={
             group: options[group]
-            for group in ("zarr", "pyramid", "ome", "resources", "nifti", "export")
+            for group in ("zarr", "pyramid", "ome", "dicom", "resources", "nifti", "export")
         },
     )
