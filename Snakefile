@@ -55,6 +55,8 @@ include: "rules/write_base.smk"
 include: "rules/pyramid_level.smk"
 include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
+include: "rules/write_sidecars.smk"
+include: "rules/describe_dataset.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
 

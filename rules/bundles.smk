@@ -8,7 +8,7 @@ from neurozarr.samples.sample import Sample
 
 # The rules of the steps of a conversion, of which a bundle's job does the work.
 STEPS = {"create_array", "write_base", "pyramid_level"}
-STEPS |= {"ome_metadata", "nifti_header", "verify_store"}
+STEPS |= {"ome_metadata", "nifti_header", "verify_store", "write_sidecars"}
 
 
 @cache
@@ -157,7 +157,7 @@ def all_bundles(wildcards):
     small = [name for name in SAMPLES if is_bundled(name)]
     if found or not small:
         return expand(BUNDLE, bundle=found)
-    return [str(RUN.paths(small[0]).state / "owned.json")]
+    return [str(store_paths(small[0]).state / "owned.json")]
 
 
 def forget_bundles():

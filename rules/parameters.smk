@@ -10,7 +10,7 @@ def sample(wildcards):
 
 
 def paths_of(wildcards):
-    return RUN.paths(name_of(wildcards))
+    return store_paths(name_of(wildcards))
 
 
 def numbers(wildcards):
@@ -56,6 +56,11 @@ def step_arguments(step):
         return make(sample(wildcards), paths_of(wildcards), **given)
 
     return from_wildcards
+
+
+def description_texts(folder):
+    """Contents of the files at the top of a BIDS derivative."""
+    return description.texts(RUN.datasets[folder], Path(RUN.output, folder))
 
 
 def local_cores():

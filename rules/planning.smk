@@ -5,6 +5,11 @@
 PLANNED_AT_ONCE, TRIED = 8, 20
 
 
+def store_paths(name):
+    """Paths of the store of a sample."""
+    return RUN.paths(name, SAMPLES[name].label if name in SAMPLES else "")
+
+
 @cache
 def planned(name):
     """Return a sample after checking its source and planning its levels; exit on errors."""
@@ -12,7 +17,7 @@ def planned(name):
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
-            claims.check(RUN.paths(name).state)
+            claims.check(store_paths(name).state)
         except ClaimError as error:
             # Exit without failure: otherwise Snakemake would delete the outputs of this job, which
             # now belong to the other run.
@@ -36,7 +41,7 @@ def unreadable(name):
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:
-            check_outputs(SAMPLES[name], RUN.paths(name))
+            check_outputs(SAMPLES[name], store_paths(name))
     except NeurozarrError as error:
         if workflow.is_main_process and not isinstance(error, SourceError):
             sys.exit(f"neurozarr: sample {name}: {error}")
@@ -47,14 +52,14 @@ def unreadable(name):
 @cache
 def written():
     """All stores and directories that this run may write."""
-    return rerun.Written(RUN.written(SAMPLES))
+    return rerun.Written(RUN.written(SAMPLES.values()))
 
 
 def check_outputs(sample, paths):
     """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
     written().check_apart(sample.read_paths)
     ownership.check(paths)
-    sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
+    sidecars.check(paths, sample.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
         if asks_for_steps():
@@ -81,7 +86,7 @@ def check_outputs(sample, paths):
 @cache
 def todo(name):
     """What is to be done for a sample."""
-    return rerun.Todo(SAMPLES[name], RUN.paths(name), verify=RUN.verify)
+    return rerun.Todo(SAMPLES[name], store_paths(name), verify=RUN.verify)
 
 
 @cache

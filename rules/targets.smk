@@ -8,6 +8,8 @@ def all_stores(wildcards):
         *all_images(wildcards),
         *all_arrays(wildcards),
         *all_verify_receipts(wildcards),
+        *all_sidecars(wildcards),
+        *all_descriptions(wildcards),
     ]
 
 
@@ -15,21 +17,47 @@ def all_images(wildcards):
     return [
         file
         for name in large_samples()
-        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
+        for file in files([*store_paths(name).group, *store_paths(name).header])
     ]
 
 
 def all_verify_receipts(wildcards):
     if RUN.verify == "none":
         return []
-    return files(RUN.paths(name).verify_receipt for name in large_samples())
+    return files(store_paths(name).verify_receipt for name in large_samples())
+
+
+def all_sidecars(wildcards):
+    """Records of the files beside large stores."""
+    return files(
+        store_paths(name).sidecar_receipt
+        for name in large_samples()
+        if planned(name).sidecars
+    )
+
+
+def all_descriptions(wildcards):
+    """Records of the files at the top of BIDS derivatives; exit if others wrote one of them."""
+    for folder in RUN.datasets:
+        paths = DatasetPaths(output=RUN.output, folder=folder)
+        texts = description_texts(folder)
+        try:
+            sidecars.check(paths, texts)
+        except NeurozarrError as error:
+            sys.exit(f"neurozarr: {error}")
+        if sidecars.outdated(paths, texts):
+            workflow.dag.forcefiles.add(str(paths.sidecar_receipt))
+    return [
+        str(DatasetPaths(output=RUN.output, folder=folder).sidecar_receipt)
+        for folder in RUN.datasets
+    ]
 
 
 def all_arrays(wildcards):
     return [
         str(place.document)
         for name in large_samples()
-        for place in RUN.paths(name).levels(planned(name).blocks)
+        for place in store_paths(name).levels(planned(name).blocks)
         if not place.made_with
     ]
 
@@ -43,7 +71,7 @@ def all_verified(wildcards):
     # Others that are run may ask for the verification of a small sample, which must come first.
     alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
     names = large_samples() if alone else SAMPLES
-    receipts = files(RUN.paths(name).verify_receipt for name in names)
+    receipts = files(store_paths(name).verify_receipt for name in names)
     return [*all_bundles(wildcards), *receipts]
 
 
@@ -54,7 +82,7 @@ def all_exports(wildcards):
         )
     readable = all_planned()
     exports = [
-        str(RUN.paths(sample.name).export(level))
+        str(store_paths(sample.name).export(level))
         for sample in readable
         for level in sample.export_levels
     ]

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from neurozarr.bids import description
 from neurozarr.errors import ConfigError, NeurozarrError
 from neurozarr.run import ownership, sidecars
+from neurozarr.run.paths import DatasetPaths
 from neurozarr.samples import rerun
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
@@ -63,18 +65,30 @@ def convert(
     images = [sample.name for sample in samples.values() if sample.image is None]
     if len(images) > 1:
         raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
-    written = rerun.Written(run.written(samples))
+    written = rerun.Written(run.written(samples.values()))
+    derivatives = [
+        (
+            DatasetPaths(output=run.output, folder=folder),
+            description.texts(roots, Path(run.output, folder)),
+        )
+        for folder, roots in run.datasets.items()
+    ]
+    for top, files in derivatives:
+        sidecars.check(top, files)
     for sample in samples.values():
-        paths = run.paths(sample.name)
+        paths = run.paths(sample.name, sample.label)
         try:
             sample.check()
             sample.source.check()
             written.check_apart(sample.read_paths)
             rerun.check_same_image(sample, paths, overwrite=run.overwrite)
             ownership.check(paths)
-            sidecars.check(paths, sample.source.sidecars)
+            sidecars.check(paths, sample.sidecars)
         except NeurozarrError as error:
             raise type(error)(f"sample {sample.name}: {error}") from None
     for sample in samples.values():
-        convert_sample(sample, run.paths(sample.name), verify=run.verify, threads=threads)
+        paths = run.paths(sample.name, sample.label)
+        convert_sample(sample, paths, verify=run.verify, threads=threads)
+    for top, files in derivatives:
+        sidecars.write(top, files)
     return run.paths(images[0]).store

@@ -32,10 +32,25 @@ def check_file(path: str | Path) -> None:
         The path does not exist, is not a regular file, or is not readable.
     """
     check_kind(path)
+    if why := content_elsewhere(path):
+        raise SourceError(f"{path}: {why}")
     if not os.path.exists(path):
         raise SourceError(f"{path}: there is no such file")
     if not os.access(path, os.R_OK):
         raise SourceError(f"{path}: the file cannot be read: permission denied")
+
+
+def content_elsewhere(path: str | Path) -> str:
+    """Why a path is a link without a file, and what to do; "" if it is none."""
+    if not os.path.islink(path) or os.path.exists(path):
+        return ""
+    target = os.readlink(path)
+    if "annex/objects/" in target:
+        return (
+            "is a link of git-annex without its content: get the file first, by git annex get or "
+            "datalad get"
+        )
+    return f"is a link to {target}, which does not exist"
 
 
 def tensorstore_file(folder: str | Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class StorePaths:
     output
         Output directory, which contains the stores.
     sample
-        Name of the sample; of a label, that of the image it is of.
+        Name of the sample, with its directories; of a label, that of the image it is of.
     nii
         Whether the store has a NIfTI header.
     zarr_version
@@ -130,6 +130,31 @@ class StorePaths:
     @property
     def _name(self) -> str:
         return f"{self.sample}.{'nii' if self.nii else 'ome'}.zarr{self.label}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPaths:
+    """Paths of the files at the top of a BIDS derivative.
+
+    Attributes
+    ----------
+    output
+        Output directory.
+    folder
+        Directory of the derivative below it, such as "a/"; "" for the output itself.
+    """
+
+    output: str
+    folder: str
+
+    def sidecar(self, ending: str) -> Path:
+        """A file, by its name."""
+        return Path(self.output, self.folder, ending)
+
+    @property
+    def sidecar_receipt(self) -> Path:
+        """Record of the files that were written."""
+        return Path(self.output, ".state", f"{self.folder}dataset.json")
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,11 @@ def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
     }
 
 
+def write_sidecars(sample: Sample, paths: StorePaths) -> Arguments:
+    """Arguments of `neurozarr.run.sidecars.write`."""
+    return {"texts": sample.sidecars}
+
+
 def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
     """Arguments of `neurozarr.steps.verify_store.verify_store`."""
     return {

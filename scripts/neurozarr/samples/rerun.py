@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from neurozarr import fingerprints, voxels
 from neurozarr.errors import OwnershipError
-from neurozarr.run import publishing
+from neurozarr.run import publishing, sidecars
 from neurozarr.sources.paths import SEPARATOR, is_address, parts
 from neurozarr.voxels import kernels
 from neurozarr.zarr.documents import Document, read_record
@@ -147,6 +147,8 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
         known = _read(paths.header_receipt, found)
         if known is not None and known.get("header") != sample.planned["header_checksum"]:
             found[paths.header_receipt] = "the NIfTI header changed"
+    if paths.sidecar_receipt.exists() and (why := sidecars.outdated(paths, sample.sidecars)):
+        found[paths.sidecar_receipt] = why
     if paths.label and paths.group[0].exists() and (reason := publishing.list_problem(paths)):
         found[paths.group[0]] = reason
     if verify != "none":
@@ -205,7 +207,8 @@ class Todo:
         self._files = [*paths.group, *paths.header, paths.ome_receipt]
         if paths.nii:
             self._files.append(paths.header_receipt)
-        self._files += map(paths.sidecar, sample.source.sidecars)
+        self._files += map(paths.sidecar, sample.sidecars)
+        self._files += [paths.sidecar_receipt] if sample.sidecars else []
         if verify != "none":
             self._files.append(paths.verify_receipt)
         for number, count in enumerate(sample.blocks):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import numpy as np
 import xxhash
 
 from neurozarr import ome, plan
+from neurozarr.bids import sidecars
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
@@ -28,7 +29,7 @@ from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import kernels
 from neurozarr.zarr.config import ZarrConfig
-from neurozarr.zarr.documents import LABELS, Document
+from neurozarr.zarr.documents import Document
 from neurozarr.zarr.versions import version_for
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ class RunSettings:
         Whether a store that was made from another source may be replaced.
     bundle
         Whether many small samples are converted in one job.
+    datasets
+        The BIDS data sets whose images are converted, by the directory below the output of their
+        derivative, such as "a/", or "" for the output itself.
     """
 
     output: str
@@ -69,21 +73,29 @@ class RunSettings:
     verify: Literal["none", "quick", "full"]
     overwrite: bool
     bundle: bool
+    datasets: dict[str, list[str]] = field(default_factory=dict)
 
-    def paths(self, sample: str) -> StorePaths:
-        """Return the paths of a sample, by its name."""
-        image, slash, label = sample.partition("/")
+    def paths(self, name: str, label: str = "") -> StorePaths:
+        """Return the paths of a sample.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        label
+            Its path below the store of its image, if it is a label.
+        """
         return StorePaths(
             output=self.output,
-            sample=image,
+            sample=name.removesuffix(label),
             nii=self.nii,
             zarr_version=self.zarr_version,
-            label=slash + label,
+            label=label,
         )
 
-    def written(self, samples: Iterable[str]) -> list[Path]:
+    def written(self, samples: Iterable[Sample]) -> list[Path]:
         """List the stores, and the directories of receipts and exports, that a run may change."""
-        stores = [self.paths(name).store for name in samples]
+        stores = [self.paths(sample.name, sample.label).store for sample in samples]
         beside = [self.paths("").state.parent, self.paths("").export(0).parent]
         return [*stores, *beside]
 
@@ -95,8 +107,9 @@ class Sample:
     Attributes
     ----------
     name
-        Name of its files in the output; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the
-        name of the sample that it is a label of.
+        Path of its store below the output, without its ending: a word or, if directories of sources
+        are kept, ``FOLDER/NAME``; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the name of
+        the sample that it is a label of.
     path
         The source: a file, a directory, a pattern or a URL.
     layout
@@ -105,8 +118,12 @@ class Sample:
         Voxel size, time step and their units given by the user; None to take them from the source.
     options
         All options, by group and name.
+    label
+        End of the name of a label, ``/labels/NAME``; "" if it is an image.
     label_of
         Arguments of `Sample` for the image that this one is a label of; None if it is an image.
+    bids
+        Directory of the BIDS data set that it is an image of; None if it is in none.
     """
 
     name: str
@@ -117,7 +134,9 @@ class Sample:
     time_step: float | None
     time_unit: str | None
     options: dict[str, Any]
+    label: str = ""
     label_of: dict[str, Any] | None = None
+    bids: str | None = None
 
     @cached_property
     def zarr(self) -> ZarrConfig:
@@ -155,8 +174,7 @@ class Sample:
     @property
     def image(self) -> str | None:
         """Name of the sample that this one is a label of; None if it is an image of its own."""
-        image, _, label = self.name.partition(f"/{LABELS}/")
-        return image if label else None
+        return self.name.removesuffix(self.label) if self.label else None
 
     @property
     def is_image_label(self) -> bool:
@@ -334,6 +352,19 @@ class Sample:
         """Number of blocks of each level, finest first."""
         return [level.blocks for level in self.levels]
 
+    @cached_property
+    def sidecars(self) -> dict[str, str]:
+        """Contents of the files beside the store, by their endings, such as ".json".
+
+        Raises
+        ------
+        SourceError
+            A metadata file of a BIDS data set is damaged.
+        """
+        if self.bids is not None:
+            return sidecars.texts(self.bids, self.path)
+        return self.source.sidecars
+
     @property
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
@@ -357,7 +388,7 @@ class Sample:
                 f"{self.path}: its data type is {self.dtype}, but labels beneath an image are "
                 f"integers: convert it, or do not make it a label of {self.image}"
             )
-        _ = self.levels, self.attributes, self.channels
+        _ = self.levels, self.attributes, self.channels, self.sidecars
 
     @property
     def export_levels(self) -> list[int]:

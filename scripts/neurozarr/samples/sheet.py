@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from neurozarr.errors import ConfigError, SourceError
-from neurozarr.files import check_kind
+from neurozarr.files import check_kind, content_elsewhere
 from neurozarr.samples.columns import COLUMNS, LAYOUT, as_cells, check_columns, check_line, given
+from neurozarr.samples.found import Found, filters_of, sources_of
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
@@ -30,7 +31,6 @@ from neurozarr.sources.paths import (
     is_within,
     normal,
     parts,
-    sources,
 )
 from neurozarr.zarr.documents import LABELS, Document
 
@@ -45,16 +45,8 @@ _OF_ANOTHER_PROJECT = (
     " (this file is read because it is in the working directory: if it belongs to another project, "
     "run in another directory)"
 )
-#: Suffixes (in lower case) of voxel files, and of the header files that name both files of a pair.
-_PAIRS = {
-    ".img": ".hdr",
-    ".img.gz": ".hdr.gz",
-    ".rec": ".par",
-    ".dat": ".mih",
-    ".brik": ".head",
-    ".brik.gz": ".head",
-}
-
+#: Directories of the output that have what a run writes beside the stores.
+_RESERVED = ("nifti", "verify")
 #: The longest suffix of a file named after a sample.
 _LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
 #: Length of the longest path within a store.
@@ -93,12 +85,14 @@ def read_run(
         cells = given(options)
     except ConfigError as error:
         raise ConfigError(f"config: {error}") from None
-    if options["samples"] and options["source"]:
-        raise ConfigError("config: samples and source are both given; give one of them")
+    if options["samples"]:
+        _check_sheet_alone(options)
+    found: list[Found] = []
     if options["samples"]:
         read = list(_read_sheet(Path(options["samples"]), options, schema, rows))
     elif options["source"]:
-        read = list(_find_sources(options, cells, rows))
+        found = list(sources_of(options))
+        read = list(_read_sources(found, options, cells, rows))
     else:
         read = []
     samples: dict[str, Sample] = {}
@@ -106,7 +100,7 @@ def read_run(
         if sample.name in samples:
             raise ConfigError(
                 f"{where}: two samples are named {sample.name!r}: {samples[sample.name].path} "
-                f"and {sample.path}; give them different names in a sample sheet"
+                f"and {sample.path}; {_how_to_tell_apart(options)}"
             )
         try:
             _ = sample.zarr
@@ -118,8 +112,45 @@ def read_run(
     for where, sample in read:
         if sample.image is not None:
             samples[sample.name] = _as_label(where, sample, samples)
+    _check_apart(samples)
     _check_lengths(options["output"], samples)
-    return _settings(options), samples
+    datasets: dict[str, list[str]] = {}
+    for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
+        datasets.setdefault(f"{folder}/" if folder else "", []).append(root)
+    return replace(_settings(options), datasets=datasets), samples
+
+
+def _check_sheet_alone(options: Document) -> None:
+    """Raise a ConfigError if an option of runs without a sheet is given."""
+    if options["source"]:
+        raise ConfigError("config: samples and source are both given; give one of them")
+    told = [f"bids.{name}" for name in filters_of(options)]
+    told += ["output_tree"] if options["output_tree"] else []
+    if told:
+        raise ConfigError(
+            f"config: {told[0]} and samples are both given; {told[0]} is only for source"
+        )
+
+
+def _how_to_tell_apart(options: Document) -> str:
+    """What to do if two samples have the same name."""
+    tree = options["source"] and not options["output_tree"]
+    also = ", or, if a glob matches both, keep their directories by output_tree: true"
+    return f"give them different names in a sample sheet{also if tree else ''}"
+
+
+def _check_apart(samples: Mapping[str, Sample]) -> None:
+    """Raise a ConfigError if the directory of a store would be that of another store."""
+    for sample in samples.values():
+        folders = (sample.image or sample.name).split("/")[:-1]
+        for end, folder in enumerate(folders, 1):
+            stem, _, kind = folder.rpartition(".")[0].rpartition(".")
+            above = "/".join([*folders[: end - 1], stem])
+            if folder.endswith(".zarr") and kind and above in samples:
+                raise ConfigError(
+                    f"config: the store of {sample.path} would be within that of "
+                    f"{samples[above].path}: rename the directory {folder}"
+                )
 
 
 def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
@@ -174,6 +205,8 @@ def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sampl
 def _check_source(where: str, path: str) -> None:
     """Raise a ConfigError if there is no such source, or its first file cannot be read."""
     found = find(path)
+    if not found and (away := content_elsewhere(path)):
+        raise ConfigError(f"{where}: source {path} {away}")
     if not found:
         raise ConfigError(f"{where}: source {path} does not exist")
     if not (is_address(path) or os.access(found[0], os.R_OK)):
@@ -226,39 +259,27 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
             )
 
 
-def _find_sources(
-    options: Document, cells: dict[str, str], rows: Schema
+def _read_sources(
+    found: Iterable[Found], options: Document, cells: dict[str, str], rows: Schema
 ) -> Iterator[tuple[str, Sample]]:
-    """Yield the samples of each file that the option ``source`` names, described by ``cells``."""
-    patterns = options["source"]
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        paths = [pattern]
-        if is_glob(pattern):
-            paths = sources(pattern, options["output"])
-        if not paths:
-            raise ConfigError(f"config: source {pattern!r} matches no file")
-        voxel_files = _voxel_files(paths)
-        for path in (path for path in paths if path not in voxel_files):
-            row = {"sample": file_name(path), "source": path, **cells}
-            try:
-                rows.check(row)
-            except ConfigError as error:
-                raise ConfigError(
-                    f"config: source {path}: {error}; give it another name in a sample sheet"
-                ) from None
-            for image in _each_image("config", row, options):
-                yield from _with_labels("config", image, options, rows)
-
-
-def _voxel_files(paths: list[str]) -> set[str]:
-    """Return the voxel files of pairs (such as .hdr and .img) whose header file is also listed."""
-    known = {path.lower() for path in paths}
-    return {
-        path
-        for path in paths
-        for voxels, header in _PAIRS.items()
-        if path.lower().endswith(voxels) and path.lower().removesuffix(voxels) + header in known
-    }
+    """Yield the samples of sources without a sheet, described by ``cells``."""
+    for path, folder, root, _ in found:
+        row = {"sample": file_name(path), "source": path, **cells}
+        try:
+            rows.check(row)
+        except ConfigError as error:
+            raise ConfigError(
+                f"config: source {path}: {error}; give it another name in a sample sheet"
+            ) from None
+        if folder.split("/")[0] in _RESERVED:
+            raise ConfigError(
+                f"config: source {path}: its store would be in {folder.split('/')[0]} of the output"
+                ", where runs write other files: rename its directory"
+            )
+        row["sample"] = "/".join(filter(None, [folder, row["sample"]]))
+        for image in _each_image("config", row, options):
+            for where, sample in _with_labels("config", image, options, rows):
+                yield where, replace(sample, bids=None if sample.label else root)
 
 
 def _read_sheet(
@@ -361,7 +382,8 @@ def _with_labels(
         except ConfigError as error:
             logger.warning("%s: the label %s is left out: %s", where, label.dataset, error)
             continue
-        yield where, _sample(cells | {"sample": f"{row['sample']}/{LABELS}/{name}"}, options | own)
+        beneath = {"sample": f"{row['sample']}/{LABELS}/{name}", "label_of": row["sample"]}
+        yield where, _sample(cells | beneath, options | own)
 
 
 def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Schema) -> Document:
@@ -381,14 +403,20 @@ def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
         layout["output"] = options["output"]
     elif not is_address(row["source"]) and family_of(row["source"]) is DicomSource:
         layout["dicom"] = options["dicom"] | {"version": dcm2niix.version()}
-        layout["state"] = str(_settings(options).paths(row["sample"]).state)
+        layout["state"] = str(_settings(options).paths(row["sample"], _label(row)).state)
     return layout
+
+
+def _label(row: dict[str, str]) -> str:
+    """Path of the label of a row below the store of its image; "" if it is an image."""
+    return row["sample"].removeprefix(row["label_of"]) if "label_of" in row else ""
 
 
 def _sample(row: dict[str, str], options: Document) -> Sample:
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
     return Sample(
         name=row["sample"],
+        label=_label(row),
         path=row["source"],
         layout=_layout(row, options),
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
