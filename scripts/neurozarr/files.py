@@ -41,16 +41,14 @@ def check_file(path: str | Path) -> None:
 
 
 def content_elsewhere(path: str | Path) -> str:
-    """Why a path is a link without a file, and what to do; "" if it is none."""
-    if not os.path.islink(path) or os.path.exists(path):
+    """Say what to do if a path is a link of git-annex without its content; "" if it is not."""
+    lacks = os.path.islink(path) and not os.path.exists(path)
+    if not (lacks and "annex/objects/" in os.readlink(path)):
         return ""
-    target = os.readlink(path)
-    if "annex/objects/" in target:
-        return (
-            "is a link of git-annex without its content: get the file first, by git annex get or "
-            "datalad get"
-        )
-    return f"is a link to {target}, which does not exist"
+    return (
+        "is a link of git-annex without its content: get the file first, by git annex get or "
+        "datalad get"
+    )
 
 
 def tensorstore_file(folder: str | Path) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from neurozarr.version import VERSION
 NAMES = ("dataset_description.json", ".bidsignore")
 #: Version of BIDS whose rules the names of files follow.
 _BIDS = "1.10.0"
-#: What BIDS does not know: stores outside microscopy, and what the workflow has beside them.
-_IGNORED = ("*.zarr/", "nifti/", "verify/", ".state/")
+#: What validators of BIDS shall not look at: they know no .nii.zarr, take the JSON file of one for
+#: that of an image that is missing, and do not know exports and reports.
+_IGNORED = ("*.zarr", "sub-*/**/*.json", "nifti", "verify")
 
 
 def texts(roots: Sequence[str], folder: str | os.PathLike[str]) -> dict[str, str]:

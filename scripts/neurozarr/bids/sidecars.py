@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,66 +44,59 @@ def texts(root: str, image: str) -> dict[str, str]:
     SourceError
         A file cannot be read, or is damaged.
     """
-    path = os.path.relpath(image, root)
-    found: dict[str, str] = {}
-    documents = list(_applicable(root, path, _MERGED))
-    read = [_read(file) for file in documents]
-    objects = [_object(file, text) for file, text in zip(documents, read, strict=True)]
-    if len(read) == 1:
-        found[_MERGED] = read[0]
-    elif read:
-        merged: dict[str, Any] = {}
-        for document in objects:
-            merged |= document
+    applicable = _applicable(root, os.path.relpath(image, root))
+    found = {ending: _read(files[-1]) for ending, files in applicable.items() if files}
+    objects = [_object(file, _read(file)) for file in applicable[_MERGED]]
+    if len(objects) > 1:
+        merged = {key: value for document in objects for key, value in document.items()}
         found[_MERGED] = json.dumps(merged, indent=2, ensure_ascii=False) + "\n"
-    for ending in _NEAREST:
-        files = list(_applicable(root, path, ending))
-        if files:
-            found[ending] = _read(files[-1])
     return found
 
 
-def _applicable(root: str, image: str, ending: str) -> Iterator[Path]:
-    """Files of an ending that apply to an image, that which applies to most images first."""
+def _applicable(root: str, image: str) -> dict[str, list[str]]:
+    """Files that apply to an image, by ending; that which applies to most images first.
+
+    BIDS forbids two that apply in one directory; if there are, that whose name says most counts.
+    """
     named = parse(image)
-    *folders, _ = Path(image).parts
-    for depth in range(len(folders) + 1):
-        folder = Path(root, *folders[:depth])
-        for name, entities in _named(folder, folder.stat().st_mtime_ns, ending):
-            if entities.get("suffix") == named["suffix"] and all(
-                named.get(key) == value for key, value in entities.items()
-            ):
-                yield folder / name
+    found: dict[str, list[str]] = {ending: [] for ending in (_MERGED, *_NEAREST)}
+    folder = root
+    for below in ("", *image.split("/")[:-1]):
+        folder = os.path.join(folder, below)
+        for ending, name, entities in _named(folder, os.stat(folder).st_mtime_ns):
+            if entities["suffix"] == named["suffix"] and entities.items() <= named.items():
+                found[ending].append(os.path.join(folder, name))
+    return found
 
 
 @lru_cache(maxsize=4096)
-def _named(folder: Path, changed: int, ending: str) -> list[tuple[str, dict[str, str]]]:
-    """Files of an ending in a directory, with what their names say; the least said first.
+def _named(folder: str, changed: int) -> list[tuple[str, str, dict[str, str]]]:
+    """Ending, name and entities of each metadata file in a directory, by number of entities.
 
-    BIDS forbids two files that apply in one directory; if there are, that which says most counts.
+    ``changed`` is the time of its last change.
     """
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(ending)]
-    found = [(name, parse(name)) for name in names]
-    own = [
-        (name, {key: value for key, value in entities.items() if key != "ext"})
-        for name, entities in found
-        if entities.get("ext") == ending
-    ]
-    return sorted(own, key=lambda named: (len(named[1]), named[0]))
+        names = [entry.name for entry in entries if entry.name.endswith((_MERGED, *_NEAREST))]
+    found = []
+    for name in names:
+        entities = parse(name)
+        ending = entities.pop("ext", "")
+        if "suffix" in entities and ending in (_MERGED, *_NEAREST):
+            found.append((ending, name, entities))
+    return sorted(found, key=lambda named: (len(named[2]), named[1]))
 
 
-def _read(file: Path) -> str:
+def _read(file: str) -> str:
     check_file(file)
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        return Path(file).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceError(f"{file}: not UTF-8 text ({error.reason})") from None
     except OSError as error:
         raise SourceError(f"{file}: it cannot be read ({error.strerror})") from None
 
 
-def _object(file: Path, text: str) -> dict[str, Any]:
+def _object(file: str, text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
