@@ -19,7 +19,7 @@ try:
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
     from neurozarr.run import claims, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
-    from neurozarr.run.paths import DatasetPaths, coarse_levels
+    from neurozarr.run.paths import coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.names import explanations
     from neurozarr.samples.sheet import read_run
@@ -84,7 +84,7 @@ OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
 SIDECARS = str(PATHS.sidecar_receipt)
-DATASET = str(DatasetPaths(output=RUN.output, folder="{folder}").sidecar_receipt)
+DATASET = str(RUN.derivative("{folder}").sidecar_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")

@@ -16,7 +16,7 @@ rule describe_dataset:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
-        output=RUN.output,
-        texts=lambda wildcards: description_texts(wildcards.folder),
+        paths=lambda wildcards: vars(RUN.derivative(wildcards.folder)),
+        roots=lambda wildcards: RUN.datasets[wildcards.folder],
     script:
         "../scripts/describe_dataset.py"

@@ -58,11 +58,6 @@ def step_arguments(step):
     return from_wildcards
 
 
-def description_texts(folder):
-    """Contents of the files at the top of a BIDS derivative."""
-    return description.texts(RUN.datasets[folder], Path(RUN.output, folder))
-
-
 def local_cores():
     """Number of processors that all jobs share.
 

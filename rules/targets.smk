@@ -38,19 +38,16 @@ def all_sidecars(wildcards):
 
 def all_descriptions(wildcards):
     """Records of the files at the top of BIDS derivatives; exit if others wrote one of them."""
-    for folder in RUN.datasets:
-        paths = DatasetPaths(output=RUN.output, folder=folder)
-        texts = description_texts(folder)
+    derivatives = {folder: RUN.derivative(folder) for folder in RUN.datasets}
+    for folder, paths in derivatives.items():
+        texts = description.texts(RUN.datasets[folder], paths.top)
         try:
             sidecars.check(paths, texts)
         except NeurozarrError as error:
             sys.exit(f"neurozarr: {error}")
         if sidecars.outdated(paths, texts):
             workflow.dag.forcefiles.add(str(paths.sidecar_receipt))
-    return [
-        str(DatasetPaths(output=RUN.output, folder=folder).sidecar_receipt)
-        for folder in RUN.datasets
-    ]
+    return files(paths.sidecar_receipt for paths in derivatives.values())
 
 
 def all_arrays(wildcards):

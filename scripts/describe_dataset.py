@@ -1,7 +1,6 @@
-from neurozarr.run import sidecars
 from neurozarr.run.joblog import logged
 from neurozarr.run.paths import DatasetPaths
+from neurozarr.steps.describe_dataset import describe_dataset
 
 with logged(snakemake.log[0]):
-    paths = DatasetPaths(output=snakemake.params.output, folder=snakemake.wildcards.folder)
-    sidecars.write(paths, snakemake.params.texts)
+    describe_dataset(DatasetPaths(**snakemake.params.paths), roots=snakemake.params.roots)

@@ -9,10 +9,10 @@ from typing import Any
 from neurozarr.bids import description
 from neurozarr.errors import ConfigError, NeurozarrError
 from neurozarr.run import ownership, sidecars
-from neurozarr.run.paths import DatasetPaths
 from neurozarr.samples import rerun
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
+from neurozarr.steps.describe_dataset import describe_dataset
 
 
 def convert(
@@ -66,15 +66,8 @@ def convert(
     if len(images) > 1:
         raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
     written = rerun.Written(run.written(samples.values()))
-    derivatives = [
-        (
-            DatasetPaths(output=run.output, folder=folder),
-            description.texts(roots, Path(run.output, folder)),
-        )
-        for folder, roots in run.datasets.items()
-    ]
-    for top, files in derivatives:
-        sidecars.check(top, files)
+    for folder in run.datasets:
+        sidecars.check(run.derivative(folder), description.NAMES)
     for sample in samples.values():
         paths = run.paths(sample.name, sample.label)
         try:
@@ -89,6 +82,6 @@ def convert(
     for sample in samples.values():
         paths = run.paths(sample.name, sample.label)
         convert_sample(sample, paths, verify=run.verify, threads=threads)
-    for top, files in derivatives:
-        sidecars.write(top, files)
+    for folder, roots in run.datasets.items():
+        describe_dataset(run.derivative(folder), roots=roots)
     return run.paths(images[0]).store

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+import neurozarr
+
+from ..runs import Workflow
 from ..unit.bids_sets import data_set, image, text
 
 T1W = "sub-01/ses-1/anat/sub-01_ses-1_T1w"
@@ -16,7 +19,7 @@ def bids(request, make_workflow):
     made = make_workflow({"source": "bids", "zarr": {"chunk": 8}, "bids": {"subject": "01"}})
     made.bundle = request.param
     root = data_set(made.directory / "bids", f"{T1W}.nii.gz", f"{DWI}.nii.gz", Name="Mine")
-    image(root / T1W.replace("ses-1", "ses-2").__add__(".nii.gz"))
+    image(root / f"{T1W.replace('ses-1', 'ses-2')}.nii.gz")
     image(root / "sub-02/anat/sub-02_T1w.nii.gz")
     text(root / "T1w.json", {"EchoTime": 1, "Site": "A"})
     text(root / "sub-01/sub-01_T1w.json", {"EchoTime": 2})
@@ -78,13 +81,18 @@ def test_files_of_others_are_kept(bids, name):
     assert not bids.store(DWI).exists()
 
 
-def test_killed_run_of_a_tree_is_completed(bids):
-    bids.copy_to(bids.directory.with_name("whole"))
+def test_killed_run_of_a_tree_is_completed(bids, tmp_path):
+    bids.config["bids"] |= {"session": "1"}
     bids.kill_when(lambda: any(bids.output.glob("sub-01/ses-*/*/*.zarr/0/c")))
     bids()
     assert "Nothing to be done" in bids().output
-    assert bids.tree(T1W)
     assert (bids.output / f"{DWI}.bvec").exists()
+    for name in (T1W, DWI):
+        source = bids.directory / f"bids/{name}.nii.gz"
+        store = neurozarr.convert(source, tmp_path / "flat", zarr={"chunk": 8})
+        assert bids.tree(name) == Workflow(bids.root, tmp_path, {"output": "flat"}).tree(
+            store.name.split(".")[0]
+        )
 
 
 def test_glob_keeps_its_tree_and_labels_are_found(make_workflow):

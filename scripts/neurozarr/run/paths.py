@@ -147,9 +147,14 @@ class DatasetPaths:
     output: str
     folder: str
 
+    @property
+    def top(self) -> Path:
+        """Directory of the files."""
+        return Path(self.output, self.folder)
+
     def sidecar(self, ending: str) -> Path:
         """A file, by its name."""
-        return Path(self.output, self.folder, ending)
+        return self.top / ending
 
     @property
     def sidecar_receipt(self) -> Path:

@@ -85,7 +85,7 @@ def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
 
 
 def write_sidecars(sample: Sample, paths: StorePaths) -> Arguments:
-    """Arguments of `neurozarr.run.sidecars.write`."""
+    """Arguments of `neurozarr.steps.write_sidecars.write_sidecars`."""
     return {"texts": sample.sidecars}
 
 

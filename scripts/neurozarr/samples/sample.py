@@ -19,7 +19,7 @@ from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.regions import parent_region
-from neurozarr.run.paths import StorePaths
+from neurozarr.run.paths import DatasetPaths, StorePaths
 from neurozarr.samples import headers, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
@@ -92,6 +92,10 @@ class RunSettings:
             zarr_version=self.zarr_version,
             label=label,
         )
+
+    def derivative(self, folder: str) -> DatasetPaths:
+        """Return the paths of the files at the top of a derivative, by its directory."""
+        return DatasetPaths(output=self.output, folder=folder)
 
     def written(self, samples: Iterable[Sample]) -> list[Path]:
         """List the stores, and the directories of receipts and exports, that a run may change."""
