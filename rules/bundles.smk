@@ -157,7 +157,7 @@ def all_bundles(wildcards):
     small = [name for name in SAMPLES if is_bundled(name)]
     if found or not small:
         return expand(BUNDLE, bundle=found)
-    return [str(store_paths(small[0]).state / "owned.json")]
+    return [str(RUN.paths(small[0]).state / "owned.json")]
 
 
 def forget_bundles():

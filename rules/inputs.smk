@@ -15,7 +15,7 @@ def base_receipt(wildcards):
     if workflow.is_main_process and is_bundled(name) and name in bundled():
         sys.exit(
             f"neurozarr: sample {name} is converted together with others: rules that read it need "
-            f"{store_paths(name).verify_receipt} as input, not files of the store"
+            f"{RUN.paths(name).verify_receipt} as input, not files of the store"
         )
     return [] if wildcards.level == "0" else str(BASE.array_receipt)
 

@@ -10,7 +10,7 @@ def sample(wildcards):
 
 
 def paths_of(wildcards):
-    return store_paths(name_of(wildcards))
+    return RUN.paths(name_of(wildcards))
 
 
 def numbers(wildcards):

@@ -5,11 +5,6 @@
 PLANNED_AT_ONCE, TRIED = 8, 20
 
 
-def store_paths(name):
-    """Paths of the store of a sample."""
-    return RUN.paths(name, SAMPLES[name].label if name in SAMPLES else "")
-
-
 @cache
 def planned(name):
     """Return a sample after checking its source and planning its levels; exit on errors."""
@@ -17,7 +12,7 @@ def planned(name):
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
-            claims.check(store_paths(name).state)
+            claims.check(RUN.paths(name).state)
         except ClaimError as error:
             # Exit without failure: otherwise Snakemake would delete the outputs of this job, which
             # now belong to the other run.
@@ -41,7 +36,7 @@ def unreadable(name):
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:
-            check_outputs(SAMPLES[name], store_paths(name))
+            check_outputs(SAMPLES[name], RUN.paths(name))
     except NeurozarrError as error:
         if workflow.is_main_process and not isinstance(error, SourceError):
             sys.exit(f"neurozarr: sample {name}: {error}")
@@ -52,7 +47,7 @@ def unreadable(name):
 @cache
 def written():
     """All stores and directories that this run may write."""
-    return rerun.Written(RUN.written(SAMPLES.values()))
+    return rerun.Written(RUN.written(SAMPLES))
 
 
 def check_outputs(sample, paths):
@@ -86,7 +81,7 @@ def check_outputs(sample, paths):
 @cache
 def todo(name):
     """What is to be done for a sample."""
-    return rerun.Todo(SAMPLES[name], store_paths(name), verify=RUN.verify)
+    return rerun.Todo(SAMPLES[name], RUN.paths(name), verify=RUN.verify)
 
 
 @cache

@@ -34,7 +34,7 @@ def find_tasks():
     TASKS.extend(
         summary.Task(
             name=name,
-            paths=store_paths(name),
+            paths=RUN.paths(name),
             bytes=size_of_source(name),
             logs=tuple(logs[name]),
             shared=shared.get(name),
@@ -176,7 +176,7 @@ def is_done_now(name):
     """Whether nothing is left to be done for a sample after a run."""
     sample = replace(SAMPLES[name])
     try:
-        paths = store_paths(name)
+        paths = RUN.paths(name)
         return (
             sample.is_planned and rerun.Todo(sample, paths, verify=RUN.verify).is_done()
         )

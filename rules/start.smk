@@ -23,7 +23,7 @@ def start_run():
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
     try:
-        states = [store_paths(name).state for name in claimed_samples()]
+        states = [RUN.paths(name).state for name in claimed_samples()]
         claims.start(states, run, is_running=is_locked)
     except OSError as error:
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")

@@ -17,20 +17,20 @@ def all_images(wildcards):
     return [
         file
         for name in large_samples()
-        for file in files([*store_paths(name).group, *store_paths(name).header])
+        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
     ]
 
 
 def all_verify_receipts(wildcards):
     if RUN.verify == "none":
         return []
-    return files(store_paths(name).verify_receipt for name in large_samples())
+    return files(RUN.paths(name).verify_receipt for name in large_samples())
 
 
 def all_sidecars(wildcards):
     """Records of the files beside large stores."""
     return files(
-        store_paths(name).sidecar_receipt
+        RUN.paths(name).sidecar_receipt
         for name in large_samples()
         if planned(name).sidecars
     )
@@ -54,7 +54,7 @@ def all_arrays(wildcards):
     return [
         str(place.document)
         for name in large_samples()
-        for place in store_paths(name).levels(planned(name).blocks)
+        for place in RUN.paths(name).levels(planned(name).blocks)
         if not place.made_with
     ]
 
@@ -68,7 +68,7 @@ def all_verified(wildcards):
     # Others that are run may ask for the verification of a small sample, which must come first.
     alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
     names = large_samples() if alone else SAMPLES
-    receipts = files(store_paths(name).verify_receipt for name in names)
+    receipts = files(RUN.paths(name).verify_receipt for name in names)
     return [*all_bundles(wildcards), *receipts]
 
 
@@ -79,7 +79,7 @@ def all_exports(wildcards):
         )
     readable = all_planned()
     exports = [
-        str(store_paths(sample.name).export(level))
+        str(RUN.paths(sample.name).export(level))
         for sample in readable
         for level in sample.export_levels
     ]

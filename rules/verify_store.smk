@@ -40,6 +40,6 @@ rule verify:
     resources:
         mem_mb=plan.BASE_MEMORY_MB,
     params:
-        reports=files(store_paths(name).report for name in SAMPLES),
+        reports=files(RUN.paths(name).report for name in SAMPLES),
     script:
         "../scripts/verify.py"

@@ -65,11 +65,11 @@ def convert(
     images = [sample.name for sample in samples.values() if sample.image is None]
     if len(images) > 1:
         raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
-    written = rerun.Written(run.written(samples.values()))
+    written = rerun.Written(run.written(samples))
     for folder in run.datasets:
         sidecars.check(run.derivative(folder), description.NAMES)
     for sample in samples.values():
-        paths = run.paths(sample.name, sample.label)
+        paths = run.paths(sample.name)
         try:
             sample.check()
             sample.source.check()
@@ -80,8 +80,7 @@ def convert(
         except NeurozarrError as error:
             raise type(error)(f"sample {sample.name}: {error}") from None
     for sample in samples.values():
-        paths = run.paths(sample.name, sample.label)
-        convert_sample(sample, paths, verify=run.verify, threads=threads)
+        convert_sample(sample, run.paths(sample.name), verify=run.verify, threads=threads)
     for folder, roots in run.datasets.items():
         describe_dataset(run.derivative(folder), roots=roots)
     return run.paths(images[0]).store

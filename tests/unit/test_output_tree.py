@@ -63,7 +63,7 @@ def test_directory_named_labels_is_a_directory(tmp_path):
         image(tmp_path / path)
     run, samples = read_run({"source": "in/**/*.nii.gz", "output": "out", "output_tree": True})
     assert sorted(samples) == ["a", "a/labels/x", "labels/x"]
-    stores = {str(run.paths(one.name, one.label).store) for one in samples.values()}
+    stores = {str(run.paths(one.name).store) for one in samples.values()}
     assert stores == {"out/a.nii.zarr", "out/a/labels/x.nii.zarr", "out/labels/x.nii.zarr"}
     assert all(one.image is None for one in samples.values())
 

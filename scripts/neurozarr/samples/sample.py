@@ -29,7 +29,7 @@ from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.voxels import kernels
 from neurozarr.zarr.config import ZarrConfig
-from neurozarr.zarr.documents import Document
+from neurozarr.zarr.documents import LABELS, Document
 from neurozarr.zarr.versions import version_for
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class RunSettings:
     datasets
         The BIDS data sets whose images are converted, by the directory below the output of their
         derivative, such as "a/", or "" for the output itself.
+    in_labels
+        Names of images that are in a directory named like that of the labels of an image.
     """
 
     output: str
@@ -74,32 +76,28 @@ class RunSettings:
     overwrite: bool
     bundle: bool
     datasets: dict[str, list[str]] = field(default_factory=dict)
+    in_labels: tuple[str, ...] = ()
 
-    def paths(self, name: str, label: str = "") -> StorePaths:
-        """Return the paths of a sample.
-
-        Parameters
-        ----------
-        name
-            Its name.
-        label
-            Its path below the store of its image, if it is a label.
-        """
+    def paths(self, sample: str) -> StorePaths:
+        """Return the paths of a sample, by its name."""
+        image, found, label = sample.rpartition(f"/{LABELS}/")
+        if not found or sample in self.in_labels:
+            image, found, label = sample, "", ""
         return StorePaths(
             output=self.output,
-            sample=name.removesuffix(label),
+            sample=image,
             nii=self.nii,
             zarr_version=self.zarr_version,
-            label=label,
+            label=found + label,
         )
 
     def derivative(self, folder: str) -> DatasetPaths:
         """Return the paths of the files at the top of a derivative, by its directory."""
         return DatasetPaths(output=self.output, folder=folder)
 
-    def written(self, samples: Iterable[Sample]) -> list[Path]:
+    def written(self, samples: Iterable[str]) -> list[Path]:
         """List the stores, and the directories of receipts and exports, that a run may change."""
-        stores = [self.paths(sample.name, sample.label).store for sample in samples]
+        stores = [self.paths(name).store for name in samples]
         beside = [self.paths("").state.parent, self.paths("").export(0).parent]
         return [*stores, *beside]
 

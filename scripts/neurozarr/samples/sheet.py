@@ -117,7 +117,9 @@ def read_run(
     datasets: dict[str, list[str]] = {}
     for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
         datasets.setdefault(f"{folder}/" if folder else "", []).append(root)
-    return replace(_settings(options), datasets=datasets), samples
+    in_labels = [name for name, one in samples.items() if f"/{LABELS}/" in name and not one.label]
+    settings = replace(_settings(options), datasets=datasets, in_labels=tuple(in_labels))
+    return settings, samples
 
 
 def _check_sheet_alone(options: Document) -> None:
@@ -403,7 +405,8 @@ def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
         layout["output"] = options["output"]
     elif not is_address(row["source"]) and family_of(row["source"]) is DicomSource:
         layout["dicom"] = options["dicom"] | {"version": dcm2niix.version()}
-        layout["state"] = str(_settings(options).paths(row["sample"], _label(row)).state)
+        run = replace(_settings(options), in_labels=() if _label(row) else (row["sample"],))
+        layout["state"] = str(run.paths(row["sample"]).state)
     return layout
 
 

@@ -113,7 +113,7 @@ def convert_bundle(
     """
     failed = []
     for sample in samples:
-        paths, file = run.paths(sample.name, sample.label), log(sample.name)
+        paths, file = run.paths(sample.name), log(sample.name)
         file.parent.mkdir(parents=True, exist_ok=True)
         with logged_also(file):
             try:
