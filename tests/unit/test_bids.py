@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import bids2table
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from neurozarr.bids import dataset, description, sidecars
 from neurozarr.errors import ConfigError, SourceError
+from neurozarr.samples.sheet import read_run
 from neurozarr.version import VERSION
 
 from . import dicoms
@@ -35,8 +37,11 @@ def test_description_or_named_image_makes_a_data_set(tmp_path):
 
 def test_dicom_directories_of_subjects_are_no_data_set(tmp_path):
     for number in ("01", "02"):
-        dicoms.slices(tmp_path / f"sub-{number}/anat")
-    assert not dataset.is_dataset(str(tmp_path))
+        dicoms.slices(tmp_path / f"dicoms/sub-{number}/anat")
+    assert not dataset.is_dataset(str(tmp_path / "dicoms"))
+    _, samples = read_run({"source": str(tmp_path / "dicoms")})
+    assert list(samples) == ["dicoms"]
+    assert samples["dicoms"].conversion is not None
 
 
 def test_images_are_those_of_mri_and_of_microscopy(tmp_path):
@@ -77,6 +82,12 @@ def test_image_with_another_name_is_reported(tmp_path, caplog):
     assert paths(tmp_path) == [T1W]
     assert "1 images are left out" in caplog.text
     assert "sub-01/anat/scan.nii.gz" in caplog.text
+
+
+def test_missing_library_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bids2table", None)
+    with pytest.raises(ConfigError, match=r"the package bids2table is needed: .*pip install"):
+        read_run({"source": str(data_set(tmp_path, T1W))})
 
 
 def test_data_set_without_images_is_an_error(tmp_path):
