@@ -18,6 +18,7 @@ from neurozarr.files import check_kind, content_elsewhere
 from neurozarr.samples.columns import COLUMNS, LAYOUT, as_cells, check_columns, check_line, given
 from neurozarr.samples.found import Found, filters_of, sources_of
 from neurozarr.samples.names import file_name, names_of
+from neurozarr.samples.places import check_apart, check_folder, check_lengths
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
 from neurozarr.sources import dcm2niix, family_of
@@ -45,12 +46,6 @@ _OF_ANOTHER_PROJECT = (
     " (this file is read because it is in the working directory: if it belongs to another project, "
     "run in another directory)"
 )
-#: Directories of the output that have what a run writes beside the stores.
-_RESERVED = ("nifti", "verify")
-#: The longest suffix of a file named after a sample.
-_LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
-#: Length of the longest path within a store.
-_LONGEST_PATH = 128
 
 
 def read_run(
@@ -112,8 +107,8 @@ def read_run(
     for where, sample in read:
         if sample.image is not None:
             samples[sample.name] = _as_label(where, sample, samples)
-    _check_apart(samples)
-    _check_lengths(options["output"], samples)
+    check_apart(samples)
+    check_lengths(options["output"], samples)
     datasets: dict[str, list[str]] = {}
     for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
         datasets.setdefault(f"{folder}/" if folder else "", []).append(root)
@@ -139,20 +134,6 @@ def _how_to_tell_apart(options: Document) -> str:
     tree = options["source"] and not options["output_tree"]
     also = ", or, if a glob matches both, keep their directories by output_tree: true"
     return f"give them different names in a sample sheet{also if tree else ''}"
-
-
-def _check_apart(samples: Mapping[str, Sample]) -> None:
-    """Raise a ConfigError if the directory of a store would be that of another store."""
-    for sample in samples.values():
-        folders = (sample.image or sample.name).split("/")[:-1]
-        for end, folder in enumerate(folders, 1):
-            stem, _, kind = folder.rpartition(".")[0].rpartition(".")
-            above = "/".join([*folders[: end - 1], stem])
-            if folder.endswith(".zarr") and kind and above in samples:
-                raise ConfigError(
-                    f"config: the store of {sample.path} would be within that of "
-                    f"{samples[above].path}: rename the directory {folder}"
-                )
 
 
 def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
@@ -241,26 +222,6 @@ def _expand(option: str, path: str) -> str:
         raise ConfigError(f"{option} {error}") from None
 
 
-def _check_lengths(output: str, samples: Iterable[str]) -> None:
-    """Raise a ConfigError if names of output files are longer than the file system allows."""
-    real = there = os.path.realpath(output)
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    longest = max(samples, key=len, default="")
-    names = real.split("/")
-    names += (part + _LONGEST_SUFFIX for sample in samples for part in sample.split("/"))
-    for what, size, limit in (
-        ("name", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
-        ("path", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
-    ):
-        allowed = os.pathconf(there, limit)
-        if size > allowed:
-            raise ConfigError(
-                f"config: output: a file {what} of sample {longest} has {size} bytes, but the file "
-                f"system of {there} allows {allowed}; choose shorter names"
-            )
-
-
 def _read_sources(
     found: Iterable[Found], options: Document, cells: dict[str, str], rows: Schema
 ) -> Iterator[tuple[str, Sample]]:
@@ -273,11 +234,7 @@ def _read_sources(
             raise ConfigError(
                 f"config: source {path}: {error}; give it another name in a sample sheet"
             ) from None
-        if folder.split("/")[0] in _RESERVED:
-            raise ConfigError(
-                f"config: source {path}: its store would be in {folder.split('/')[0]} of the output"
-                ", where runs write other files: rename its directory"
-            )
+        check_folder(path, folder)
         row["sample"] = "/".join(filter(None, [folder, row["sample"]]))
         for image in _each_image("config", row, options):
             for where, sample in _with_labels("config", image, options, rows):
