@@ -1,13 +1,13 @@
 """The workflow on a real SLURM cluster: the daemons of the Debian packages, on this machine."""
 
-import os
 import shutil
 import time
 
 import pytest
 
 from ..runs import wait_until
-from .cluster import Cluster, missing
+from . import folders
+from .cluster import Cluster, require
 
 #: Shorter waiting times than on a real cluster with remote nodes and a long queue.
 HERE = (
@@ -17,12 +17,10 @@ HERE = (
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    if lacking := missing():
-        reason = f"{', '.join(lacking)} missing; as root on Debian: apt-get install slurm-wlm munge"
-        assert "NEUROZARR_NEEDS_SLURM" not in os.environ, reason
-        pytest.skip(reason)
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+def cluster():
+    folders.remove_abandoned(folders.ETC)
+    require()
+    made = Cluster()
     try:
         made.start()
         yield made

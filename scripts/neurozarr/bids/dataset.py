@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from neurozarr.errors import ConfigError
-from neurozarr.sources.base import library
+from neurozarr.sources.extras import library
 
 logger = logging.getLogger(__name__)
 
