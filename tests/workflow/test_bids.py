@@ -46,8 +46,10 @@ def test_tree_metadata_and_description_follow_the_data_set(bids):
     assert bids.group(T1W)["ome"]["multiscales"][0]["name"] == "sub-01_ses-1_T1w"
     assert (bids.directory / f"logs/{T1W}/convert.log").exists()
     (out / f"{OTHER}.json").unlink()
+    (bids.directory / "bids/dwi.bval").unlink()
     assert bids().jobs == {"convert_bundle"}
     assert (out / f"{OTHER}.json").exists()
+    assert not (out / f"{DWI}.bval").exists()
     assert "Nothing to be done" in bids().output
 
 
@@ -70,7 +72,11 @@ def test_only_what_changed_is_written_again(bids, tmp_path):
     text(bids.output / "dataset_description.json", {"mine": True})
     text(bids.directory / "bids/dwi.bval", "2000\n")
     assert bids().jobs == {"write_sidecars"}
+    for name in ("dwi.bval", "dwi.bvec"):
+        (bids.directory / "bids" / name).unlink()
+    assert bids().jobs == {"write_sidecars"}
     assert bval.read_text() == "mine"
+    assert not (bids.output / f"{DWI}.bvec").exists()
     assert "Nothing to be done" in bids().output
 
 

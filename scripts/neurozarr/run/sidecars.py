@@ -7,7 +7,7 @@ edited, are kept.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -54,7 +54,7 @@ def check(paths: Paths, endings: Iterable[str]) -> None:
 
 
 def write(paths: Paths, texts: Mapping[str, str]) -> None:
-    """Write the files, except those that a user has edited.
+    """Write the files, and delete those that were written before; keep what a user has edited.
 
     Parameters
     ----------
@@ -84,6 +84,8 @@ def write(paths: Paths, texts: Mapping[str, str]) -> None:
             logger.warning("%s was edited and is kept as it is", file)
         else:
             write_text(file, text)
+    for file in _surplus(paths, texts):
+        file.unlink()
 
 
 def outdated(paths: Paths, texts: Mapping[str, str]) -> str:
@@ -97,7 +99,16 @@ def outdated(paths: Paths, texts: Mapping[str, str]) -> str:
             return f"{paths.sidecar(ending)} is missing"
         if _checksum(text.encode()) != known.get(ending, [None])[-1]:
             return f"the metadata for {paths.sidecar(ending)} changed"
-    return ""
+    surplus = next(_surplus(paths, texts), None)
+    return f"there are no metadata for {surplus} any more" if surplus else ""
+
+
+def _surplus(paths: Paths, texts: Mapping[str, str]) -> Iterator[Path]:
+    """Files that were written, and not edited, but would not be written any more."""
+    for ending, checksums in _recorded(paths).items():
+        file = paths.sidecar(ending)
+        if ending not in texts and file.exists() and _checksum(file.read_bytes()) in checksums:
+            yield file
 
 
 def _recorded(paths: Paths) -> dict[str, list[int]]:

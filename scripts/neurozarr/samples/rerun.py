@@ -208,7 +208,8 @@ class Todo:
         if paths.nii:
             self._files.append(paths.header_receipt)
         self._files += map(paths.sidecar, sample.sidecars)
-        self._files += [paths.sidecar_receipt] if sample.sidecars else []
+        if sample.sidecars or paths.sidecar_receipt.exists():
+            self._files.append(paths.sidecar_receipt)
         if verify != "none":
             self._files.append(paths.verify_receipt)
         for number, count in enumerate(sample.blocks):
