@@ -76,7 +76,9 @@ def check_space(names):
     """Exit if what is left to be done for some samples surely does not fit on the disk."""
     if not RUN.check_space:
         return
-    works = [work_left(name) for name in names if not unreadable(name)]
+    # How large those are that rules of others make is known when they are there.
+    there = [name for name in names if name in THERE and not unreadable(name)]
+    works = [work_left(name) for name in there]
     said, problem = space.problem(
         works,
         SAMPLES.__getitem__,

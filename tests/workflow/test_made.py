@@ -11,7 +11,7 @@ import tifffile
 import neurozarr
 
 from .. import parents
-from ..parents import LARGE, MODULE, OUTPUT, SHEET, write_volume
+from ..parents import LARGE, MODULE, OUTPUT, REGISTER, SHEET, write_volume
 
 NOTHING = "Nothing to be done"
 
