@@ -34,6 +34,7 @@ include: "rules/targets.smk"
 include: "rules/bundles.smk"
 include: "rules/preview.smk"
 include: "rules/start.smk"
+include: "rules/record.smk"
 include: "rules/screen.smk"
 
 

@@ -17,7 +17,7 @@ LAYERS = [
     {"samples"},
     {"verify", "preview"},
     {"steps"},
-    {"conversion", "info", "viewer"},
+    {"conversion", "info", "status", "viewer"},
     {"commands"},
     {"__main__"},
 ]

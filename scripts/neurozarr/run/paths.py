@@ -221,6 +221,10 @@ class LevelPaths:
         """Receipt of a block."""
         return self.state / f"block-{block}.json"
 
+    def partial(self, block: int | str) -> Path:
+        """File that tells how much of a block is written (see `neurozarr.run.partial`)."""
+        return self.state / f"partial-{block}.json"
+
     def block_receipts(self, count: int) -> list[Path]:
         """Receipts of the first `count` blocks."""
         return [self.block_receipt(block) for block in range(count)]

@@ -137,6 +137,20 @@ def read_run(
     return replace(_settings(options), in_place=in_place), samples
 
 
+def output_of(config: Document) -> str:
+    """Return the output directory of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        An option is not valid.
+    """
+    try:
+        return _expanded(Schema(CONFIG_SCHEMA).with_defaults(as_cells(config)))["output"]
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
+
+
 def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
     """Raise a ConfigError if there are unknown options, with their file, or too many values."""
     try:
