@@ -81,8 +81,8 @@ class Work:
 
     Attributes
     ----------
-    name, path
-        Name of the sample, and its source.
+    name, path, store
+        Name of the sample, its source, and its store.
     kind
         Text that is the same for samples whose chunks are made alike: shape, data type, format and
         options.
@@ -102,6 +102,7 @@ class Work:
 
     name: str
     path: str
+    store: str
     kind: str
     levels: tuple[LevelWork, ...]
     source_bytes: int
@@ -149,6 +150,7 @@ def left_of(
     known: dict[str, Any] = {
         "name": sample.name,
         "path": sample.path,
+        "store": str(paths.store),
         "source_bytes": sum(file.stat().st_size for file in sample.files),
         "is_bundled": is_bundled,
     }
@@ -195,8 +197,9 @@ def _voxel_sizes(sample: Sample) -> list[tuple[float, ...]]:
 
 def _has_targets(paths: StorePaths, todo: Todo, coarse: range) -> bool:
     """Whether Snakemake finds nothing to be done: it does not miss what only other jobs need."""
-    targets = [*paths.group, *paths.header]
-    targets += [paths.level(number).document for number in range(coarse.start)]
+    targets = [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
+    levels = [paths.level(number) for number in range(coarse.start)]
+    targets += [level.job_output(level.document) for level in levels if not level.given]
     targets += [paths.verify_receipt] * (todo.verify != "none")
     return not todo.stale and todo.is_done(*targets)
 
@@ -207,6 +210,8 @@ def _left(sample: Sample, paths: StorePaths, todo: Todo) -> tuple[set[int], Bloc
     blocks: Blocks = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
+        if place.given:
+            continue
         if 0 in created or not todo.is_done(place.document, place.array_receipt):
             created.add(number)
         for block in range(level.blocks):
@@ -229,9 +234,9 @@ def _jobs(
     found["write_base"] = sum(number == 0 for number, _ in blocks)
     found["pyramid_level"] = sum(number > 0 and number not in coarse for number, _ in blocks)
     found["pyramid_level"] += any(number in coarse for number, _ in blocks)
-    group = () if paths.nii else paths.group
+    group = () if paths.nii or paths.place else paths.group
     again = bool(created or blocks) or not todo.is_done(paths.ome_receipt, *group)
-    found["ome_metadata"] = int(again)
+    found["extend_metadata" if paths.place else "ome_metadata"] = int(again)
     if paths.nii:
         again = again or not todo.is_done(*paths.group, *paths.header, paths.header_receipt)
         found["nifti_header"] = int(again)
