@@ -79,8 +79,9 @@ def store_to_verify(wildcards):
     name, paths = name_of(wildcards), paths_of(wildcards)
     if is_bundled(name):
         # Its own process, on a cluster, does not know which bundles there are.
-        waits = workflow.is_main_process and name in bundled()
-        return expand(BUNDLE, bundle=[bundled()[name].name] if waits else [])
+        if not (workflow.is_main_process and name in bundled()):
+            return []
+        return expand(BUNDLE, bundle=bundled()[name].name)
     if paths.place:
         return [str(paths.ome_receipt)]
     receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]

@@ -7,8 +7,13 @@ PLANNED_AT_ONCE, TRIED = 8, 20
 
 @cache
 def planned(name):
-    """Return a sample after checking its source and planning its levels; exit on errors."""
+    """Return a sample after checking its source and planning its levels; exit on errors.
+
+    If a rule made the source, perhaps in this run, others go on: it is then never there.
+    """
     if error := unreadable(name):
+        if workflow.is_main_process and made_files(name):
+            raise not_there(name)
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
@@ -77,7 +82,7 @@ def check_outputs(sample, paths):
         if not todo(sample.name).is_done():
             extending.check_writable(paths)
     ownership.check(paths, len(sample.blocks) if paths.place else 0)
-    sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
+    sidecars.check(paths, sample.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
         if asks_for_steps():
@@ -142,10 +147,11 @@ def all_planned():
     ]
     PROBLEMS.update(errors)
     others = len(SAMPLES) - sum(map(bool, PROBLEMS.values()))
-    if wrong and not others:
+    if wrong and not others and not any(map(made_files, errors)):
         sys.exit("\n".join(wrong))
     if wrong:
-        logger.error("\n".join([*wrong, f"neurozarr: the other {others} go on"]))
+        rest = [f"neurozarr: the other {others} go on"] if others else []
+        logger.error("\n".join([*wrong, *rest]))
         if workflow.output_settings.dryrun:
             fail_dry_run(f"{len(wrong)} of {len(SAMPLES)} samples cannot be converted")
     return [planned(name) for name in known if not PROBLEMS[name]]

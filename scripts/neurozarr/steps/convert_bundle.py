@@ -94,7 +94,7 @@ def convert_sample(
     if paths.nii and not (done and todo.is_done(*paths.group, *paths.header, paths.header_receipt)):
         publish_header(paths, **arguments.nifti_header(sample, paths))
         done = False
-    sidecars.write(paths, sample.source.sidecars)
+    sidecars.write(paths, sample.sidecars)
     done = done and redo == "nothing"
     if verify != "none" and not (done and todo.is_done(paths.verify_receipt)):
         told = arguments.verify_store(sample, paths)
