@@ -43,6 +43,10 @@ def plan_of_run(wildcards):
         "unreadable": len(known_samples()) - len(works),
         "waiting": len(SAMPLES) - len(known_samples()),
         "bundles": len(found),
+        "descriptions": sum(
+            not os.path.exists(file) or file in workflow.dag.forcefiles
+            for file in all_descriptions(wildcards)
+        ),
         "bundle_memory_mb": max(found, default=0),
         "verify": RUN.verify,
         "cores": local_cores(),

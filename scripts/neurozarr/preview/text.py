@@ -33,6 +33,8 @@ class Plan:
         Number of samples that cannot be read, and of those whose sources other rules make first.
     bundles
         Number of jobs that convert several samples.
+    descriptions
+        Number of jobs that describe a BIDS derivative.
     bundle_memory_mb
         Most memory of one of them, in MB.
     verify
@@ -50,6 +52,7 @@ class Plan:
     unreadable: int
     waiting: int
     bundles: int
+    descriptions: int
     bundle_memory_mb: int
     verify: str
     cores: int | None
@@ -157,6 +160,7 @@ def _totals(
         head += f", {len(left)} of them not complete"
     jobs = sum((Counter(work.jobs) for work in works), Counter[str]())
     jobs["convert_bundle"] += plan.bundles
+    jobs["describe_dataset"] += plan.descriptions
     memory = max([plan.bundle_memory_mb, *(work.memory_mb for work in left)])
     size, files = found.total(works), sum(map(forecast.inodes, works))
     return [

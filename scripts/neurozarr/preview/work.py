@@ -158,7 +158,10 @@ def left_of(
         return Work(**known, kind="", levels=(), jobs={}, memory_mb=0, is_done=False)
     coarse = coarse_levels(sample.blocks)
     created, blocks = set[int](), Blocks()
-    is_done = todo.is_done() or (not is_bundled and _has_targets(paths, todo, coarse))
+    has_sidecars = bool(sample.sidecars) or paths.sidecar_receipt.exists()
+    is_done = todo.is_done() or (
+        not is_bundled and _has_targets(paths, todo, coarse, has_sidecars=has_sidecars)
+    )
     if not is_done:
         created, blocks = _left(sample, paths, todo)
     if not is_bundled and any(number in coarse for number, _ in blocks):  # One job makes them all.
@@ -177,7 +180,9 @@ def left_of(
         **known,
         kind=_kind(sample),
         levels=levels,
-        jobs={} if is_bundled or is_done else dict(_jobs(paths, todo, coarse, created, blocks)),
+        jobs={}
+        if is_bundled or is_done
+        else _jobs(paths, todo, coarse, created, blocks, has_sidecars=has_sidecars),
         memory_mb=0 if is_bundled else _memory_mb(sample, blocks, verify, cores),
         is_done=is_done,
     )
@@ -195,12 +200,13 @@ def _voxel_sizes(sample: Sample) -> list[tuple[float, ...]]:
     ]
 
 
-def _has_targets(paths: StorePaths, todo: Todo, coarse: range) -> bool:
+def _has_targets(paths: StorePaths, todo: Todo, coarse: range, *, has_sidecars: bool) -> bool:
     """Whether Snakemake finds nothing to be done: it does not miss what only other jobs need."""
     targets = [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
     levels = [paths.level(number) for number in range(coarse.start)]
     targets += [level.job_output(level.document) for level in levels if not level.given]
     targets += [paths.verify_receipt] * (todo.verify != "none")
+    targets += [paths.sidecar_receipt] * has_sidecars
     return not todo.stale and todo.is_done(*targets)
 
 
@@ -226,8 +232,14 @@ def _left(sample: Sample, paths: StorePaths, todo: Todo) -> tuple[set[int], Bloc
 
 
 def _jobs(
-    paths: StorePaths, todo: Todo, coarse: range, created: set[int], blocks: Blocks
-) -> Counter[str]:
+    paths: StorePaths,
+    todo: Todo,
+    coarse: range,
+    created: set[int],
+    blocks: Blocks,
+    *,
+    has_sidecars: bool,
+) -> dict[str, int]:
     """Number of jobs of each step of a sample that is not bundled."""
     found: Counter[str] = Counter()
     found["create_array"] = len(created - set(coarse))
@@ -243,7 +255,8 @@ def _jobs(
     # Without a verification, its receipt is not among the files of a complete run.
     verified = todo.verify == "none" or todo.is_done(paths.verify_receipt)
     found["verify_store"] = int(todo.verify != "none" and (again or not verified))
-    return +found
+    found["write_sidecars"] = int(has_sidecars and not todo.is_done(paths.sidecar_receipt))
+    return dict(+found)
 
 
 def _memory_mb(sample: Sample, blocks: Blocks, verify: str, cores: int | None) -> int:
