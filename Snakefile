@@ -32,7 +32,9 @@ include: "rules/parameters.smk"
 include: "rules/inputs.smk"
 include: "rules/targets.smk"
 include: "rules/bundles.smk"
+include: "rules/preview.smk"
 include: "rules/start.smk"
+include: "rules/record.smk"
 include: "rules/screen.smk"
 
 
@@ -50,6 +52,7 @@ rule export:
         all_exports,
 
 
+include: "rules/plan.smk"
 include: "rules/source_made.smk"
 include: "rules/convert_bundle.smk"
 include: "rules/create_array.smk"
@@ -57,8 +60,11 @@ include: "rules/write_base.smk"
 include: "rules/pyramid_level.smk"
 include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
+include: "rules/write_sidecars.smk"
+include: "rules/describe_dataset.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
+include: "rules/extend_metadata.smk"
 
 
 NAMES = new_names(NAMES_BEFORE) if IS_INCLUDED else {}

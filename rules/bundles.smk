@@ -8,7 +8,8 @@ from neurozarr.samples.sample import Sample
 
 # The rules of the steps of a conversion, of which a bundle's job does the work.
 STEPS = {"create_array", "write_base", "pyramid_level"}
-STEPS |= {"ome_metadata", "nifti_header", "verify_store"}
+STEPS |= {"ome_metadata", "extend_metadata", "nifti_header", "verify_store"}
+STEPS |= {"write_sidecars"}
 
 
 @cache
@@ -189,7 +190,7 @@ def all_bundles(wildcards):
     small = [name for name in known_samples() if is_bundled(name)]
     if found or not small:
         return expand(BUNDLE, bundle=found)
-    return [str(RUN.paths(small[0]).state / "owned.json")]
+    return [str(RUN.paths(small[0]).record)]
 
 
 def forget_bundles():

@@ -15,10 +15,11 @@ sys.path.insert(0, library())
 
 try:
     from neurozarr import plan
+    from neurozarr.bids import description
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
-    from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
-    from neurozarr.run.paths import coarse_levels
+    from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.names import explanations
     from neurozarr.samples.sheet import read_run
@@ -82,14 +83,24 @@ OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
 SOURCE_RECEIPT = str(PATHS.source_receipt)
+SIDECARS = str(PATHS.sidecar_receipt)
+DATASET = str(RUN.derivative("{folder}").sidecar_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
+# An image of others, to which levels are added: the wildcards do not tell its directory.
+IN_PLACE = replace(PATHS, nii=False, place=Place(group="", names=("0",)))
+IN_PLACE_LEVEL = IN_PLACE.level("{level}")
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 
+# Whether stores are in directories below the output: otherwise, names of samples match none, so that
+# the output of one module may lie within that of another.
+HAS_FOLDERS = any("/" in (one.image or one.name) for one in SAMPLES.values())
+
 # Not for all rules, because others may have other wildcards of the same names.
 WILDCARDS = {
-    "sample": "[^/]+",
+    "sample": "(?:[^/.][^/]*/)*[^/]+" if HAS_FOLDERS else "[^/]+",
+    "folder": "(?:[^/.][^/]*/)*",
     "label": "(?:/labels/[^/]+)?",
     "level": "[0-9]+",
     "block": "[0-9]+",

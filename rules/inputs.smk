@@ -82,6 +82,8 @@ def store_to_verify(wildcards):
         if not (workflow.is_main_process and name in bundled()):
             return []
         return expand(BUNDLE, bundle=bundled()[name].name)
+    if paths.place:
+        return [str(paths.ome_receipt)]
     receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
     return [
         *each_array(wildcards),
@@ -109,3 +111,27 @@ def level_to_export(wildcards):
         return files([*paths.header, place.made_with])
     receipts = place.block_receipts(sample(wildcards).blocks[number])
     return files([*paths.header, place.document, *receipts])
+
+
+def added_array(wildcards):
+    """Receipt of the array of a level; none for coarse levels, whose job creates them."""
+    place = each_level(wildcards)[int(wildcards.level)]
+    return [] if place.made_with else str(place.array_receipt)
+
+
+def added_parent(wildcards):
+    """Receipts of the parent level of a block; none if it is a level that the image had before."""
+    place = parent_level(wildcards)
+    if place.given:
+        return []
+    return files([place.array_receipt, *parent_blocks(wildcards)])
+
+
+def added_levels(wildcards):
+    """Receipts of all added levels."""
+    arrays = files(
+        place.array_receipt
+        for place in each_level(wildcards)
+        if not (place.given or place.made_with)
+    )
+    return [*arrays, *each_block_receipt(wildcards)]

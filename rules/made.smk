@@ -89,12 +89,11 @@ def is_there(name):
     if workflow.is_main_process:
         prepare_hooks()
         if files := made_files(name):
-            image, slash, label = name.partition("/")
+            paths = RUN.paths(name)
             gone = not all(map(os.path.exists, files))
             try:
-                checkpoints.source_made.get(sample=image, label=slash + label)
+                checkpoints.source_made.get(sample=paths.sample, label=paths.label)
             except IncompleteCheckpointException:
-                paths = RUN.paths(name)
                 if gone and (
                     steps_of(workflow.dag_settings.forcerun)
                     or not made.seems_done(SAMPLES[name], paths, RUN)

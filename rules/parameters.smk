@@ -50,7 +50,7 @@ def step_arguments(step):
             for name in ("level", "block")
             if name in wildcards.keys()
         }
-        if sample(wildcards).is_planned:
+        if given and sample(wildcards).is_planned:
             numbers(wildcards)  # Exits if there is no such level or block.
         make = getattr(arguments, step)
         return make(sample(wildcards), paths_of(wildcards), **given)

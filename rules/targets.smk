@@ -9,15 +9,18 @@ def all_stores(wildcards):
         *all_images(wildcards),
         *all_arrays(wildcards),
         *all_verify_receipts(wildcards),
+        *all_sidecars(wildcards),
+        *all_descriptions(wildcards),
     ]
 
 
 def all_images(wildcards):
-    return [
-        file
-        for name in large_samples()
-        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
-    ]
+    return [file for name in large_samples() for file in files(marks(RUN.paths(name)))]
+
+
+def marks(paths):
+    """The files that say that an image is published: of an image of others, a receipt."""
+    return [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
 
 
 def all_verify_receipts(wildcards):
@@ -26,12 +29,35 @@ def all_verify_receipts(wildcards):
     return files(RUN.paths(name).verify_receipt for name in large_samples())
 
 
+def all_sidecars(wildcards):
+    """Records of the files beside large stores."""
+    return files(
+        RUN.paths(name).sidecar_receipt
+        for name in large_samples()
+        if planned(name).sidecars or RUN.paths(name).sidecar_receipt.exists()
+    )
+
+
+def all_descriptions(wildcards):
+    """Records of the files at the top of BIDS derivatives; exit if others wrote one of them."""
+    derivatives = {folder: RUN.derivative(folder) for folder in RUN.datasets}
+    for folder, paths in derivatives.items():
+        texts = description.texts(RUN.datasets[folder], paths.top)
+        try:
+            sidecars.check(paths, texts)
+        except NeurozarrError as error:
+            sys.exit(f"neurozarr: {error}")
+        if sidecars.outdated(paths, texts):
+            workflow.dag.forcefiles.add(str(paths.sidecar_receipt))
+    return files(paths.sidecar_receipt for paths in derivatives.values())
+
+
 def all_arrays(wildcards):
     return [
-        str(place.document)
+        str(place.job_output(place.document))
         for name in large_samples()
         for place in RUN.paths(name).levels(planned(name).blocks)
-        if not place.made_with
+        if not (place.made_with or place.given)
     ]
 
 
@@ -55,9 +81,15 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     readable = all_planned()
+    if all(sample.existing for sample in readable):
+        sys.exit(
+            "neurozarr: export needs stores with a NIfTI header, which in_place does not add: run "
+            "without in_place"
+        )
     exports = [
         str(RUN.paths(sample.name).export(level))
         for sample in readable
+        if not sample.existing  # It has no NIfTI header.
         for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.

@@ -1,14 +1,16 @@
 """The workflow on a real SLURM cluster: the daemons of the Debian packages, on this machine."""
 
-import os
 import shutil
 import time
 
 import pytest
 
+from neurozarr.run.status import read
+
 from ..parents import make_parent
 from ..runs import wait_until
-from .cluster import Cluster, missing
+from . import folders
+from .cluster import Cluster, require
 
 #: Shorter waiting times than on a real cluster with remote nodes and a long queue.
 HERE = (
@@ -18,12 +20,10 @@ HERE = (
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    if lacking := missing():
-        reason = f"{', '.join(lacking)} missing; as root on Debian: apt-get install slurm-wlm munge"
-        assert "NEUROZARR_NEEDS_SLURM" not in os.environ, reason
-        pytest.skip(reason)
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+def cluster():
+    folders.remove_abandoned(folders.ETC)
+    require()
+    made = Cluster()
     try:
         made.start()
         yield made
@@ -47,6 +47,7 @@ def test_store_equals_that_of_a_local_run(on_cluster, fresh):
     run = on_cluster(*on_cluster.options)
     assert "submitted with SLURM jobid" in run.output
     assert on_cluster.tree() == fresh(on_cluster)
+    assert states(on_cluster) == {"done"}
     assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
 
 
@@ -107,7 +108,9 @@ def test_requeued_job_writes_the_same_bytes(on_cluster, cluster, fresh):
 def test_jobs_of_a_killed_run_do_not_affect_the_next_run(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
         wait_until(lambda: bool(jobs(cluster, "%A")), process, interval=0.1)
+        assert states(on_cluster) <= {"waiting", "running"}
         process.kill()
+    assert states(on_cluster) == {"interrupted"}
     left = {job for (job,) in jobs(cluster, "%A", "R,PD")}
     assert left
     on_cluster("--unlock")
@@ -115,7 +118,13 @@ def test_jobs_of_a_killed_run_do_not_affect_the_next_run(on_cluster, cluster, fr
     while left & {job for (job,) in jobs(cluster, "%A", "R,PD")}:
         time.sleep(0.2)
     assert on_cluster.tree() == fresh(on_cluster)
+    assert states(on_cluster) == {"done"}
     assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
+
+
+def states(workflow):
+    """States of its samples, as others see them."""
+    return {sample.state for sample in read(str(workflow.output)).samples}
 
 
 def test_another_workflow_makes_sources_and_converts_them(

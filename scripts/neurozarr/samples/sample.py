@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,15 @@ import numpy as np
 import xxhash
 
 from neurozarr import ome, plan
+from neurozarr.bids import sidecars
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
+from neurozarr.ome.reading import metadata_of
 from neurozarr.regions import parent_region
-from neurozarr.run.paths import StorePaths
-from neurozarr.samples import headers, labels
+from neurozarr.run import extending
+from neurozarr.run.paths import DatasetPaths, Place, StorePaths
+from neurozarr.samples import headers, in_place, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
@@ -61,6 +64,16 @@ class RunSettings:
         Whether a store that was made from another source may be replaced.
     bundle
         Whether many small samples are converted in one job.
+    check_space
+        Whether a run that does not fit on the disk is refused.
+    in_place
+        For each sample whose levels are added to an image of others: its place, and the version of
+        Zarr.
+    datasets
+        The BIDS data sets whose images are converted, by the directory below the output of their
+        derivative, such as "a/", or "" for the output itself.
+    in_labels
+        Names of images that are in a directory named like that of the labels of an image.
     """
 
     output: str
@@ -69,23 +82,39 @@ class RunSettings:
     verify: Literal["none", "quick", "full"]
     overwrite: bool
     bundle: bool
+    check_space: bool
+    in_place: dict[str, tuple[Place, Literal[2, 3]]] = field(default_factory=dict)
+    datasets: dict[str, list[str]] = field(default_factory=dict)
+    in_labels: tuple[str, ...] = ()
 
     def paths(self, sample: str) -> StorePaths:
         """Return the paths of a sample, by its name."""
-        image, slash, label = sample.partition("/")
+        image, found, label = sample.rpartition(f"/{LABELS}/")
+        if not found or sample in self.in_labels:
+            image, found, label = sample, "", ""
+        place, version = self.in_place.get(sample, (None, self.zarr_version))
         return StorePaths(
             output=self.output,
             sample=image,
-            nii=self.nii,
-            zarr_version=self.zarr_version,
-            label=slash + label,
+            nii=self.nii and place is None,
+            zarr_version=version,
+            label=found + label,
+            place=place,
         )
+
+    def derivative(self, folder: str) -> DatasetPaths:
+        """Return the paths of the files at the top of a derivative, by its directory."""
+        return DatasetPaths(output=self.output, folder=folder)
 
     def written(self, samples: Iterable[str]) -> list[Path]:
         """List the stores, and the directories of receipts and exports, that a run may change."""
-        stores = [self.paths(name).store for name in samples]
+        stores = [self.paths(name).store for name in samples if name not in self.in_place]
         beside = [self.paths("").state.parent, self.paths("").export(0).parent]
         return [*stores, *beside]
+
+    def groups(self) -> dict[str, Path]:
+        """Directories of the images of others to which levels are added, by sample."""
+        return {name: Path(place.group) for name, (place, _) in self.in_place.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +124,9 @@ class Sample:
     Attributes
     ----------
     name
-        Name of its files in the output; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the
-        name of the sample that it is a label of.
+        Path of its store below the output, without its ending: a word or, if directories of sources
+        are kept, ``FOLDER/NAME``; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the name of
+        the sample that it is a label of.
     path
         The source: a file, a directory, a pattern or a URL.
     layout
@@ -105,8 +135,15 @@ class Sample:
         Voxel size, time step and their units given by the user; None to take them from the source.
     options
         All options, by group and name.
+    label
+        End of the name of a label, ``/labels/NAME``; "" if it is an image.
     label_of
         Arguments of `Sample` for the image that this one is a label of; None if it is an image.
+    existing
+        The image of others to which levels are added; its last level is the source. None if the
+        source is converted into a store of its own.
+    bids
+        Directory of the BIDS data set that it is an image of; None if it is in none.
     """
 
     name: str
@@ -117,7 +154,10 @@ class Sample:
     time_step: float | None
     time_unit: str | None
     options: dict[str, Any]
+    label: str = ""
     label_of: dict[str, Any] | None = None
+    existing: in_place.Existing | None = None
+    bids: str | None = None
 
     @cached_property
     def zarr(self) -> ZarrConfig:
@@ -155,8 +195,7 @@ class Sample:
     @property
     def image(self) -> str | None:
         """Name of the sample that this one is a label of; None if it is an image of its own."""
-        image, _, label = self.name.partition(f"/{LABELS}/")
-        return image if label else None
+        return self.name.removesuffix(self.label) if self.label else None
 
     @property
     def is_image_label(self) -> bool:
@@ -227,7 +266,10 @@ class Sample:
         """The opened source; only its header is read."""
         # Before Python 3.12, cached_property would open the sources of threads one after the other.
         known = vars(self)
-        if "_source" not in known:
+        if "_source" not in known and self.existing is not None:
+            # What its metadata lack, such as units, nobody is asked for.
+            known["_source"] = ZarrSource.open(self.path, Layout(**self.layout))
+        elif "_source" not in known:
             template = self.options["nifti"]["header"]
             known["_source"] = open_source(
                 self.path,
@@ -310,18 +352,22 @@ class Sample:
         ConfigError
             The options do not fit the image.
         """
-        source = self.source
+        source, existing = self.source, self.existing
         try:
-            levels = plan.plan_levels(
-                source.shape,
-                self.dtype,
-                source.axes,
-                self.zarr,
-                voxel_size=source.voxel_size,
-                native_chunk_shape=source.native_chunk_shape,
-                in_order=source.file_axes if source.in_order else None,
-                block_mb=self.options["resources"]["block_mb"],
-                max_jobs=self.options["resources"]["max_jobs"],
+            levels = (
+                self._further_levels(existing)
+                if existing
+                else plan.plan_levels(
+                    source.shape,
+                    self.dtype,
+                    source.axes,
+                    self.zarr,
+                    voxel_size=source.voxel_size,
+                    native_chunk_shape=source.native_chunk_shape,
+                    in_order=source.file_axes if source.in_order else None,
+                    block_mb=self.options["resources"]["block_mb"],
+                    max_jobs=self.options["resources"]["max_jobs"],
+                )
             )
             if len(levels) > 1:
                 kernels.check_mode(self.mode, self.dtype)
@@ -329,10 +375,44 @@ class Sample:
             raise ConfigError(str(error)) from None
         return levels
 
+    def _further_levels(self, existing: in_place.Existing) -> tuple[plan.Level, ...]:
+        """The levels of an image of others, and those that are added to it."""
+        options, resources = self.options["pyramid"], self.options["resources"]
+        return plan.plan_further(
+            existing.documents,
+            self.source.file_axes,
+            zarr=in_place.new_array_options(existing, self.options["zarr"]),
+            levels=options["levels"],
+            factors=options["factors"],
+            edge=options["edge"],
+            no_pyramid_axis=options["no_pyramid_axis"],
+            voxel_size=self.source.voxel_size,
+            block_mb=resources["block_mb"],
+            max_jobs=resources["max_jobs"],
+        )
+
+    @property
+    def first(self) -> int:
+        """Number of the first level that is written: 0, unless levels are added to an image."""
+        return 0 if self.existing is None else len(self.existing.documents)
+
     @property
     def blocks(self) -> list[int]:
-        """Number of blocks of each level, finest first."""
+        """Number of blocks of each level, finest first; 0 for those that are not written."""
         return [level.blocks for level in self.levels]
+
+    @cached_property
+    def sidecars(self) -> dict[str, str]:
+        """Contents of the files beside the store, by their endings, such as ".json".
+
+        Raises
+        ------
+        SourceError
+            A metadata file of a BIDS data set is damaged.
+        """
+        if self.bids is not None:
+            return sidecars.texts(self.bids, self.path)
+        return self.source.sidecars
 
     @property
     def read_paths(self) -> list[Path]:
@@ -357,7 +437,9 @@ class Sample:
                 f"{self.path}: its data type is {self.dtype}, but labels beneath an image are "
                 f"integers: convert it, or do not make it a label of {self.image}"
             )
-        _ = self.levels, self.attributes, self.channels
+        if self.existing is not None:
+            in_place.check_options(self.existing, self.options)
+        _ = self.levels, self.attributes, self.channels, self.sidecars
 
     @property
     def export_levels(self) -> list[int]:
@@ -391,7 +473,24 @@ class Sample:
 
     @cached_property
     def attributes(self) -> Document:
-        """OME-Zarr attributes of the group, without the channels' windows."""
+        """OME-Zarr attributes of the group, without the channels' windows.
+
+        Of an image of others, they are what is added to its metadata, and a checksum of these.
+
+        Raises
+        ------
+        ConfigError
+            The metadata of an image of others do not say where its last level is.
+        """
+        if self.existing is not None:
+            name = self.options["ome"]["name"] or self.name
+            members = {"mode": self.mode, "edge": self.zarr.edge, "name": name}
+            try:
+                added = self.existing.extension(self.levels, self.source.file_axes, members)
+            except ValueError as error:
+                group = self.existing.place.group
+                raise ConfigError(f"{group}: no levels can be added to it: {error}") from None
+            return {"base": extending.digest_of(self.existing.attributes), **added}
         source, version = self.source, self.zarr.ome_version
         attributes = ome.attributes(
             axes=source.axes,
@@ -448,7 +547,7 @@ class Sample:
         ConfigError
             The number of names or colours differs from the number of channels.
         """
-        if self.dtype.kind == "c" or self.is_image_label:
+        if self.dtype.kind == "c" or self.is_image_label or not self._lacks_channels:
             return []
         lengths = dict(zip(self.source.axes, self.source.shape, strict=True))
         count = lengths.get("c", 1)
@@ -459,6 +558,12 @@ class Sample:
                     f"ome.{name} has {len(options[name])} values, but {self.path} has {count} "
                     "channels; give one for each"
                 )
+        if self.existing is not None:  # What the source says, this workflow has added.
+            return ome.channels(
+                count,
+                names=options["channel_names"] or (),
+                colors=options["channel_colors"] or (),
+            )
         return ome.channels(
             count,
             names=options["channel_names"] or self.source.channel_names,
@@ -466,6 +571,14 @@ class Sample:
             windows=self.source.channel_windows,
             active=self.source.channel_active,
         )
+
+    @property
+    def _lacks_channels(self) -> bool:
+        """Whether nobody has described the channels; of an image without new levels, none are."""
+        if self.existing is None:
+            return True
+        known = metadata_of(self.existing.attributes)
+        return "omero" not in known and not self.levels[-1].given
 
 
 def _is_store(path: str) -> bool:

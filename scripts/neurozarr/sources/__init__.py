@@ -18,8 +18,9 @@ import numpy as np
 from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
-from neurozarr.sources.base import Layout, Source, check_columns
+from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.bdv.source import BdvHdf5Source, BdvSource
+from neurozarr.sources.columns import check_columns
 from neurozarr.sources.deltavision import DeltaVisionSource
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
