@@ -1,0 +1,118 @@
+# Planning of samples: their sources are read, and their outputs checked.
+
+# Samples that are planned at once on a slow file system, and how many tell whether it is slow. On a
+# fast one, threads would only wait for each other.
+PLANNED_AT_ONCE, TRIED = 8, 20
+
+
+@cache
+def planned(name):
+    """Return a sample after checking its source and planning its levels; exit on errors."""
+    if error := unreadable(name):
+        sys.exit(f"neurozarr: sample {name}: {error}")
+    if not workflow.is_main_process:
+        try:
+            claims.check(RUN.paths(name).state)
+        except ClaimError as error:
+            # Exit without failure: otherwise Snakemake would delete the outputs of this job, which
+            # now belong to the other run.
+            print(f"neurozarr: sample {name}: {error}", file=sys.stderr)
+            sys.exit(0)
+    return SAMPLES[name]
+
+
+@cache
+def unreadable(name):
+    """Why the source of a sample cannot be converted, or None.
+
+    Exit on errors of other kinds, except in a job, which fails with them later.
+    """
+    if workflow.is_main_process:
+        prepare_hooks()
+    else:
+        set_environment()
+    if name not in SAMPLES:
+        sys.exit(f"neurozarr: there is no sample {name!r}")
+    try:
+        SAMPLES[name].check()
+        if workflow.is_main_process:
+            check_outputs(SAMPLES[name], RUN.paths(name))
+    except NeurozarrError as error:
+        if workflow.is_main_process and not isinstance(error, SourceError):
+            sys.exit(f"neurozarr: sample {name}: {error}")
+        return error
+    return None
+
+
+@cache
+def written():
+    """All stores and directories that this run may write."""
+    return rerun.Written(RUN.written(SAMPLES))
+
+
+def check_outputs(sample, paths):
+    """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
+    written().check_apart(sample.read_paths)
+    ownership.check(paths)
+    sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
+    if not sample.is_planned:
+        rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
+        if asks_for_steps():
+            sys.exit(
+                f"neurozarr: sample {sample.name}: dcm2niix has not converted {sample.path} yet: "
+                "run first without naming steps or their files"
+            )
+        return
+    sample.source.check()
+    # Small images, of which there may be thousands, have it in their logs.
+    tells = len(sample.levels) > 1 and (max(sample.blocks) > 1 or sample.mode != "mean")
+    if tells and not todo(sample.name).is_done(paths.level(1).array_receipt):
+        logger.info(f"sample {sample.name}: {sample.mode_described}")
+    again = todo(sample.name).stale
+    if paths.level(0).array_receipt in again:  # Otherwise the source is the same.
+        rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
+    for file, reason in again.items():
+        logger.info(f"sample {sample.name}: {file} is made again: {reason}")
+    # Snakemake's own records depend on the working directory and on modification times. There is no
+    # public way to force files during planning.
+    workflow.dag.forcefiles.update(map(str, rerun.job_outputs(sample, paths, again)))
+
+
+@cache
+def todo(name):
+    """What is to be done for a sample."""
+    return rerun.Todo(SAMPLES[name], RUN.paths(name), verify=RUN.verify)
+
+
+@cache
+def all_planned():
+    """Plan all samples; many at once if most of the time is spent waiting for files.
+
+    Return those whose sources can be read; exit if there is none.
+    """
+    if not SAMPLES:
+        sys.exit(
+            "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
+            "glob) or samples (a tab-separated sheet), such as neurozarr run scan.nii.gz, or "
+            "snakemake --config source=scan.nii.gz"
+        )
+    written()  # Made once, before the threads ask for it.
+    names = list(SAMPLES)
+    wall, processor = time.monotonic(), time.process_time()
+    for name in names[:TRIED]:
+        unreadable(name)
+    waited = time.monotonic() - wall > 2 * (time.process_time() - processor)
+    with ThreadPoolExecutor(PLANNED_AT_ONCE if waited else 1) as pool:
+        errors = dict(zip(names, pool.map(unreadable, names)))
+    for notice in NOTICES.repeated() if workflow.output_settings.dryrun else []:
+        logger.warning(notice)  # Other runs say so at their end.
+    wrong = [
+        f"neurozarr: sample {name}: {error}" for name, error in errors.items() if error
+    ]
+    if len(wrong) == len(names):
+        sys.exit("\n".join(wrong))
+    if wrong:
+        logger.error(
+            "\n".join([*wrong, f"neurozarr: the other {len(names) - len(wrong)} go on"])
+        )
+    return [planned(name) for name in names if not errors[name]]

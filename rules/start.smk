@@ -1,0 +1,65 @@
+# What is done when the run starts: its samples are claimed.
+
+
+@cache
+def prepare_hooks():
+    """Have Snakemake claim the samples of this run when it starts."""
+    check_names(NAMES)
+    call_at("onstart", start_run)
+    call_at("onsuccess", end_well)
+    call_at("onerror", end_badly)
+
+
+def start_run():
+    """Claim the samples of this run, and prepare what Snakemake does not."""
+    # The repair command first rewrites only the damaged files (--force), not the files that were
+    # made from them, and then completes the run (metadata, verification). Snakemake tells which
+    # command line arguments are targets only in its own settings.
+    options = [arg for arg in sys.argv[1:] if arg not in workflow.dag_settings.targets]
+    repair = f"snakemake FILES --force {shlex.join(options)}"
+    run = claims.Run(
+        name=claims.name_of_process(),
+        directory=os.getcwd(),
+        repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
+    )
+    try:
+        states = [RUN.paths(name).state for name in claimed_samples()]
+        claims.start(states, run, is_running=is_locked)
+    except OSError as error:
+        sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
+    except NeurozarrError as error:
+        sys.exit(f"neurozarr: {error}")
+    if IS_MAIN:
+        find_tasks()
+    # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
+    # out of the list of labels first.
+    for job in our_jobs():
+        if (
+            step_of(job.rule) in ("ome_metadata", "nifti_header")
+            and job.wildcards.label
+        ):
+            publishing.unpublish(paths_of(job.wildcards))
+    # Local jobs need no rate limit, but Snakemake has no option to turn it off. With the limit, the
+    # scheduler wakes up once per second for every job that has run so far. After some hundreds of
+    # jobs, this takes most of a processor.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
+def claimed_samples():
+    """Names of the samples for which this run has jobs."""
+    found = set()
+    for job in our_jobs():
+        if "sample" in job.wildcards.keys():
+            if (
+                name := name_of(job.wildcards)
+            ) in SAMPLES:  # Not of another such module.
+                found.add(name)
+        elif "bundle" in job.wildcards.keys():
+            found.update(sample.name for sample in members(job.wildcards.bundle))
+    return sorted(found)
+
+
+def is_locked(directory):
+    """Tell whether Snakemake has locked a directory, because a run is active there."""
+    return any((directory / ".snakemake/locks").glob("*.lock"))

@@ -1,0 +1,63 @@
+# Input functions of the targets.
+
+
+def all_stores(wildcards):
+    """All that a complete run makes."""
+    return [
+        *all_bundles(wildcards),
+        *all_images(wildcards),
+        *all_arrays(wildcards),
+        *all_verify_receipts(wildcards),
+    ]
+
+
+def all_images(wildcards):
+    return [
+        file
+        for name in large_samples()
+        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
+    ]
+
+
+def all_verify_receipts(wildcards):
+    if RUN.verify == "none":
+        return []
+    return files(RUN.paths(name).verify_receipt for name in large_samples())
+
+
+def all_arrays(wildcards):
+    return [
+        str(place.document)
+        for name in large_samples()
+        for place in RUN.paths(name).levels(planned(name).blocks)
+        if not place.made_with
+    ]
+
+
+def all_verified(wildcards):
+    """Receipts of the verification of all stores, for the target `verify`."""
+    if RUN.verify == "none":
+        sys.exit("neurozarr: verify is none: set it to quick or full")
+    # Stores that were verified before are verified again, without --forcerun.
+    workflow.dag.forcerules.update(rules_of("verify_store"))
+    # Others that are run may ask for the verification of a small sample, which must come first.
+    alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
+    names = large_samples() if alone else SAMPLES
+    receipts = files(RUN.paths(name).verify_receipt for name in names)
+    return [*all_bundles(wildcards), *receipts]
+
+
+def all_exports(wildcards):
+    if not RUN.nii:
+        sys.exit(
+            "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
+        )
+    readable = all_planned()
+    exports = [
+        str(RUN.paths(sample.name).export(level))
+        for sample in readable
+        for level in sample.export_levels
+    ]
+    # The job that says why the others cannot be read.
+    wrong = [bundled()[name].name for name in SAMPLES if unreadable(name)]
+    return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]
