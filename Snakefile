@@ -57,6 +57,7 @@ include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
+include: "rules/report_sample.smk"
 
 
 NAMES = new_names(NAMES_BEFORE) if IS_INCLUDED else {}

@@ -60,16 +60,23 @@ def bundled():
     redo = "all" if forced else "nothing"
     if redo == "nothing" and "verify" in steps_of(settings.targets):
         redo = "verify"
+    pages = wants_reports()
     work = {
         name: (
             bundles.SAMPLE_SECONDS
             if unreadable(name)
             else bundles.seconds(planned(name))
         )
+        + (bundles.PAGE_SECONDS if pages else 0)
         for name in names
-        if is_bundled(name) and (redo != "nothing" or not is_converted(name))
+        if is_bundled(name)
+        and (
+            redo != "nothing"
+            or not is_converted(name)
+            or (pages and not is_reported(name))
+        )
     }
-    found = bundles.divide(names, work, cores=local_cores(), redo=redo)
+    found = bundles.divide(names, work, cores=local_cores(), redo=redo, pages=pages)
     # An earlier run that was killed may have left a file of that name.
     workflow.dag.forcefiles.update(
         expand(BUNDLE, bundle=[bundle.name for bundle in found])
@@ -85,6 +92,18 @@ def bundled():
 def is_converted(name):
     """Whether there is nothing to be done for a sample."""
     return not unreadable(name) and planned(name).is_planned and todo(name).is_done()
+
+
+def wants_reports():
+    """Whether the command line asks for the pages of all samples."""
+    targets = workflow.dag_settings.targets
+    return "report" in steps_of(targets) or INDEX in map(os.path.normpath, targets)
+
+
+@cache
+def is_reported(name):
+    """Whether the page of a sample is there and shows the store as it is."""
+    return records.is_current(RUN.paths(name))
 
 
 @cache
@@ -141,11 +160,18 @@ def bundle_threads(wildcards):
 
 
 def bundle_memory(wildcards, threads, attempt):
-    return attempt * bundles.memory_mb(readable_members(wildcards), RUN.verify, threads)
+    return attempt * bundles.memory_mb(
+        readable_members(wildcards),
+        RUN.verify,
+        threads,
+        pages=Bundle.from_name(wildcards.bundle).pages,
+    )
 
 
 def bundle_minutes(wildcards, attempt):
-    return attempt * bundles.minutes(readable_members(wildcards))
+    return attempt * bundles.minutes(
+        readable_members(wildcards), pages=Bundle.from_name(wildcards.bundle).pages
+    )
 
 
 def all_bundles(wildcards):

@@ -16,6 +16,7 @@ sys.path.insert(0, library())
 try:
     from neurozarr import plan
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
+    from neurozarr.report import records
     from neurozarr.run import claims, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
     from neurozarr.run.paths import coarse_levels
@@ -84,6 +85,9 @@ HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
+PAGE = str(PATHS.page)
+THUMBNAIL = str(PATHS.thumbnail)
+INDEX = str(PATHS.index)
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 

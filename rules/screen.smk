@@ -149,13 +149,19 @@ def end_well():
     """What is done after a run without failures."""
     forget_bundles()
     if TASKS:
-        exports = RUN.nii and "export" not in workflow.dag_settings.targets
+        commands = {}
+        if RUN.nii and "export" not in workflow.dag_settings.targets:
+            commands["to export to NIfTI"] = command("export")
+        if wants_reports():
+            commands["to see the pages"] = f"open {INDEX} in a browser"
+        else:
+            commands["to make pages"] = command("report")
         print_last(
             summary.success_text(
                 TASKS,
                 output=RUN.output,
                 seconds=time.monotonic() - STARTED,
-                export=command("export") if exports else "",
+                commands=commands,
                 notices=NOTICES.all(),
             )
         )
@@ -167,9 +173,28 @@ def end_badly():
     if TASKS:
         # Read again, because files may have changed since the run was planned.
         done = [is_done_now(task.name) for task in TASKS]
+        if wants_reports():
+            list_failures(done)
         print_last(
             summary.failure_text(TASKS, done, again=command(), notices=NOTICES.all())
         )
+
+
+def list_failures(done):
+    """Write the list of all pages, with the reasons of samples that failed.
+
+    The job that would write it has not run, because others failed before.
+    """
+    from neurozarr.report.index import write_index
+
+    failed = {
+        name: {"reason": reason, "log": str(log)}
+        for name, (reason, log) in summary.reasons(TASKS, done).items()
+    }
+    try:
+        write_index(RUN.paths(""), failed, samples=SAMPLES)
+    except NeurozarrError as error:
+        logger.error(f"neurozarr: {error}")
 
 
 def is_done_now(name):

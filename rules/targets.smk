@@ -47,6 +47,30 @@ def all_verified(wildcards):
     return [*all_bundles(wildcards), *receipts]
 
 
+def all_reports(wildcards):
+    """The pages of all samples, and the bundles that make some of them."""
+    if (
+        not workflow.is_main_process
+    ):  # The job that makes the list only looks what there is.
+        return []
+    all_planned()
+    for name in SAMPLES:
+        check_page(name)
+    paths = RUN.paths("")
+    try:
+        records.check(paths.index_receipt, paths.index)
+    except NeurozarrError as error:
+        sys.exit(f"neurozarr: {error}")
+    if paths.index.exists() and not records.is_current_index(paths, SAMPLES):
+        workflow.dag.forcefiles.add(INDEX)
+    made = bundled() if wants_reports() else {}
+    pages = [RUN.paths(name).page for name in SAMPLES if name not in made]
+    return [
+        *expand(BUNDLE, bundle=[bundle.name for bundle in by_bundle()]),
+        *files(pages),
+    ]
+
+
 def all_exports(wildcards):
     if not RUN.nii:
         sys.exit(

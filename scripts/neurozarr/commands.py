@@ -36,6 +36,7 @@ _RUNS = {
     "plan": (["--dry-run", "--quiet", "host", "rules"], "print what run would do, and do nothing"),
     "verify": (["verify"], "convert what is not converted, and verify all stores again"),
     "export": (["export"], "convert what is not converted, and write levels as .nii.gz files"),
+    "report": (["report"], "convert what is not converted, and make pages with pictures of all"),
 }
 
 

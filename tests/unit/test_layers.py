@@ -15,7 +15,7 @@ LAYERS = [
     {"voxels"},
     {"drivers", "run"},
     {"samples"},
-    {"verify"},
+    {"verify", "report"},
     {"steps"},
     {"conversion", "info"},
     {"commands"},

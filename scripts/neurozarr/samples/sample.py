@@ -82,9 +82,10 @@ class RunSettings:
         )
 
     def written(self, samples: Iterable[str]) -> list[Path]:
-        """List the stores, and the directories of receipts and exports, that a run may change."""
+        """List the stores, and the directories of receipts, exports and pages, of a run."""
         stores = [self.paths(name).store for name in samples]
-        beside = [self.paths("").state.parent, self.paths("").export(0).parent]
+        none = self.paths("")
+        beside = [none.state.parent, none.export(0).parent, none.index.parent]
         return [*stores, *beside]
 
 
