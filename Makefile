@@ -2,6 +2,7 @@
 # make demo    convert a real MRI volume, and show what comes of it
 # make check   format, lint, types, and the fast unit tests: less than a minute
 # make test    everything: format, lint, types, tests
+# make pictures  the pictures of README.md, from the demo, with Chromium
 # make bench   whole conversions, against other tools (LARGE=1 for more)
 # make lock    pin the newest packages that pyproject.toml allows
 # make clean   delete what the other targets made
@@ -16,7 +17,7 @@ SLOW := bad_input bundle_states claims combinations create_array image memory me
     slabs source_axes source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
 FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
 
-.PHONY: setup demo check test lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean
+.PHONY: setup demo pictures check test lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean
 
 setup: $(READY)
 
@@ -36,6 +37,10 @@ demo: $(READY)
 	echo && \
 	$(BIN)/neurozarr info demo/results/example4d.nii.zarr && \
 	echo "converted in $$seconds s"
+
+pictures: demo
+	$(BIN)/neurozarr report $(MRI) zarr.chunk=32 -- --directory demo
+	$(BIN)/python -m tests.browser.pictures demo pictures
 
 lint: ruff-format ruff-check snakefmt snakemake-lint mypy
 

@@ -1,5 +1,12 @@
 # Input functions of the targets.
 
+from importlib.util import find_spec
+
+from neurozarr.sources.extras import install_command
+
+# What the jobs that make pages need, and others do not.
+PAGE_PACKAGES = ("jinja2", "matplotlib", "PIL")
+
 
 def all_stores(wildcards):
     """All that a complete run makes."""
@@ -53,6 +60,11 @@ def all_reports(wildcards):
         not workflow.is_main_process
     ):  # The job that makes the list only looks what there is.
         return []
+    if missing := [name for name in PAGE_PACKAGES if find_spec(name) is None]:
+        sys.exit(
+            f"neurozarr: report needs {missing[0]}, which is not installed: "
+            f"{install_command('report')}"
+        )
     all_planned()
     for name in SAMPLES:
         check_page(name)
