@@ -185,6 +185,8 @@ def test_channels_are_drawn_in_their_colours(tmp_path):
         ((4, 5), "f8", {"axes": "yx"}),
         ((3, 4, 5), "c8", {}),
         ((3, 4, 5), "f4", {"zarr": {"zarr_version": 2}}),
+        ((3, 4, 5), "f2", {"nifti": {"nii": False}}),
+        ((3, 4, 5), "?", {"nifti": {"nii": False}}),
         ((3, 4, 5), "u8", {"nifti": {"nii": False}}),
         ((12, 2, 4, 5), "i1", {"axes": "czyx"}),
     ],
@@ -193,6 +195,10 @@ def test_any_image_gets_a_page(tmp_path, shape, dtype, options):
     voxels = np.zeros(shape, dtype)
     if dtype == "f4":
         voxels[:] = np.nan
+    if dtype == "f8":
+        voxels[:2] = [[-1e307], [1e307]]
+    if dtype == "f2":
+        voxels[:] = 60_000
     np.save(tmp_path / "a.npy", voxels)
     paths, told = convert(tmp_path / "a.npy", tmp_path / "out", **options)
     report_sample(paths, **told)
@@ -215,6 +221,36 @@ def test_large_planes_are_shown_in_part_and_framed(tmp_path):
     left, top, width, height = map(float, re.findall(r": ([\d.]+)%", frames[0]))
     expected = (100 * 222 / 700, 100 * 172 / 600, 100 * 256 / 700, 100 * 256 / 600)
     np.testing.assert_allclose((left, top, width, height), expected)
+
+
+@pytest.fixture(scope="module")
+def terabyte(tmp_path_factory):
+    """A volume of 1.1 TB of which only the chunks around the centre, and coarse levels, exist."""
+    folder = tmp_path_factory.mktemp("terabyte")
+    paths = StorePaths(output=str(folder), sample="a", nii=False, zarr_version=3)
+    group = neurozarr.from_config(neurozarr.ZarrConfig(out=str(paths.store), chunk=128))
+    shape = (4096, 16384, 8192)
+    for level in range(8):
+        array = group.create_array(str(level), tuple(n >> level for n in shape), "uint16")
+        starts = [max(0, length // 2 - 128) for length in array.shape]
+        centre = tuple(slice(start, start + 256) for start in starts)
+        array[centre if level < 5 else ...] = 1000
+    group.write_ome_metadata(["z", "y", "x"], space_unit="micrometer", ome_version="0.5")
+    return paths
+
+
+def test_page_of_a_terabyte_needs_few_chunks(terabyte):
+    told = {"source": "", "options": {}, "command": "", "benchmarks_in": "none"}
+    page = Elements(make_page(terabyte, **told, driver="tensorstore").html)
+    # A chunk that is missing would be an error if it were read.
+    assert "Of levels 0, 1, 2, 3, 4, the pictures show only the centre" in page.text
+    planes = page.of("img")[: 8 * 3]
+    assert [picture(each["src"]).shape for each in planes[:3]] == [(256, 256)] * 3
+    assert [picture(each["src"]).shape for each in planes[15:18]] == [
+        (512, 256),
+        (128, 256),
+        (512, 128),
+    ]
 
 
 def resampled(labels, image):

@@ -1,10 +1,10 @@
-"""The pictures of a report: planes of each level, slices, channels, labels and the histogram."""
+"""The pictures of a page: planes of each level, slices, channels, labels and the thumbnail."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from neurozarr import units
 from neurozarr.axes import SPATIAL
 from neurozarr.regions import Region
 from neurozarr.report import pictures
+from neurozarr.report.drawn import Drawn, Frame, LevelFigures
 from neurozarr.report.image import Image, Level
 from neurozarr.report.matching import labels_at
 from neurozarr.report.pictures import Picture, Window
 from neurozarr.report.planes import (
     MAX_BYTES,
+    Plane,
     central_plane,
     decoded_bytes,
     round_length,
@@ -42,74 +44,6 @@ _SIDES = {"L": "left", "R": "right", "P": "posterior", "A": "anterior", "I": "in
 _SIDES["S"] = "superior"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """A rectangle in a picture, around what another one shows; in percent of width and height."""
-
-    text: str
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """A picture with what is drawn over it.
-
-    Attributes
-    ----------
-    source
-        A URI that contains it.
-    title, text
-        The line below it, and a description for those who do not see it.
-    width, height
-        What it shows, in the unit of the image.
-    is_coarse
-        Whether its voxels are shown without smoothing.
-    letters
-        Letters at the left, right, upper and lower edge.
-    bar, bar_text
-        Length of the scale bar, in percent of the width, and as text; 0 for no bar.
-    frames
-        Rectangles.
-    """
-
-    source: str
-    title: str
-    text: str
-    width: float
-    height: float
-    is_coarse: bool
-    letters: tuple[str, str, str, str] = ("", "", "", "")
-    bar: float = 0.0
-    bar_text: str = ""
-    frames: Sequence[Frame] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LevelFigures:
-    """The planes of a level.
-
-    Attributes
-    ----------
-    level
-        The level.
-    planes
-        Its pictures, one for each view.
-    is_whole
-        Whether they show whole planes.
-    omitted
-        Why there is no picture; "" if there is.
-    """
-
-    level: Level
-    planes: Sequence[Drawn]
-    is_whole: bool
-    omitted: str = ""
-
-
-@dataclass
 class Painter:
     """Draws planes of an image.
 
@@ -117,16 +51,19 @@ class Painter:
     ----------
     image
         The image.
+
+    Attributes
+    ----------
+    views
+        The directions of its planes.
+    windows
+        For each channel: the values that are drawn black and in full colour.
     """
 
-    image: Image
-    views: Sequence[View] = field(init=False)
-    windows: Sequence[Window] = field(init=False)
-    colors: Mapping[int, Sequence[int]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.views = views(self.image.directions, self.image.levels[0].space)
-        self.colors = pictures.own_colors(self.image.labels)
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.views = views(image.directions, image.levels[0].space)
+        self._colors = pictures.own_colors(image.labels)
         self.windows = self._windows()
 
     def overview(self) -> Level | None:
@@ -177,7 +114,7 @@ class Painter:
         """Draw a region that is one voxel thick."""
         voxels = view.draw(level.read(region))
         if self.image.labels is not None:
-            return pictures.labels(voxels[0], self.colors)
+            return pictures.labels(voxels[0], self._colors)
         shown = self._shown()
         return pictures.intensities(
             voxels[shown],
@@ -201,26 +138,32 @@ class Painter:
         return found
 
     def slices(self) -> tuple[Level, Sequence[Drawn]] | None:
-        """Draw slices at even distances through a coarse level; None if it has only one."""
+        """Draw slices at even distances through a coarse level; None if it has only one.
+
+        There are none either if no level is coarse enough.
+        """
         view = self.views[0]
         small = [
             level
             for level in self.image.levels
             if max(level.space[view.across.axis], level.space[view.down.axis]) <= SLICE_SIDE
         ]
-        level = small[0] if small else self.image.levels[-1]
-        plane = self._plane(view, level)
-        length = level.space[view.normal]
-        if plane is None or not plane.is_whole or length == 1:
+        if not small:
             return None
-        places = spread(length, SLICES)
+        level = small[0]
+        sides = [slice(0, length) for length in level.space]
+        places = spread(level.space[view.normal], SLICES)
+        sides[view.normal] = slice(0, 1)
+        size = decoded_bytes(tuple(sides), level.chunks[-3:], level.itemsize)
+        if len(places) == 1 or size > MAX_BYTES:
+            return None
         if _runs_backwards(view, self.image):
             places.reverse()
         found = []
         for place in places:
-            sides = [*plane.region]
             sides[view.normal] = slice(place, place + 1)
-            drawn = self.drawn(self.picture(level, view, tuple(sides)), level, view, tuple(sides))
+            region = tuple(sides)
+            drawn = self.drawn(self.picture(level, view, region), level, view, region)
             found.append(replace(drawn, title=f"{SPATIAL[view.normal]} {place}", text=""))
         return level, found
 
@@ -236,16 +179,19 @@ class Painter:
         return np.zeros((THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
 
     def labelled(self, level: Level, labels: Image) -> Sequence[Drawn]:
-        """Draw labels over the planes of a level of their image, which is shown as a whole."""
+        """Draw labels over the planes of a level of their image; none if that would take long."""
         found, colors = [], pictures.own_colors(labels.labels)
         for view in self.views:
-            region = self._plane(view, level).region
-            voxels = labels_at(labels, self.image, level, region)
+            plane = self._plane(view, level)
+            if plane is None:
+                return ()
+            voxels = labels_at(labels, self.image, level, plane.region)
             if voxels is None:
                 return ()
-            base, values = self.picture(level, view, region), view.draw(voxels)
+            base, values = self.picture(level, view, plane.region), view.draw(voxels)
             picture = pictures.overlay(base, values, pictures.labels(values, colors))
-            found.append(self.drawn(picture, level, view, region))
+            drawn = self.drawn(picture, level, view, plane.region)
+            found.append(replace(drawn, text=f"{labels.name} over the image: {drawn.text}"))
         return found
 
     def drawn(
@@ -280,7 +226,7 @@ class Painter:
             frames=frames,
         )
 
-    def _plane(self, view: View, level: Level) -> Any:
+    def _plane(self, view: View, level: Level) -> Plane | None:
         return central_plane(view, level.space, level.chunks[-3:], level.itemsize, level.size)
 
     def _shown(self) -> list[int]:

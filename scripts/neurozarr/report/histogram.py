@@ -17,6 +17,8 @@ THEMES = {"light": ("#4a5568", "#1f4e79"), "dark": ("#b8c0cc", "#8cc4ff")}
 #: Size in inches, and pixels of an inch.
 _SIZE, _DPI = (7.2, 2.3), 150
 _BINS = 256
+#: Products of larger values overflow while they are drawn.
+_LARGEST = 1e100
 
 
 def histogram(
@@ -38,7 +40,10 @@ def histogram(
     dict or None
         The files for a "light" and a "dark" page; None if there is no finite value.
     """
-    finite = [found[np.isfinite(found)].astype(np.float64) for found in values]
+    finite = [
+        np.clip(found[np.isfinite(found)].astype(np.float64), -_LARGEST, _LARGEST)
+        for found in values
+    ]
     known = [found for found in finite if found.size]
     if not known:
         return None
@@ -53,7 +58,7 @@ def histogram(
 def _edges(low: float, high: float, *, is_whole: bool) -> np.ndarray[Any, Any]:
     """Edges of the bins; whole numbers are in the middle of bins that all hold as many of them."""
     if not is_whole:
-        return np.linspace(low, high if high > low else low + 1, _BINS + 1)
+        return np.linspace(low, high if high > low else low + max(1, abs(low) / 100), _BINS + 1)
     width = max(1, -int(-(high - low + 1) // _BINS))
     return np.arange(low - 0.5, high + 0.5 + width, width)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from neurozarr import units
 from neurozarr.report import facts, pictures
-from neurozarr.report.figures import LevelFigures, Painter
+from neurozarr.report.drawn import LevelFigures
+from neurozarr.report.figures import Painter
 from neurozarr.report.histogram import histogram
 from neurozarr.report.image import MAX_CHANNELS, Image, Level, label_stores, read_image
 from neurozarr.report.planes import WINDOW
@@ -201,4 +202,4 @@ def _label_values(image: Image, values: np.ndarray[Any, Any]) -> dict[str, Any]:
         )
         for place, color in zip(largest, colors.tolist(), strict=True)
     ]
-    return {"rows": rows, "count": len(found), "background": int(values.size - counts.sum())}
+    return {"rows": rows, "count": len(found), "is_described": any(row.about for row in rows)}

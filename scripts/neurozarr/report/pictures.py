@@ -18,7 +18,7 @@ Window = tuple[float, float]
 Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
 #: How much of the image the colours of labels hide.
-OPACITY = 0.5
+OPACITY = 0.4
 #: Part of the circle of hues between the colours of neighbouring labels: neighbours differ most.
 _GOLDEN = 0.6180339887498949
 #: Most colours of a PNG file with a palette.

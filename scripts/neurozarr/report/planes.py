@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from neurozarr.regions import Region
 from neurozarr.report.views import View
 
-#: Longest side of a plane that is shown as a whole, and side of what else is shown, in voxels.
+#: Longest side of a level that is shown as a whole, and of what is shown of others, in voxels.
 MAX_SIDE, WINDOW = 512, 256
 #: Most bytes of chunks that are decoded for one picture.
 MAX_BYTES = 2**28
@@ -54,9 +54,9 @@ def central_plane(
     Returns
     -------
     Plane or None
-        The whole plane, if its sides are at most `MAX_SIDE`; otherwise a part around the centre
-        that has `WINDOW` voxels where voxels are smallest, and is as long in all directions. None
-        if more than `MAX_BYTES` of chunks would have to be decoded for it.
+        The whole plane, if no side of the level is longer than `MAX_SIDE`; otherwise a part around
+        the centre that has `WINDOW` voxels where voxels are smallest, and is as long in all
+        directions. None if more than `MAX_BYTES` of chunks would have to be decoded for it.
     """
     middle = [length // 2 for length in shape]
     whole = tuple(slice(0, length) for length in shape)
@@ -66,7 +66,7 @@ def central_plane(
         slice(start, min(length, start + count))
         for start, length, count in zip(starts, shape, most, strict=True)
     )
-    is_small = max(shape[view.across.axis], shape[view.down.axis]) <= MAX_SIDE
+    is_small = max(shape) <= MAX_SIDE
     for is_whole, sides in ((True, whole), (False, cropped)):
         if is_whole and not is_small:
             continue
