@@ -26,11 +26,13 @@ if not IS_INCLUDED and Path("config/config.yaml").exists():
 
 include: "rules/module.smk"
 include: "rules/common.smk"
+include: "rules/made.smk"
 include: "rules/planning.smk"
 include: "rules/parameters.smk"
 include: "rules/inputs.smk"
 include: "rules/targets.smk"
 include: "rules/bundles.smk"
+include: "rules/preview.smk"
 include: "rules/start.smk"
 include: "rules/screen.smk"
 
@@ -49,6 +51,8 @@ rule export:
         all_exports,
 
 
+include: "rules/plan.smk"
+include: "rules/source_made.smk"
 include: "rules/convert_bundle.smk"
 include: "rules/create_array.smk"
 include: "rules/write_base.smk"

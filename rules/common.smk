@@ -56,12 +56,11 @@ if IS_MAIN and workflow.is_main_process:
     logging.getLogger("neurozarr").addHandler(NOTICES)
     logging.getLogger("neurozarr").propagate = False
 
+# Why samples are not known yet.
+ABSENT = []
 try:
-    RUN, SAMPLES = read_run(
-        config,
-        find_sources=workflow.is_main_process,
-        files=workflow.configfiles,
-    )
+    # Sources need not exist: a rule may make them, or the run may not need them.
+    RUN, SAMPLES = read_run(config, absent=ABSENT, files=workflow.configfiles)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 RUN = replace(RUN, output=with_prefix(RUN.output))
@@ -83,6 +82,7 @@ HEADER = [str(file) for file in PATHS.header]
 OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
+SOURCE_RECEIPT = str(PATHS.source_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
 PAGE = str(PATHS.page)

@@ -93,6 +93,9 @@ def store_to_verify(wildcards):
 def store_to_report(wildcards):
     """Files that a page needs; exit if it would overwrite a file of others."""
     name, paths = name_of(wildcards), paths_of(wildcards)
+    if not is_there(name) and not paths.page.exists():
+        waited_for(lambda waiting: waiting == name)
+    unreadable(name)
     check_page(name)
     if is_bundled(name):
         return store_to_verify(wildcards)
@@ -116,6 +119,9 @@ def check_page(name):
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
     name, paths, number = name_of(wildcards), paths_of(wildcards), int(wildcards.level)
+    if not is_there(name) and not paths.export(number).exists():
+        waited_for(lambda waiting: waiting == name)
+    unreadable(name)
     try:
         ownership.check_file(paths.export_receipt(number), paths.export(number))
     except NeurozarrError as error:

@@ -21,24 +21,43 @@ def planned(name):
     return SAMPLES[name]
 
 
-@cache
 def unreadable(name):
     """Why the source of a sample cannot be converted, or None.
 
-    Exit on errors of other kinds, except in a job, which fails with them later.
+    Until its source is there, an exception tells Snakemake to ask later.
+    """
+    if not is_there(name):
+        raise not_there(name)
+    return problem(name)
+
+
+@cache
+def problem(name):
+    """Why the source of a sample, which is there, cannot be converted, or None.
+
+    Exit on errors of other kinds, except in a job, which fails with them later, and when jobs are
+    running, because a rule has just made the source.
     """
     if workflow.is_main_process:
         prepare_hooks()
     else:
         set_environment()
     if name not in SAMPLES:
-        sys.exit(f"neurozarr: there is no sample {name!r}")
+        sys.exit(
+            "\n".join(
+                f"neurozarr: {reason}"
+                for reason in [*ABSENT, f"there is no sample {name!r}"]
+            )
+        )
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:
             check_outputs(SAMPLES[name], RUN.paths(name))
+            if HAS_STARTED and SAMPLES[name].is_planned and not todo(name).is_done():
+                unpublish_label(name)
     except NeurozarrError as error:
-        if workflow.is_main_process and not isinstance(error, SourceError):
+        of_source = isinstance(error, SourceError) or made_files(name)
+        if workflow.is_main_process and not of_source:
             sys.exit(f"neurozarr: sample {name}: {error}")
         return error
     return None
@@ -84,12 +103,18 @@ def todo(name):
     return rerun.Todo(SAMPLES[name], RUN.paths(name), verify=RUN.verify)
 
 
-@cache
-def all_planned():
-    """Plan all samples; many at once if most of the time is spent waiting for files.
+# Why samples that were planned cannot be converted, or None, by their names.
+PROBLEMS = {}
 
-    Return those whose sources can be read; exit if there is none.
+
+def all_planned():
+    """Plan all samples whose sources are there, those of the last call excepted.
+
+    Many are planned at once if most of the time is spent waiting for files. Return those whose
+    sources can be read; exit if there is none.
     """
+    if ABSENT:
+        sys.exit("\n".join(f"neurozarr: {reason}" for reason in ABSENT))
     if not SAMPLES:
         sys.exit(
             "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
@@ -97,7 +122,8 @@ def all_planned():
             "snakemake --config source=scan.nii.gz"
         )
     written()  # Made once, before the threads ask for it.
-    names = list(SAMPLES)
+    known = known_samples()
+    names = [name for name in known if name not in PROBLEMS]
     wall, processor = time.monotonic(), time.process_time()
     for name in names[:TRIED]:
         unreadable(name)
@@ -109,10 +135,10 @@ def all_planned():
     wrong = [
         f"neurozarr: sample {name}: {error}" for name, error in errors.items() if error
     ]
-    if len(wrong) == len(names):
+    PROBLEMS.update(errors)
+    others = len(SAMPLES) - sum(map(bool, PROBLEMS.values()))
+    if wrong and not others:
         sys.exit("\n".join(wrong))
     if wrong:
-        logger.error(
-            "\n".join([*wrong, f"neurozarr: the other {len(names) - len(wrong)} go on"])
-        )
-    return [planned(name) for name in names if not errors[name]]
+        logger.error("\n".join([*wrong, f"neurozarr: the other {others} go on"]))
+    return [planned(name) for name in known if not PROBLEMS[name]]

@@ -2,6 +2,7 @@ rule report_sample:
     """Make the page of a store, and its thumbnail."""
     input:
         store_to_report,
+        source=made_source,
     output:
         page=report(PAGE, category="Samples", labels={"sample": "{sample}{label}"}),
         thumbnail=THUMBNAIL,

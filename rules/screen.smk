@@ -16,12 +16,18 @@ NOT_ON_SCREEN = re.compile(
     "WorkflowError:\\sAt least one job did not"
 )
 
-# The samples for which this run has jobs; known when it starts.
-TASKS = []
+# The jobs of this run and how far they are.
+PROGRESS = Progress()
+
+# The samples for which this run has jobs, by their names.
+TASKS = {}
 
 
 def find_tasks():
-    """Find the samples for which this run has jobs, and the logs that these write."""
+    """Find the samples for which this run has jobs, and the logs that these write.
+
+    Some jobs are known only when the sources are there that rules of others make.
+    """
     logs, shared = defaultdict(set), {}
     for job in our_jobs():
         if "sample" in job.wildcards.keys():
@@ -30,34 +36,39 @@ def find_tasks():
             for member in members(job.wildcards.bundle):
                 logs[member.name].add(Path("logs", member.name, "convert.log"))
                 shared[member.name] = Path(job.log[0])
-    Screen.progress = Progress({job.jobid: work_of(job) for job in our_jobs()})
-    TASKS.extend(
-        summary.Task(
+    PROGRESS.add({job.jobid: work_of(job) for job in our_jobs() if is_planned(job)})
+    for name in filter(logs.__contains__, SAMPLES):
+        before = TASKS.get(name)
+        TASKS[name] = summary.Task(
             name=name,
             paths=RUN.paths(name),
-            bytes=size_of_source(name),
-            logs=tuple(logs[name]),
-            shared=shared.get(name),
+            bytes=size_of_source(name) or (before.bytes if before else 0),
+            logs=tuple(logs[name].union(before.logs if before else ())),
+            shared=shared.get(name, before.shared if before else None),
         )
-        for name in SAMPLES
-        if name in logs
-    )
+
+
+def is_planned(job):
+    """Whether it is known what a job does: nothing but wait, if its source is not there."""
+    return "sample" not in job.wildcards.keys() or name_of(job.wildcards) in THERE
 
 
 class Screen(logging.Filter):
     """Replaces what Snakemake prints about each job; its log has all of it."""
 
-    # Known when the run starts.
-    progress = Progress({})
-
     def filter(self, record):
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_INFO:
-            self.progress.started(record.jobid)
+            if not PROGRESS.started(record.jobid):
+                find_tasks()
+                PROGRESS.started(record.jobid)
         elif event == LogEvent.JOB_FINISHED:
-            if line := self.progress.finished(record.job_id):
+            if line := PROGRESS.finished(record.job_id):
                 logger.info(line)
         elif event == LogEvent.JOB_ERROR:
+            # Of a plan, what it has printed says why a run would fail.
+            if "plan" in steps_of([record.rule_name]):
+                return False
             logger.error(f"job {record.rule_name} failed: {', '.join(record.log)}")
         elif event is None or event == LogEvent.ERROR:
             return not NOT_ON_SCREEN.match(record.getMessage())
@@ -85,9 +96,8 @@ def work_of(job):
     if step_of(job.rule) in ("verify_store", "export_nifti"):
         done = "verified" if step_of(job.rule) == "verify_store" else "exported"
         return Job(f"{name_of(job.wildcards)}: {done}")
-    return Job(
-        "" if step_of(job.rule) in STEPS or not job.wildcards else step_of(job.rule)
-    )
+    silent = step_of(job.rule) in STEPS | {"source_made"} or not job.wildcards
+    return Job("" if silent else step_of(job.rule))
 
 
 def megabytes(name):
@@ -124,7 +134,9 @@ if (
 
 
 def size_of_source(name):
-    """Size of the files of a source, in bytes; 0 if it cannot be read."""
+    """Size of the files of a source, in bytes; 0 if it cannot be read (yet)."""
+    if name not in THERE:
+        return 0
     try:
         return sum(os.stat(file).st_size for file in SAMPLES[name].files)
     except (NeurozarrError, OSError):
@@ -158,7 +170,7 @@ def end_well():
             commands["to make pages"] = command("report")
         print_last(
             summary.success_text(
-                TASKS,
+                list(TASKS.values()),
                 output=RUN.output,
                 seconds=time.monotonic() - STARTED,
                 commands=commands,
@@ -172,11 +184,13 @@ def end_badly():
     forget_bundles()
     if TASKS:
         # Read again, because files may have changed since the run was planned.
-        done = [is_done_now(task.name) for task in TASKS]
+        done = [is_done_now(name) for name in TASKS]
         if wants_reports():
             list_failures(done)
         print_last(
-            summary.failure_text(TASKS, done, again=command(), notices=NOTICES.all())
+            summary.failure_text(
+                list(TASKS.values()), done, again=command(), notices=NOTICES.all()
+            )
         )
 
 
@@ -189,7 +203,7 @@ def list_failures(done):
 
     failed = {
         name: {"reason": reason, "log": str(log)}
-        for name, (reason, log) in summary.reasons(TASKS, done).items()
+        for name, (reason, log) in summary.reasons(list(TASKS.values()), done).items()
     }
     try:
         write_index(RUN.paths(""), failed, samples=SAMPLES)
@@ -199,9 +213,10 @@ def list_failures(done):
 
 def is_done_now(name):
     """Whether nothing is left to be done for a sample after a run."""
-    sample = replace(SAMPLES[name])
+    sample, paths = replace(SAMPLES[name]), RUN.paths(name)
+    if not all(map(os.path.exists, made_files(name))):
+        return made.seems_done(sample, paths, RUN)
     try:
-        paths = RUN.paths(name)
         return (
             sample.is_planned and rerun.Todo(sample, paths, verify=RUN.verify).is_done()
         )

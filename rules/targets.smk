@@ -11,6 +11,7 @@ PAGE_PACKAGES = ("jinja2", "matplotlib", "PIL")
 def all_stores(wildcards):
     """All that a complete run makes."""
     return [
+        *waited_for(),
         *all_bundles(wildcards),
         *all_images(wildcards),
         *all_arrays(wildcards),
@@ -49,16 +50,16 @@ def all_verified(wildcards):
     workflow.dag.forcerules.update(rules_of("verify_store"))
     # Others that are run may ask for the verification of a small sample, which must come first.
     alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
-    names = large_samples() if alone else SAMPLES
+    names = large_samples() if alone else known_samples()
     receipts = files(RUN.paths(name).verify_receipt for name in names)
-    return [*all_bundles(wildcards), *receipts]
+    waits = waited_for(lambda name: True)
+    return [*waits, *all_bundles(wildcards), *receipts]
 
 
 def all_reports(wildcards):
     """The pages of all samples, and the bundles that make some of them."""
-    if (
-        not workflow.is_main_process
-    ):  # The job that makes the list only looks what there is.
+    # The job that makes the list of all pages only looks what there is.
+    if not workflow.is_main_process:
         return []
     if missing := [name for name in PAGE_PACKAGES if find_spec(name) is None]:
         sys.exit(
@@ -66,21 +67,20 @@ def all_reports(wildcards):
             f"{install_command('report')}"
         )
     all_planned()
-    for name in SAMPLES:
+    names, paths = known_samples(), RUN.paths("")
+    for name in names:
         check_page(name)
-    paths = RUN.paths("")
     try:
         records.check(paths.index_receipt, paths.index)
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
     if paths.index.exists() and not records.is_current_index(paths, SAMPLES):
         workflow.dag.forcefiles.add(INDEX)
-    made = bundled() if wants_reports() else {}
-    pages = [RUN.paths(name).page for name in SAMPLES if name not in made]
-    return [
-        *expand(BUNDLE, bundle=[bundle.name for bundle in by_bundle()]),
-        *files(pages),
-    ]
+    together = bundled() if wants_reports() else {}
+    pages = files(RUN.paths(name).page for name in names if name not in together)
+    waits = waited_for(lambda name: not is_reported(name))
+    bundle_names = [bundle.name for bundle in by_bundle()]
+    return [*waits, *expand(BUNDLE, bundle=bundle_names), *pages]
 
 
 def all_exports(wildcards):
@@ -95,5 +95,8 @@ def all_exports(wildcards):
         for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.
-    wrong = [bundled()[name].name for name in SAMPLES if unreadable(name)]
-    return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]
+    wrong = [bundled()[name].name for name in known_samples() if unreadable(name)]
+    waits = waited_for(
+        lambda name: not made.is_exported(SAMPLES[name], RUN.paths(name))
+    )
+    return [*waits, *exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]

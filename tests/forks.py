@@ -7,10 +7,12 @@ tells such a number; the answer is the return code. The package neurozarr is imp
 because its directory is known only then.
 """
 
+import ctypes
 import gc
 import json
 import os
 import runpy
+import signal
 import sys
 
 import nibabel  # noqa: F401
@@ -18,6 +20,9 @@ import smart_open  # noqa: F401
 import snakemake.cli
 
 snakemake.cli.get_argument_parser()  # It imports all plugins.
+#: From linux/prctl.h: the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
+prctl = ctypes.CDLL(None).prctl
 
 
 def main() -> None:
@@ -37,6 +42,8 @@ def main() -> None:
 def become(arguments: list[str], directory: str, environment: dict[str, str], output: str) -> None:
     """Make this process like one that was just started."""
     os.setsid()
+    # This program ends with the tests, and its runs with it, if the tests are killed.
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     print(os.getpid(), flush=True)  # From now on, signals reach it.
     os.chdir(directory)
     os.environ.clear()

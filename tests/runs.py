@@ -32,7 +32,9 @@ class Run:
     @property
     def jobs(self) -> set[str]:
         """The jobs it ran (or would run), such as "pyramid_level/1", targets apart."""
-        found = re.findall(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)*)", self.output, re.M)
+        found = re.findall(
+            r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?: {4}.*\n)*)", self.output, re.M
+        )
         jobs = set()
         for rule, body in found:
             level = re.search(r"wildcards: .*level=(\d+)", body)
@@ -42,7 +44,7 @@ class Run:
     @property
     def rules(self) -> set[str]:
         """The rules of which it ran (or would run) jobs, targets too."""
-        return set(re.findall(r"^(?:local)?rule (\w+):\n", self.output, re.M))
+        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):\n", self.output, re.M))
 
     @property
     def message(self) -> str:

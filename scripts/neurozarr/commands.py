@@ -33,7 +33,8 @@ The workflow is {snakefile}
 #: Commands that run Snakemake: the arguments that it gets for them, and what they do.
 _RUNS = {
     "run": ([], "convert volumes, or continue where an earlier run has stopped"),
-    "plan": (["--dry-run", "--quiet", "host", "rules"], "print what run would do, and do nothing"),
+    # A run that is active in the same directory is not in the way.
+    "plan": (["plan", "--nolock"], "print what run would do: levels, jobs, size, time and space"),
     "verify": (["verify"], "convert what is not converted, and verify all stores again"),
     "export": (["export"], "convert what is not converted, and write levels as .nii.gz files"),
     "report": (["report"], "convert what is not converted, and make pages with pictures of all"),

@@ -7,13 +7,13 @@ import secrets
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-#: Default path of SLURM's configuration. SLURM_CONF cannot replace it, because the executor plugin
-#: removes this variable from the environment of jobs within jobs.
-CONFIGURED = Path("/etc/slurm/slurm.conf")
+import pytest
+
+from . import folders
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
 
 CONFIGURATION = """
@@ -22,7 +22,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={munge}/socket,cred_expire=5
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 CredType=cred/munge
 SlurmctldPort={controller}
 SlurmdPort={node}
@@ -51,76 +51,71 @@ PartitionName=main Nodes={host} Default=YES MaxTime=60 State=UP
 CGROUPS = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n"
 
 
-def missing() -> list[str]:
+def missing(etc: Path = folders.ETC) -> list[str]:
     """Programs and permissions that a cluster needs and this machine lacks."""
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
     lacking = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
     if os.geteuid() != 0:
         lacking.append("root permissions")
-    if CONFIGURED.exists():
-        lacking.append(f"a machine that is not part of a cluster ({CONFIGURED} exists)")
+    if files := folders.configured(etc):
+        lacking.append(f"a machine that is not part of a cluster (it has {', '.join(files)})")
     return lacking
+
+
+def require(etc: Path = folders.ETC) -> None:
+    """Skip a test, or let it fail if it must not be skipped, if there can be no cluster here."""
+    if lacking := missing(etc):
+        reason = f"{', '.join(lacking)} missing; as root on Debian: apt-get install slurm-wlm munge"
+        assert "NEUROZARR_NEEDS_SLURM" not in os.environ, reason
+        pytest.skip(reason)
 
 
 class Cluster:
     """The daemons of a cluster, which run from `start` to `stop`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, etc: Path = folders.ETC) -> None:
+        self.etc = etc
+        self.folder = folders.make()
         self.environment = os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
-        # A separate directory, because the user munge may lack access to the parents of `folder`.
-        self._munge = Path(tempfile.mkdtemp(prefix="munge-"))
+        if etc != folders.ETC:
+            self.environment["SLURM_CONF"] = str(etc / "slurm.conf")
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """Start munged, slurmctld and slurmd, and wait until the node can take jobs."""
-        for name in ("state", "spool"):
-            (self.folder / name).mkdir(parents=True)
-        self._munge.chmod(0o755)
-        key = self._munge / "key"
+        for name in ("state", "spool", "munge"):
+            (self.folder / name).mkdir()
+        munge = self.folder / "munge"
+        key = munge / "key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
-        for path in (self._munge, key):
+        for path in (munge, key):
             shutil.chown(path, "munge", "munge")
         host = socket.gethostname().split(".")[0]
         controller, node = free_port(), free_port()
         (self.folder / "slurm.conf").write_text(
-            CONFIGURATION.format(
-                folder=self.folder, munge=self._munge, host=host, controller=controller, node=node
-            )
+            CONFIGURATION.format(folder=self.folder, host=host, controller=controller, node=node)
         )
-        CONFIGURED.parent.mkdir(exist_ok=True)
-        CONFIGURED.symlink_to(self.folder / "slurm.conf")
-        CONFIGURED.with_name("cgroup.conf").write_text(CGROUPS)
-        options = {name: f"{self._munge}/{name}" for name in ("socket", "log", "seed", "pid")}
+        (self.folder / "cgroup.conf").write_text(CGROUPS)
+        self.etc.mkdir(exist_ok=True)
+        for name in folders.FILES:
+            (self.etc / name).symlink_to(self.folder / name)
         self._run(
-            *("runuser", "-u", "munge", "--", "munged", "--foreground", "--force"),
-            *("--key-file", str(key), "--socket", options["socket"]),
-            *("--log-file", options["log"], "--seed-file", options["seed"]),
-            *("--pid-file", options["pid"]),
+            *("munged", "--foreground", "--force", "--key-file", str(key)),
+            *("--socket", f"{munge}/socket", "--log-file", f"{munge}/log"),
+            *("--seed-file", f"{munge}/seed", "--pid-file", f"{munge}/pid"),
+            user="munge",
         )
-        self._wait(lambda: Path(options["socket"]).exists(), "munged")
+        self._wait((munge / "socket").exists, "munged")
         self._run("slurmctld", "-D", "-c")
         self._run("slurmd", "-D", "-c")
         self._wait(lambda: "idle" in self.command("sinfo", "--noheader", "-o", "%T"), "slurmd")
 
     def stop(self) -> None:
         """Stop every daemon, and every job."""
-        self.command("scancel", "--user", "root", check=False)
-        self._stop_daemons()
-        shutil.rmtree(self._munge)
-        CONFIGURED.unlink(missing_ok=True)
-        CONFIGURED.with_name("cgroup.conf").unlink(missing_ok=True)
-
-    def _stop_daemons(self) -> None:
-        for daemon in reversed(self._daemons):
-            daemon.terminate()
+        folders.remove(self.folder, self.etc)
         for daemon in self._daemons:
-            try:
-                daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+            daemon.wait()
 
     def command(self, *command: str, check: bool = True) -> str:
         """Run a program of SLURM and return its output."""
@@ -130,11 +125,19 @@ class Cluster:
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
-    def _run(self, *command: str) -> None:
+    def _run(self, *command: str, user: str | None = None) -> None:
+        program = shutil.which(command[0], path=self.environment["PATH"])
+        assert program
         with (self.folder / f"{len(self._daemons)}.out").open("wb") as output:
             self._daemons.append(
                 subprocess.Popen(
-                    command, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+                    (program, *command[1:]),
+                    env=self.environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    user=user,
+                    group=user,
+                    extra_groups=None if user is None else (),
                 )
             )
 

@@ -1,13 +1,14 @@
 """The workflow on a real SLURM cluster: the daemons of the Debian packages, on this machine."""
 
-import os
 import shutil
 import time
 
 import pytest
 
+from ..parents import make_parent
 from ..runs import wait_until
-from .cluster import Cluster, missing
+from . import folders
+from .cluster import Cluster, require
 
 #: Shorter waiting times than on a real cluster with remote nodes and a long queue.
 HERE = (
@@ -17,12 +18,10 @@ HERE = (
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    if lacking := missing():
-        reason = f"{', '.join(lacking)} missing; as root on Debian: apt-get install slurm-wlm munge"
-        assert "NEUROZARR_NEEDS_SLURM" not in os.environ, reason
-        pytest.skip(reason)
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+def cluster():
+    folders.remove_abandoned(folders.ETC)
+    require()
+    made = Cluster()
     try:
         made.start()
         yield made
@@ -115,3 +114,17 @@ def test_jobs_of_a_killed_run_do_not_affect_the_next_run(on_cluster, cluster, fr
         time.sleep(0.2)
     assert on_cluster.tree() == fresh(on_cluster)
     assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
+
+
+def test_another_workflow_makes_sources_and_converts_them(
+    cluster, root, tmp_path_factory, tmp_path
+):
+    parent = make_parent(root, tmp_path_factory.mktemp("parent"))
+    parent.environment = cluster.environment
+    options = ("--workflow-profile", str(root / "profiles/slurm"), *HERE)
+    run = parent(*options)
+    assert {"register", "nz_source_made", "nz_convert_bundle", "nz_write_base"} < run.rules
+    assert "submitted with SLURM jobid" in run.output
+    for name in ("small", "large"):
+        assert parent.tree(name) == parent.converted(name, tmp_path)
+    assert "Nothing to be done" in parent(*options, "--dry-run").output

@@ -54,7 +54,7 @@ def test_the_workflow_is_at_the_top_of_a_clone(root):
         (["report", "a.nii"], ["report", "--cores", "all"], {"source": ["a.nii"]}),
         (
             ["plan", "a.nii"],
-            ["--dry-run", "--quiet", "host", "rules", "--cores", "all"],
+            ["plan", "--nolock", "--cores", "all"],
             {"source": ["a.nii"]},
         ),
         (

@@ -7,7 +7,7 @@ import pytest
 
 #: Packages and top-level modules of the library, from the lowest layer to the highest.
 LAYERS = [
-    {"errors", "units", "version", "durable", "regions", "axes"},
+    {"errors", "units", "version", "durable", "regions", "axes", "tables"},
     {"files", "fingerprints"},
     {"zarr"},
     {"ome", "nifti"},
@@ -15,7 +15,7 @@ LAYERS = [
     {"voxels"},
     {"drivers", "run"},
     {"samples"},
-    {"verify", "report"},
+    {"verify", "preview", "report"},
     {"steps"},
     {"conversion", "info"},
     {"commands"},

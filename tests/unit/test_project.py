@@ -85,9 +85,24 @@ def test_continuous_integration_runs_its_script_on_a_full_clone(root):
     assert checkout["with"]["fetch-depth"] == 0
     assert run == {"run": "bash .ci/run"}
     assert (root / ".ci/run").is_file()
+    assert job["container"]["image"] == "python:${{ matrix.python }}-bookworm"
+
+
+def test_the_same_versions_of_python_are_declared_and_tested(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    oldest = project["requires-python"].removeprefix(">=")
-    assert job["container"]["image"].startswith(f"python:{oldest}-")
+    declared = [
+        line.removeprefix("Programming Language :: Python :: ") for line in project["classifiers"]
+    ]
+    (job,) = load(root / ".github/workflows/ci.yaml")["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == declared
+    assert makefile(root)[1]["PYTHONS"].split() == declared
+    assert project["requires-python"] == f">={declared[0]}"
+    ruff = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert ruff["target-version"] == f"py{declared[0].replace('.', '')}"
+
+
+def test_the_summary_of_all_tests_is_the_last_of_continuous_integration(root):
+    assert (root / ".ci/run").read_text().splitlines()[-1] == "make test"
 
 
 def test_changelog_begins_with_unreleased_changes(root):
@@ -215,7 +230,7 @@ def test_no_test_asserts_a_duration(root):
     """Durations depend on the machine; speed is measured by the benchmarks."""
     clocks = re.compile(r"^ +assert .*\b(time\.(monotonic|perf_counter|time)|seconds|elapsed)\b.*<")
     # A timeout, to end an endless wait.
-    allowed = {"tests/slurm/cluster.py"}
+    allowed = {"tests/slurm/cluster.py", "tests/slurm/folders.py"}
     found = [
         f"{path.relative_to(root)}: {line.strip()}"
         for path in (root / "tests").rglob("*.py")

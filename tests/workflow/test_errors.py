@@ -24,13 +24,14 @@ def converts_nothing(workflow):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"source": "no.nii"}, "neurozarr: config: source no.nii does not exist"),
+        ({"source": "no.nii"}, "neurozarr: sample no: no.nii: there is no such file"),
+        ({"source": "*.mgz"}, "neurozarr: config: source '*.mgz' matches no file"),
         (
             {"source": "*.nii", "zarr": {"chunks": 64}},
             "neurozarr: config.yaml: unknown option zarr.chunks; did you mean chunk?",
         ),
     ],
-    ids=["missing source", "unknown option"],
+    ids=["missing source", "empty glob", "unknown option"],
 )
 def test_wrong_configuration(workflow, config, message):
     workflow.config = config

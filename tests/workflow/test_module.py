@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -91,6 +92,10 @@ def parent(root, tmp_path, mri):
 def test_a_module_makes_what_rules_of_others_read(parent):
     others = 'SUBJECTS, OUTPUT = ["small", "large"], "results"'
     parent.write("PREFIX = None", MODULE, others, OTHERS)
+    run = parent("nz_plan")
+    assert run.rules == {"nz_plan"}
+    assert re.search(r"^jobs: +\d+ \(.*\bwrite_base, .*\bconvert_bundle\);", run.output, re.M)
+    assert not (parent.directory / "results").exists()
     run = parent()
     assert {"nz_convert_bundle", "nz_write_base", "nz_verify_store", "read_store"} <= run.rules
     assert "nz_all" not in run.rules

@@ -78,7 +78,7 @@ def _draw(
         color: Any = plain if set(channel.color) == {1.0} else channel.color
         axes.stairs(count, edges, color=color, fill=len(counts) == 1, label=channel.name)
         if len(counts) == 1:
-            axes.axvspan(*window, color=ink, alpha=0.12, linewidth=0)
+            axes.axvspan(*np.clip(window, edges[0], edges[-1]), color=ink, alpha=0.12, linewidth=0)
     axes.set_yscale("log", nonpositive="clip")
     axes.set_ylim(bottom=0.7)
     axes.set_xlim(edges[0], edges[-1])

@@ -106,6 +106,11 @@ class StorePaths:
         return self.state / "verify.json"
 
     @property
+    def source_receipt(self) -> Path:
+        """Receipt of a source that a rule of another workflow makes: it is there."""
+        return self.state / "source.txt"
+
+    @property
     def report(self) -> Path:
         """Report of the last verification."""
         return Path(self.output, "verify", f"{self.sample}{self.label}.json")

@@ -34,26 +34,36 @@ class Progress:
     Parameters
     ----------
     jobs
-        All jobs of the run, by their numbers.
+        The jobs that are known when the run starts, by their numbers.
     clock
         Returns the time in seconds.
     """
 
     def __init__(
-        self, jobs: Mapping[int, Job], *, clock: Callable[[], float] = time.monotonic
+        self, jobs: Mapping[int, Job] | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._jobs, self._clock = jobs, clock
-        self._count = Counter(job.step for job in jobs.values())
-        self._total = sum(job.megabytes for job in jobs.values())
+        self._jobs: dict[int, Job] = {}
+        self._clock = clock
+        self._count: Counter[str] = Counter()
+        self._total = 0.0
         self._finished: Counter[str] = Counter()
         self._megabytes: dict[str, float] = defaultdict(float)
         self._begun: dict[str, float] = {}
         self._told: dict[str, float] = {}
+        self.add(jobs or {})
 
-    def started(self, number: int) -> None:
-        """Note that a job has been started."""
+    def add(self, jobs: Mapping[int, Job]) -> None:
+        """Add the jobs of which it was not known before that the run has them."""
+        new = {number: job for number, job in jobs.items() if number not in self._jobs}
+        self._jobs |= new
+        self._count.update(job.step for job in new.values())
+        self._total += sum(job.megabytes for job in new.values())
+
+    def started(self, number: int) -> bool:
+        """Note that a job has been started; return whether the job is known."""
         if number in self._jobs:
             self._begun.setdefault(self._jobs[number].step, self._clock())
+        return number in self._jobs
 
     def finished(self, number: int) -> str:
         """Note that a job has finished, and return the line to be printed; "" if there is none."""

@@ -195,12 +195,14 @@ class Todo:
     ----------
     stale
         What `stale` returns.
+    verify
+        How the store is verified.
     """
 
     def __init__(
         self, sample: Sample, paths: StorePaths, *, verify: str, everything: bool = False
     ) -> None:
-        self._everything = everything
+        self._everything, self.verify = everything, verify
         self.stale = stale(sample, paths, verify=verify)
         self._files = [*paths.group, *paths.header, paths.ome_receipt]
         if paths.nii:

@@ -61,6 +61,8 @@ class RunSettings:
         Whether a store that was made from another source may be replaced.
     bundle
         Whether many small samples are converted in one job.
+    check_space
+        Whether a run that does not fit on the disk is refused.
     """
 
     output: str
@@ -69,6 +71,7 @@ class RunSettings:
     verify: Literal["none", "quick", "full"]
     overwrite: bool
     bundle: bool
+    check_space: bool
 
     def paths(self, sample: str) -> StorePaths:
         """Return the paths of a sample, by its name."""

@@ -16,10 +16,11 @@ import yaml
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
 from neurozarr.samples.columns import COLUMNS, LAYOUT, as_cells, check_columns, check_line, given
+from neurozarr.samples.made import of_dicom
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import Schema, suggest
-from neurozarr.sources import dcm2niix, family_of
+from neurozarr.sources import family_of
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import (
@@ -62,7 +63,7 @@ _LONGEST_PATH = 128
 
 
 def read_run(
-    config: Document, *, find_sources: bool = True, files: Sequence[str | Path] = ()
+    config: Document, *, absent: list[str] | None = None, files: Sequence[str | Path] = ()
 ) -> tuple[RunSettings, dict[str, Sample]]:
     """Read and check a configuration and its sample sheet, if it has one.
 
@@ -70,8 +71,10 @@ def read_run(
     ----------
     config
         The user's options; the others get their defaults.
-    find_sources
-        Whether all sources must exist. A job on a cluster needs only its own.
+    absent
+        A list if sources need not exist, because others may make them later: it is extended by the
+        reasons why samples are not known yet, which are a sheet or a file of several images that
+        does not exist, and a glob that matches nothing. None if all sources must exist.
     files
         Configuration files from which options were read; errors name that of an unknown option.
 
@@ -84,7 +87,8 @@ def read_run(
     Raises
     ------
     ConfigError
-        An option or the sheet is not valid, or a source does not exist. Sources are not opened.
+        An option or the sheet is not valid, or, without `absent`, a source does not exist. Sources
+        are not opened.
     """
     schema, rows = Schema(CONFIG_SCHEMA), Schema(SHEET_SCHEMA)
     _check_known(config, schema, files)
@@ -96,9 +100,9 @@ def read_run(
     if options["samples"] and options["source"]:
         raise ConfigError("config: samples and source are both given; give one of them")
     if options["samples"]:
-        read = list(_read_sheet(Path(options["samples"]), options, schema, rows))
+        read = list(_read_sheet(Path(options["samples"]), options, schema, rows, absent))
     elif options["source"]:
-        read = list(_find_sources(options, cells, rows))
+        read = list(_find_sources(options, cells, rows, absent))
     else:
         read = []
     samples: dict[str, Sample] = {}
@@ -112,7 +116,7 @@ def read_run(
             _ = sample.zarr
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
-        if find_sources:
+        if absent is None:
             _check_source(where, sample.path)
         samples[sample.name] = sample
     for where, sample in read:
@@ -147,6 +151,7 @@ def _settings(options: Document) -> RunSettings:
         verify=options["verify"],
         overwrite=options["overwrite"],
         bundle=options["resources"]["bundle"],
+        check_space=options["resources"]["check_space"],
     )
 
 
@@ -227,7 +232,7 @@ def _check_lengths(output: str, samples: Iterable[str]) -> None:
 
 
 def _find_sources(
-    options: Document, cells: dict[str, str], rows: Schema
+    options: Document, cells: dict[str, str], rows: Schema, absent: list[str] | None
 ) -> Iterator[tuple[str, Sample]]:
     """Yield the samples of each file that the option ``source`` names, described by ``cells``."""
     patterns = options["source"]
@@ -236,7 +241,10 @@ def _find_sources(
         if is_glob(pattern):
             paths = sources(pattern, options["output"])
         if not paths:
-            raise ConfigError(f"config: source {pattern!r} matches no file")
+            reason = f"config: source {pattern!r} matches no file"
+            if absent is None:
+                raise ConfigError(reason)
+            absent.append(reason)
         voxel_files = _voxel_files(paths)
         for path in (path for path in paths if path not in voxel_files):
             row = {"sample": file_name(path), "source": path, **cells}
@@ -246,7 +254,7 @@ def _find_sources(
                 raise ConfigError(
                     f"config: source {path}: {error}; give it another name in a sample sheet"
                 ) from None
-            for image in _each_image("config", row, options):
+            for image in _each_image("config", row, options, absent):
                 yield from _with_labels("config", image, options, rows)
 
 
@@ -262,9 +270,12 @@ def _voxel_files(paths: list[str]) -> set[str]:
 
 
 def _read_sheet(
-    path: Path, options: Document, schema: Schema, rows: Schema
+    path: Path, options: Document, schema: Schema, rows: Schema, absent: list[str] | None
 ) -> Iterator[tuple[str, Sample]]:
     """Yield one sample for each row of a sheet."""
+    if absent is not None and not os.path.lexists(path):
+        absent.append(f"config: samples {path}: there is no such file")
+        return
     try:
         check_kind(path)
     except SourceError as error:
@@ -305,14 +316,22 @@ def _read_sheet(
                 known[cells] = _with_cells(options, cells, schema)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        for image in _each_image(where, row, known[cells]):
+        for image in _each_image(where, row, known[cells], absent):
             yield from _with_labels(where, image, known[cells], rows)
 
 
-def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[dict[str, str]]:
+def _each_image(
+    where: str, row: dict[str, str], options: Document, absent: list[str] | None
+) -> Iterator[dict[str, str]]:
     """Replace a row whose dataset is "*" by one for each image of its source."""
     if row.get("dataset") != "*":
         yield row
+        return
+    if absent is not None and not find(row["source"]):
+        absent.append(
+            f"{where}: source {row['source']} does not exist, so that its images (dataset is *) "
+            "are not known: make it, then run again"
+        )
         return
     path, family = row["source"], family_of(row["source"])
     try:
@@ -380,8 +399,7 @@ def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
     if any(map(is_glob, parts(row["source"]))):
         layout["output"] = options["output"]
     elif not is_address(row["source"]) and family_of(row["source"]) is DicomSource:
-        layout["dicom"] = options["dicom"] | {"version": dcm2niix.version()}
-        layout["state"] = str(_settings(options).paths(row["sample"]).state)
+        layout |= of_dicom(options["dicom"], _settings(options).paths(row["sample"]))
     return layout
 
 
@@ -397,6 +415,6 @@ def _sample(row: dict[str, str], options: Document) -> Sample:
         time_unit=row.get("time_unit"),
         options={
             group: options[group]
-            for group in ("zarr", "pyramid", "ome", "resources", "nifti", "export")
+            for group in ("zarr", "pyramid", "ome", "dicom", "resources", "nifti", "export")
         },
     )

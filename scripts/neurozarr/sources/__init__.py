@@ -18,8 +18,9 @@ import numpy as np
 from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
-from neurozarr.sources.base import Layout, Source, check_columns
+from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.bdv.source import BdvHdf5Source, BdvSource
+from neurozarr.sources.columns import check_columns
 from neurozarr.sources.deltavision import DeltaVisionSource
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.hdf5 import Hdf5Source
@@ -32,7 +33,7 @@ from neurozarr.sources.mrc import MrcSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
 from neurozarr.sources.nrrd_file import NrrdSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
-from neurozarr.sources.paths import contents, has_places, parts
+from neurozarr.sources.paths import contents, find, has_places, parts
 from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.series import SeriesSource
@@ -125,6 +126,8 @@ def open_source(
             f"{path}: no TIFF, PNG or JPEG 2000 slices, DICOM series or Zarr/N5 store found in it"
             f"; {contents(path, SUFFIXES)}"
         )
+    if family is None and not find(path):
+        raise SourceError(f"{path}: there is no such file or directory")
     if family is None:
         raise SourceError(
             f"{path}: not a supported format; supported file names end in {', '.join(SUFFIXES)}"

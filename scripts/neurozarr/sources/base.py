@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -17,10 +14,7 @@ import numpy as np
 from neurozarr.axes import SPATIAL, STORED_ORDER, Space
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
-from neurozarr.sources.extras import install_command
-
-#: Held while filters of warnings are changed: they are those of all threads.
-WARNING_FILTERS = threading.RLock()
+from neurozarr.sources.damage import as_source_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,30 +67,6 @@ class Layout:
         names = (field.name for field in fields(self) if field.name not in others)
         known = {name: getattr(self, name) for name in names}
         return {name: value for name, value in known.items() if value is not None}
-
-
-def check_columns(path: str, layout: Layout, takes: Sequence[str]) -> None:
-    """Check that the columns that are given apply to a family.
-
-    Parameters
-    ----------
-    path
-        The source.
-    layout
-        The columns.
-    takes
-        Names of those that apply.
-
-    Raises
-    ------
-    SourceError
-        Another one is given.
-    """
-    for name, value in layout.given.items():
-        if name not in takes:
-            raise SourceError(
-                f"{path}: {name} is {value!r}, but does not apply to this format; leave it out"
-            )
 
 
 class Member(NamedTuple):
@@ -364,121 +334,3 @@ class Source(ABC):
         """Convert lengths along ``file_axes`` to lengths along ``axes``."""
         known = dict(zip(self.file_axes, lengths, strict=True))
         return tuple(known.get(axis, 1) for axis in self.axes)
-
-
-@contextmanager
-def as_source_errors(
-    file: str | Path, wrong: str, kinds: tuple[type[Exception], ...] = (Exception,)
-) -> Iterator[None]:
-    """Turn errors of libraries, which have no common base class, into SourceErrors.
-
-    Parameters
-    ----------
-    file
-        The file that the error names.
-    wrong
-        What the error says, such as "the voxels cannot be read".
-    kinds
-        Other errors than these and those of a missing or unreadable file are not changed.
-
-    Raises
-    ------
-    SourceError
-        The block has raised an error.
-    """
-    try:
-        yield
-    except SourceError:
-        raise
-    except FileNotFoundError as error:
-        is_other = error.filename is not None and str(error.filename) != str(file)
-        text = f"{error.filename} is missing" if is_other else "there is no such file"
-        raise SourceError(f"{file}: {text}") from None
-    except PermissionError:
-        raise SourceError(f"{file}: the file cannot be read: permission denied") from None
-    except kinds as error:
-        text = " ".join(str(error).split())
-        reason = f"{text} is missing or unknown" if isinstance(error, KeyError) else text
-        raise SourceError(
-            f"{file}: {wrong} ({reason}); the file may be cut short, damaged or unsupported"
-        ) from error
-
-
-def check_size(file: str | Path, size: int, end: int, ratio: float = 1) -> None:
-    """Check that a file is not too short for its voxels.
-
-    Parameters
-    ----------
-    file
-        The file.
-    size
-        Its size, in bytes.
-    end
-        Where its voxels end, in bytes, after decompression.
-    ratio
-        Highest compression ratio of the file; 1 if it is not compressed.
-
-    Raises
-    ------
-    SourceError
-        The file is too short.
-    """
-    if size * ratio < end:
-        compressed = ", compressed" if ratio > 1 else ""
-        raise SourceError(
-            f"{file}: cut short: {size} bytes{compressed}, but its voxels end at byte {end}"
-        )
-
-
-def library(name: str, extra: str, path: str) -> Any:
-    """Import an optional library.
-
-    Parameters
-    ----------
-    name
-        Name of its module.
-    extra
-        The extra of neurozarr that installs it.
-    path
-        The source that needs it.
-
-    Returns
-    -------
-    Any
-        The module.
-
-    Raises
-    ------
-    SourceError
-        It is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise SourceError(
-            f"{path}: the package {error.name} is needed: {install_command(extra)}"
-        ) from None
-
-
-def check_axes(path: str, axes: str, shape: tuple[int, ...]) -> None:
-    """Check that the names of axes that a user gives fit an array.
-
-    Parameters
-    ----------
-    path
-        The file of the array.
-    axes
-        The names, slowest first.
-    shape
-        Lengths of the axes, in voxels.
-
-    Raises
-    ------
-    SourceError
-        They do not fit.
-    """
-    if len(axes) != len(shape) or len(set(axes)) < len(axes) or set(axes) - set(STORED_ORDER):
-        raise SourceError(
-            f"{path}: axes is {axes!r}, but the array has shape {shape}: name each of its axes, "
-            f"slowest first, by a different letter of {', '.join(STORED_ORDER)}"
-        )

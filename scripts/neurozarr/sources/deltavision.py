@@ -9,7 +9,8 @@ import numpy as np
 
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
-from neurozarr.sources.base import Layout, as_source_errors
+from neurozarr.sources.base import Layout
+from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.numpy_file import MappedSource
 from neurozarr.units import is_plausible
 

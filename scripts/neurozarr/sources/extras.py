@@ -1,10 +1,44 @@
-"""The packages of optional libraries, and the command that installs them."""
+"""Optional libraries, and the commands that install them."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from importlib import metadata
+from typing import Any
+
+from neurozarr.errors import SourceError
+
+
+def library(name: str, extra: str, path: str) -> Any:
+    """Import an optional library.
+
+    Parameters
+    ----------
+    name
+        Name of its module.
+    extra
+        The extra of neurozarr that installs it.
+    path
+        The source that needs it.
+
+    Returns
+    -------
+    Any
+        The module.
+
+    Raises
+    ------
+    SourceError
+        It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise SourceError(
+            f"{path}: the package {error.name} is needed: {install_command(extra)}"
+        ) from None
 
 
 def install_command(extra: str) -> str:

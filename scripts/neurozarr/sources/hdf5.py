@@ -19,8 +19,11 @@ from neurozarr.files import check_file, check_kind
 from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
 from neurozarr.sources.arrays import choose_dataset, members, named_labels
-from neurozarr.sources.base import Layout, Member, Source, as_source_errors, check_axes, library
+from neurozarr.sources.base import Layout, Member, Source
+from neurozarr.sources.columns import check_axes
 from neurozarr.sources.coordinates import describe, of_axistags
+from neurozarr.sources.damage import as_source_errors
+from neurozarr.sources.extras import library
 from neurozarr.units import is_plausible
 
 #: Signature of HDF5 files, at byte 0, 512, 1024, 2048 or a higher power of 2 (HDF5 File Format

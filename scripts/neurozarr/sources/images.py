@@ -14,7 +14,8 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
 from neurozarr.regions import Region
-from neurozarr.sources.base import as_source_errors, library
+from neurozarr.sources.damage import as_source_errors
+from neurozarr.sources.extras import library
 from neurozarr.sources.tiff.source import TiffSource
 
 T = TypeVar("T")

@@ -23,7 +23,9 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
 from neurozarr.sources.arrays import choose_dataset, members, named_labels
-from neurozarr.sources.base import Layout, Member, Source, check_axes, library
+from neurozarr.sources.base import Layout, Member, Source
+from neurozarr.sources.columns import check_axes
+from neurozarr.sources.extras import library
 from neurozarr.sources.hdf5 import Hdf5Source, is_hdf5
 
 #: Default names of the axes in C order, by their number.

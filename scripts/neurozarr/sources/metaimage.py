@@ -10,13 +10,13 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
-from neurozarr.sources.base import Layout, as_source_errors, check_axes
+from neurozarr.sources.columns import check_axes
 from neurozarr.sources.directions import common_unit, place
 from neurozarr.sources.parts import TEXT, Part, PartsSource, numbered, open_parts
 from neurozarr.sources.scaled_image import time_of
@@ -56,48 +56,43 @@ class MetaImageSource(PartsSource):
 
     suffixes = (".mha", ".mhd")
 
-    @classmethod
-    def open(cls, path: str, layout: Layout) -> Self:
-        check_file(path)
-        with as_source_errors(path, "its header cannot be read"), np.errstate(all="ignore"):
-            return cls(**_fields(Path(path), layout.axes))
-
-
-def _fields(path: Path, given: str | None) -> dict[str, Any]:
-    """The fields of the source."""
-    header, data, rest, end = _read_header(path)
-    sizes = tuple(map(int, header["dimsize"].split()))
-    channels = int(header.get("elementnumberofchannels", 1))
-    if len(sizes) not in _AXES or len(sizes) != int(header.get("ndims", len(sizes))):
-        raise SourceError(f"{path}: DimSize is {sizes}; allowed: 1 to 4 lengths, as many as NDims")
-    axes, shape = _AXES[len(sizes)], sizes[::-1]
-    if channels > 1:
-        axes, shape = f"{axes}c", (*shape, channels)
-    if given is not None:
-        check_axes(str(path), given, shape)
-        axes = given
-    name = header["elementtype"].removeprefix("MET_").removesuffix("_ARRAY")
-    if name not in _TYPES:
-        raise SourceError(f"{path}: ElementType is {header['elementtype']}, which is unknown")
-    is_big = _is_true(header.get("binarydatabyteordermsb", "False"))
-    dtype = np.dtype(_TYPES[name]).newbyteorder(">" if is_big else "<")
-    files = _data_files(path, data, rest, math.prod(sizes))
-    start, codec = int(header.get("headersize", 0)), ""
-    if files == [path] and start == 0:
-        start = end
-    if not _is_true(header.get("binarydata", "True")):
-        codec = TEXT
-    elif _is_true(header.get("compresseddata", "False")):
-        check_file(files[0])
-        with files[0].open("rb") as file:
-            file.seek(max(start, 0))
-            codec = codec_of(file.read(2))
-    size = math.prod(shape) * dtype.itemsize // len(files)
-    parts = [Part(file, _start(file, start, size)) for file in files]
-    names = (axes[:-1] if channels > 1 else axes)[::-1]
-    return open_parts(path, parts, axes=axes, shape=shape, dtype=dtype, codec=codec) | _place(
-        path, header, names
-    )
+    @staticmethod
+    def fields_of(path: Path, given: str | None) -> dict[str, Any]:
+        header, data, rest, end = _read_header(path)
+        sizes = tuple(map(int, header["dimsize"].split()))
+        channels = int(header.get("elementnumberofchannels", 1))
+        if len(sizes) not in _AXES or len(sizes) != int(header.get("ndims", len(sizes))):
+            raise SourceError(
+                f"{path}: DimSize is {sizes}; allowed: 1 to 4 lengths, as many as NDims"
+            )
+        axes, shape = _AXES[len(sizes)], sizes[::-1]
+        if channels > 1:
+            axes, shape = f"{axes}c", (*shape, channels)
+        if given is not None:
+            check_axes(str(path), given, shape)
+            axes = given
+        name = header["elementtype"].removeprefix("MET_").removesuffix("_ARRAY")
+        if name not in _TYPES:
+            raise SourceError(f"{path}: ElementType is {header['elementtype']}, which is unknown")
+        is_big = _is_true(header.get("binarydatabyteordermsb", "False"))
+        dtype = np.dtype(_TYPES[name]).newbyteorder(">" if is_big else "<")
+        files = _data_files(path, data, rest, math.prod(sizes))
+        start, codec = int(header.get("headersize", 0)), ""
+        if files == [path] and start == 0:
+            start = end
+        if not _is_true(header.get("binarydata", "True")):
+            codec = TEXT
+        elif _is_true(header.get("compresseddata", "False")):
+            check_file(files[0])
+            with files[0].open("rb") as file:
+                file.seek(max(start, 0))
+                codec = codec_of(file.read(2))
+        size = math.prod(shape) * dtype.itemsize // len(files)
+        parts = [Part(file, _start(file, start, size)) for file in files]
+        names = (axes[:-1] if channels > 1 else axes)[::-1]
+        return open_parts(path, parts, axes=axes, shape=shape, dtype=dtype, codec=codec) | _place(
+            path, header, names
+        )
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], str, list[str], int]:

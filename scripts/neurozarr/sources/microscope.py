@@ -22,7 +22,9 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Member, Source, check_size, library
+from neurozarr.sources.base import Layout, Member, Source
+from neurozarr.sources.damage import check_size
+from neurozarr.sources.extras import library
 from neurozarr.units import is_plausible
 
 logger = logging.getLogger(__name__)

@@ -11,15 +11,15 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from isal import igzip
 
 from neurozarr.errors import SourceError
-from neurozarr.files import check_file
-from neurozarr.sources.base import Layout, as_source_errors, check_axes, library
+from neurozarr.sources.columns import check_axes
 from neurozarr.sources.directions import place
+from neurozarr.sources.extras import library
 from neurozarr.sources.parts import Part, PartsSource, open_parts
 
 logger = logging.getLogger(__name__)
@@ -55,11 +55,45 @@ class MrcSource(PartsSource):
             return _is_mrc(path)
         return super().matches(path)
 
-    @classmethod
-    def open(cls, path: str, layout: Layout) -> Self:
-        check_file(path)
-        with as_source_errors(path, "its header cannot be read"), np.errstate(all="ignore"):
-            return cls(**_fields(Path(path), layout.axes))
+    @staticmethod
+    def fields_of(path: Path, given: str | None) -> dict[str, Any]:
+        header = _read_header(path)
+        mrc = library("mrcfile.utils", "mrc", str(path))
+        flags = _imod_flags(header)
+        try:
+            dtype = mrc.data_dtype_from_header(header)
+        except ValueError:
+            dtype = None
+        if dtype is None or (flags or 0) & _PACKED:
+            raise SourceError(
+                f"{path}: its mode is {header.mode}{' with 4 bits' if dtype else ''}; supported: "
+                "0, 1, 2, 4, 6 and 12; convert it, for example by newstack -mode"
+            )
+        if dtype == np.int8 and not _is_signed(header, flags):
+            dtype = np.dtype(np.uint8)
+        lengths = tuple(int(header[name]) for name in ("nx", "ny", "nz"))
+        if min(lengths) < 1:
+            raise SourceError(f"{path}: damaged: it has {lengths} columns, rows and sections")
+        order = [int(header[name]) for name in ("mapc", "mapr", "maps")]
+        order = order if sorted(order) == [1, 2, 3] else [1, 2, 3]
+        if mrc.spacegroup_is_volume_stack(header.ispg):
+            if int(header.mz) < 1 or lengths[2] % int(header.mz):
+                raise SourceError(
+                    f"{path}: damaged: volumes of {header.mz} sections among {lengths[2]} sections"
+                )
+            lengths = (*lengths[:2], int(header.mz), lengths[2] // int(header.mz))
+        axes = "".join("xyz"[number - 1] for number in order) + "t" * (len(lengths) - 3)
+        if given is not None:
+            check_axes(str(path), given, lengths[::-1])
+            axes = given[::-1]
+        if int(header.nsymbt) < 0:
+            raise SourceError(f"{path}: damaged: its extended header has {header.nsymbt} bytes")
+        start = _HEADER_SIZE + int(header.nsymbt)
+        codec = _COMPRESSIONS.get(path.suffix.lower(), "")
+        part = Part(path, 0, start) if codec else Part(path, start)
+        return open_parts(
+            path, [part], axes=axes[::-1], shape=lengths[::-1], dtype=dtype, codec=codec
+        ) | _placed(path, header, flags, order, axes)
 
 
 def _is_mrc(path: str) -> bool:
@@ -68,47 +102,6 @@ def _is_mrc(path: str) -> bool:
         return False
     with open(path, "rb") as file:
         return file.read(_HEADER_SIZE)[_MAP] == b"MAP"
-
-
-def _fields(path: Path, given: str | None) -> dict[str, Any]:
-    """The fields of the source."""
-    header = _read_header(path)
-    mrc = library("mrcfile.utils", "mrc", str(path))
-    flags = _imod_flags(header)
-    try:
-        dtype = mrc.data_dtype_from_header(header)
-    except ValueError:
-        dtype = None
-    if dtype is None or (flags or 0) & _PACKED:
-        raise SourceError(
-            f"{path}: its mode is {header.mode}{' with 4 bits' if dtype else ''}; supported: 0, 1, "
-            "2, 4, 6 and 12; convert it, for example by newstack -mode"
-        )
-    if dtype == np.int8 and not _is_signed(header, flags):
-        dtype = np.dtype(np.uint8)
-    lengths = tuple(int(header[name]) for name in ("nx", "ny", "nz"))
-    if min(lengths) < 1:
-        raise SourceError(f"{path}: damaged: it has {lengths} columns, rows and sections")
-    order = [int(header[name]) for name in ("mapc", "mapr", "maps")]
-    order = order if sorted(order) == [1, 2, 3] else [1, 2, 3]
-    if mrc.spacegroup_is_volume_stack(header.ispg):
-        if int(header.mz) < 1 or lengths[2] % int(header.mz):
-            raise SourceError(
-                f"{path}: damaged: volumes of {header.mz} sections among {lengths[2]} sections"
-            )
-        lengths = (*lengths[:2], int(header.mz), lengths[2] // int(header.mz))
-    axes = "".join("xyz"[number - 1] for number in order) + "t" * (len(lengths) - 3)
-    if given is not None:
-        check_axes(str(path), given, lengths[::-1])
-        axes = given[::-1]
-    if int(header.nsymbt) < 0:
-        raise SourceError(f"{path}: damaged: its extended header has {header.nsymbt} bytes")
-    start = _HEADER_SIZE + int(header.nsymbt)
-    codec = _COMPRESSIONS.get(path.suffix.lower(), "")
-    part = Part(path, 0, start) if codec else Part(path, start)
-    return open_parts(
-        path, [part], axes=axes[::-1], shape=lengths[::-1], dtype=dtype, codec=codec
-    ) | _placed(path, header, flags, order, axes)
 
 
 def _read_header(path: Path) -> Any:

@@ -21,7 +21,8 @@ from neurozarr.errors import SourceError
 from neurozarr.files import check_kind
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, as_source_errors, check_size
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.damage import as_source_errors, check_size
 from neurozarr.sources.mapping import populated
 from neurozarr.units import MAX_LENGTH, NIFTI_NAMES, is_plausible
 

@@ -11,14 +11,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
-from neurozarr.sources.base import Layout, as_source_errors, check_axes, library
+from neurozarr.sources.columns import check_axes
 from neurozarr.sources.directions import TO_RAS, common_unit, place
+from neurozarr.sources.extras import library
 from neurozarr.sources.parts import TEXT, Part, PartsSource, numbered, open_parts
 from neurozarr.sources.scaled_image import time_of
 from neurozarr.units import is_plausible
@@ -96,36 +97,29 @@ class NrrdSource(PartsSource):
 
     suffixes = (".nrrd", ".nhdr")
 
-    @classmethod
-    def open(cls, path: str, layout: Layout) -> Self:
-        check_file(path)
-        with as_source_errors(path, "its header cannot be read"), np.errstate(all="ignore"):
-            return cls(**_fields(Path(path), layout.axes))
-
-
-def _fields(path: Path, given: str | None) -> dict[str, Any]:
-    """The fields of the source."""
-    header = _read_header(path)
-    sizes = [int(size) for size in header.fields["sizes"]]
-    encoding, kind = (str(header.fields[name]).lower() for name in ("encoding", "type"))
-    if encoding not in _CODECS:
-        raise SourceError(
-            f"{path}: encoding is {encoding}, which is not supported; convert it, for example by "
-            f"unu save -e gzip -f nrrd -i {path.name} -o new.nrrd"
+    @staticmethod
+    def fields_of(path: Path, given: str | None) -> dict[str, Any]:
+        header = _read_header(path)
+        sizes = [int(size) for size in header.fields["sizes"]]
+        encoding, kind = (str(header.fields[name]).lower() for name in ("encoding", "type"))
+        if encoding not in _CODECS:
+            raise SourceError(
+                f"{path}: encoding is {encoding}, which is not supported; convert it, for example "
+                f"by unu save -e gzip -f nrrd -i {path.name} -o new.nrrd"
+            )
+        codec = _CODECS[encoding]
+        dtype = _dtype(path, kind, header, codec)
+        vectors = _vectors(header)
+        axes = given[::-1] if given is not None else _axes(path, header, vectors, sizes)
+        check_axes(str(path), axes[::-1], tuple(sizes[::-1]))
+        parts = _parts(path, header, math.prod(sizes) * dtype.itemsize, codec)
+        fields = open_parts(
+            path, parts, axes=axes[::-1], shape=tuple(sizes[::-1]), dtype=dtype, codec=codec
         )
-    codec = _CODECS[encoding]
-    dtype = _dtype(path, kind, header, codec)
-    vectors = _vectors(header)
-    axes = given[::-1] if given is not None else _axes(path, header, vectors, sizes)
-    check_axes(str(path), axes[::-1], tuple(sizes[::-1]))
-    parts = _parts(path, header, math.prod(sizes) * dtype.itemsize, codec)
-    fields = open_parts(
-        path, parts, axes=axes[::-1], shape=tuple(sizes[::-1]), dtype=dtype, codec=codec
-    )
-    if (labels := _labels(header.fields)) is not None:
-        # Layers, which are channels, have labels of their own.
-        fields["labels"] = {} if "c" in axes else labels
-    return fields | _placed(path, header, axes, vectors)
+        if (labels := _labels(header.fields)) is not None:
+            # Layers, which are channels, have labels of their own.
+            fields["labels"] = {} if "c" in axes else labels
+        return fields | _placed(path, header, axes, vectors)
 
 
 def _read_header(path: Path) -> _Header:

@@ -14,7 +14,9 @@ import numpy as np
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes, check_size
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.columns import check_axes
+from neurozarr.sources.damage import as_source_errors, check_size
 from neurozarr.sources.mapping import populated
 
 #: Default names of the axes, by their number.

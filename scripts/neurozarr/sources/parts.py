@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Source, check_size
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.damage import as_source_errors, check_size
 from neurozarr.sources.nibabel_image import NibabelSource
 from neurozarr.sources.streams import RATIOS, decompressed
 
@@ -82,6 +84,20 @@ class PartsSource(Source):
     """
 
     voxels: Read
+
+    @classmethod
+    def open(cls, path: str, layout: Layout) -> Self:
+        check_file(path)
+        with as_source_errors(path, "its header cannot be read"), np.errstate(all="ignore"):
+            return cls(**cls.fields_of(Path(path), layout.axes))
+
+    @staticmethod
+    @abstractmethod
+    def fields_of(path: Path, given: str | None) -> dict[str, Any]:
+        """Read a header and return the fields of the source; axes may be given by the user.
+
+        Its errors, of any class, become SourceErrors.
+        """
 
     def read_file(self, region: Region) -> np.ndarray:
         return self.voxels(region)

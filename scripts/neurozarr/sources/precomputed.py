@@ -20,7 +20,9 @@ from neurozarr.axes import SPATIAL
 from neurozarr.errors import SourceError, reason
 from neurozarr.files import check_kind, tensorstore_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Source, as_source_errors, check_axes
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.columns import check_axes
+from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.directions import place
 from neurozarr.sources.paths import PRECOMPUTED, is_address
 from neurozarr.sources.zarr import addresses

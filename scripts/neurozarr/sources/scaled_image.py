@@ -11,9 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -29,14 +28,11 @@ from nibabel.parrec import PARRECArrayProxy, PARRECError, PARRECHeader, parse_PA
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import (
-    WARNING_FILTERS,
-    Layout,
-    Source,
-    as_source_errors,
-    library,
-)
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.damage import as_source_errors
+from neurozarr.sources.extras import library
 from neurozarr.sources.hdf5 import check_dataset, check_links
+from neurozarr.sources.library_warnings import caught_warnings
 from neurozarr.sources.nibabel_image import NibabelSource, known_affine
 from neurozarr.units import MAX_LENGTH, is_plausible, ome_unit
 
@@ -109,8 +105,7 @@ class ScaledSource(Source):
 @contextmanager
 def _warnings_logged(path: str) -> Iterator[None]:
     """Log the warnings of nibabel."""
-    with WARNING_FILTERS, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with caught_warnings("always", UserWarning) as caught:
         yield
     for warning in caught:
         logger.warning("%s: %s", path, warning.message)
@@ -338,26 +333,29 @@ def _open_minc1(path: Path, file: Any) -> dict[str, Any]:
 
 def _open_minc2(path: Path) -> dict[str, Any]:
     h5py = library("h5py", "hdf5", str(path))
-    file = h5py.File(path, "r")
-    files: tuple[Path, ...] = (path,)
-    for name in ("image", *_EXTREMES):
-        check_links(str(path), file, f"minc-2.0/image/0/{name}")
-        if (found := file.get(f"minc-2.0/image/0/{name}")) is not None:
-            files += check_dataset(str(path), found)
-    minc = Minc2File(file)
-    group = file["minc-2.0/image/0"]
-    image = group["image"]
-    names = _order(image)
-    axes = _axes_of(path, names, image.shape)
-    dimensions = [dict(file["minc-2.0/dimensions"][name].attrs) for name in names]
-    return {
-        "files": tuple(dict.fromkeys(files)),
-        "file_axes": axes,
-        "file_shape": image.shape,
-        "file_native_chunk_shape": image.chunks,
-        **_describe(minc, axes, dimensions),
-        **_minc_scaling(minc, image.__getitem__, *(group[name][()] for name in _EXTREMES)),
-    }
+    with ExitStack() as on_error:  # Else, the file would stay open as long as the error is kept.
+        file = on_error.enter_context(h5py.File(path, "r"))
+        files: tuple[Path, ...] = (path,)
+        for name in ("image", *_EXTREMES):
+            check_links(str(path), file, f"minc-2.0/image/0/{name}")
+            if (found := file.get(f"minc-2.0/image/0/{name}")) is not None:
+                files += check_dataset(str(path), found)
+        minc = Minc2File(file)
+        group = file["minc-2.0/image/0"]
+        image = group["image"]
+        names = _order(image)
+        axes = _axes_of(path, names, image.shape)
+        dimensions = [dict(file["minc-2.0/dimensions"][name].attrs) for name in names]
+        fields = {
+            "files": tuple(dict.fromkeys(files)),
+            "file_axes": axes,
+            "file_shape": image.shape,
+            "file_native_chunk_shape": image.chunks,
+            **_describe(minc, axes, dimensions),
+            **_minc_scaling(minc, image.__getitem__, *(group[name][()] for name in _EXTREMES)),
+        }
+        on_error.pop_all()
+    return fields
 
 
 def _order(variable: Any) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from neurozarr import nifti
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 from neurozarr.sources import channels, images
-from neurozarr.sources.base import Layout, Source, check_columns
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.columns import check_columns
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.missing import filled_text
 from neurozarr.sources.nibabel_image import describe

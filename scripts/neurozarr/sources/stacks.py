@@ -15,7 +15,8 @@ from neurozarr.axes import SPATIAL
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
 from neurozarr.sources import channels, images
-from neurozarr.sources.base import Layout, Source, check_axes
+from neurozarr.sources.base import Layout, Source
+from neurozarr.sources.columns import check_axes
 from neurozarr.sources.images import Image
 from neurozarr.sources.missing import filled_text
 from neurozarr.sources.padding import Padding, pad

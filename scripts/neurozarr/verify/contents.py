@@ -118,17 +118,7 @@ class StoredLevel:
         return {self.paths.folder / key for key in chunk_keys(self.document, region)}
 
     def damage(self, key: str, problem: str, redo: Path) -> Damage:
-        """Describe the damage of one file: see `neurozarr.run.receipts.damage_of_file`.
-
-        Parameters
-        ----------
-        key
-            Zarr key of the file in the array.
-        problem
-            Description of the damage.
-        redo
-            The file of this level to make again to repair the damage.
-        """
+        """Describe the damage of one file: see `neurozarr.run.receipts.damage_of_file`."""
         return receipts.damage_of_file(self.paths, self.document, key, problem, redo)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region, grid
-from neurozarr.sources.base import check_size
+from neurozarr.sources.damage import check_size
 from neurozarr.sources.mapping import populated
 
 #: Tags of the encoding of a page (TIFF 6.0, part 1, section 8, and part 2), by code: name and

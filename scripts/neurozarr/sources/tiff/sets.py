@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from neurozarr.errors import SourceError
 from neurozarr.files import check_file, check_kind
-from neurozarr.sources.base import as_source_errors, library
+from neurozarr.sources.damage import as_source_errors
+from neurozarr.sources.extras import library
 from neurozarr.sources.tiff import segments
 
 #: End of the name of a file with the OME-XML of a set.

@@ -16,7 +16,8 @@ import numpy as np
 from neurozarr.axes import SPATIAL
 from neurozarr.errors import SourceError
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Member, Source, check_axes
+from neurozarr.sources.base import Layout, Member, Source
+from neurozarr.sources.columns import check_axes
 from neurozarr.sources.missing import filled_text
 from neurozarr.sources.paths import is_pattern
 from neurozarr.sources.tiff import metadata, segments, sets, vendors

@@ -15,7 +15,8 @@ import numpy as np
 
 from neurozarr.errors import SourceError
 from neurozarr.ome import reading
-from neurozarr.sources.base import Member, as_source_errors
+from neurozarr.sources.base import Member
+from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.paths import PRECOMPUTED, is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Node, Store, is_below, join
 from neurozarr.zarr.documents import LABELS, Document

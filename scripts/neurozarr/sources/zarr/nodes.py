@@ -6,7 +6,6 @@ import importlib
 import itertools
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -19,7 +18,8 @@ import numpy as np
 from neurozarr.errors import SourceError, reason
 from neurozarr.files import check_kind, tensorstore_file
 from neurozarr.regions import Region
-from neurozarr.sources.base import WARNING_FILTERS, library
+from neurozarr.sources.extras import library
+from neurozarr.sources.library_warnings import caught_warnings
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr import addresses
 from neurozarr.sources.zarr.addresses import (
@@ -241,9 +241,8 @@ class Store:
                 store, storage_options=options, read_only=True
             )
         try:
-            with WARNING_FILTERS, warnings.catch_warnings():
-                # It warns about codecs and data types that are not in the Zarr v3 specification.
-                warnings.simplefilter("ignore")
+            # It warns about codecs and data types that are not in the Zarr v3 specification.
+            with caught_warnings("ignore"):
                 array = zarr.open_array(store, mode="r", zarr_format=node.version)
         except Exception as error:  # Codecs have no common base class of errors.
             raise SourceError(

@@ -18,8 +18,10 @@ from neurozarr.nifti.fit import COLOURS, level_header
 from neurozarr.ome import reading
 from neurozarr.ome.reading import Grid
 from neurozarr.regions import Region
-from neurozarr.sources.base import Layout, Member, Source, as_source_errors, check_axes
+from neurozarr.sources.base import Layout, Member, Source
+from neurozarr.sources.columns import check_axes
 from neurozarr.sources.coordinates import describe, known_affine, of_axistags
+from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.display import colour, window
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.images import (
