@@ -93,9 +93,13 @@ def work_of(job):
             for level in planned_levels
         )
         return Job(f"{name_of(job.wildcards)}: {named}", size)
-    if step_of(job.rule) in ("verify_store", "export_nifti"):
-        done = "verified" if step_of(job.rule) == "verify_store" else "exported"
-        return Job(f"{name_of(job.wildcards)}: {done}")
+    done = {
+        "verify_store": "verified",
+        "export_nifti": "exported",
+        "report_sample": "page made",
+    }
+    if step_of(job.rule) in done:
+        return Job(f"{name_of(job.wildcards)}: {done[step_of(job.rule)]}")
     silent = step_of(job.rule) in STEPS | {"source_made"} or not job.wildcards
     return Job("" if silent else step_of(job.rule))
 

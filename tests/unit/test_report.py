@@ -183,7 +183,7 @@ def test_channels_are_drawn_in_their_colours(tmp_path):
     [
         ((1, 1, 1), "u1", {}),
         ((4, 5), "f8", {"axes": "yx"}),
-        ((3, 4, 5), "c8", {}),
+        ((3, 4, 5), "c8", {"verify": "none"}),
         ((3, 4, 5), "f4", {"zarr": {"zarr_version": 2}}),
         ((3, 4, 5), "f2", {"nifti": {"nii": False}}),
         ((3, 4, 5), "?", {"nifti": {"nii": False}}),
@@ -207,6 +207,7 @@ def test_any_image_gets_a_page(tmp_path, shape, dtype, options):
     with Pillow.open(paths.thumbnail) as thumbnail:
         assert max(thumbnail.size) == 128
     assert ("the first 8 are shown" in page.text) == (shape[0] == 12)
+    assert ("Not verified." in page.text) == ("verify" in options)
 
 
 def test_large_planes_are_shown_in_part_and_framed(tmp_path):

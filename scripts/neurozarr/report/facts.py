@@ -216,9 +216,12 @@ def tilt(raw: bytes) -> float:
 
 
 def verified(paths: StorePaths) -> Mapping[str, Any] | None:
-    """The report of the last verification, and when it was; None if there was none."""
-    report = read_record(paths.report)
-    return None if report is None else report | {"time": modified(paths.report)}
+    """The report of the verification of a store, and when it was; None if there was none.
+
+    The receipt is deleted when the store changes, unlike the report, and not written for damage.
+    """
+    report = read_record(paths.report) if paths.verify_receipt.exists() else None
+    return report and report | {"time": modified(paths.report)}
 
 
 def modified(file: Path) -> str:

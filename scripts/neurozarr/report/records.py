@@ -38,6 +38,7 @@ def made_from(paths: StorePaths) -> str:
         for file in [*receipts, *sorted(state.glob("[0-9]*/array.json"))]:
             digest.update(f"{file.relative_to(paths.state)}\n".encode())
             digest.update(_content(file))
+    digest.update(_content(paths.verify_receipt))
     digest.update(_content(paths.report))
     return digest.hexdigest()
 
