@@ -34,6 +34,7 @@ include: "rules/targets.smk"
 include: "rules/bundles.smk"
 include: "rules/preview.smk"
 include: "rules/start.smk"
+include: "rules/record.smk"
 include: "rules/screen.smk"
 
 
@@ -62,6 +63,7 @@ include: "rules/nifti_header.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
 include: "rules/report_sample.smk"
+include: "rules/extend_metadata.smk"
 
 
 NAMES = new_names(NAMES_BEFORE) if IS_INCLUDED else {}

@@ -8,7 +8,7 @@ from neurozarr.samples.sample import Sample
 
 # The rules of the steps of a conversion, of which a bundle's job does the work.
 STEPS = {"create_array", "write_base", "pyramid_level"}
-STEPS |= {"ome_metadata", "nifti_header", "verify_store"}
+STEPS |= {"ome_metadata", "extend_metadata", "nifti_header", "verify_store"}
 
 
 @cache
@@ -133,8 +133,12 @@ def wants_reports():
 
 @cache
 def is_reported(name):
-    """Whether the page of a sample is there and shows the store as it is."""
-    return records.is_current(RUN.paths(name))
+    """Whether the page of a sample is there and shows the store as it is.
+
+    Images of others, to which levels are added, have none.
+    """
+    paths = RUN.paths(name)
+    return paths.place is not None or records.is_current(paths)
 
 
 def by_bundle():
@@ -216,7 +220,7 @@ def all_bundles(wildcards):
     small = [name for name in known_samples() if is_bundled(name)]
     if found or not small:
         return expand(BUNDLE, bundle=found)
-    return [str(RUN.paths(small[0]).state / "owned.json")]
+    return [str(RUN.paths(small[0]).record)]
 
 
 def forget_bundles():

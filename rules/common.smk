@@ -17,9 +17,9 @@ try:
     from neurozarr import plan
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
     from neurozarr.report import records
-    from neurozarr.run import claims, memory, ownership, publishing, sidecars
+    from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
-    from neurozarr.run.paths import coarse_levels
+    from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.names import explanations
     from neurozarr.samples.sheet import read_run
@@ -88,6 +88,9 @@ EXPORT = str(PATHS.export("{level}"))
 PAGE = str(PATHS.page)
 THUMBNAIL = str(PATHS.thumbnail)
 INDEX = str(PATHS.index)
+# An image of others, to which levels are added: the wildcards do not tell its directory.
+IN_PLACE = replace(PATHS, nii=False, place=Place(group="", names=("0",)))
+IN_PLACE_LEVEL = IN_PLACE.level("{level}")
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 

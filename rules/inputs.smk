@@ -79,8 +79,11 @@ def store_to_verify(wildcards):
     name, paths = name_of(wildcards), paths_of(wildcards)
     if is_bundled(name):
         # Its own process, on a cluster, does not know which bundles there are.
-        waits = workflow.is_main_process and name in bundled()
-        return expand(BUNDLE, bundle=[bundled()[name].name] if waits else [])
+        if not (workflow.is_main_process and name in bundled()):
+            return []
+        return expand(BUNDLE, bundle=bundled()[name].name)
+    if paths.place:
+        return [str(paths.ome_receipt)]
     receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
     return [
         *each_array(wildcards),
@@ -107,6 +110,11 @@ def store_to_report(wildcards):
 def check_page(name):
     """Exit if the page of a sample would overwrite a file of others; tell if it is out of date."""
     paths = RUN.paths(name)
+    if paths.place is not None:
+        sys.exit(
+            f"neurozarr: sample {name}: there is no page of an image of others to which levels "
+            "are added"
+        )
     try:
         records.check_name(paths.sample)
         records.check(paths.page_receipt, paths.page, paths.thumbnail)
@@ -134,3 +142,27 @@ def level_to_export(wildcards):
         return files([*paths.header, place.made_with])
     receipts = place.block_receipts(sample(wildcards).blocks[number])
     return files([*paths.header, place.document, *receipts])
+
+
+def added_array(wildcards):
+    """Receipt of the array of a level; none for coarse levels, whose job creates them."""
+    place = each_level(wildcards)[int(wildcards.level)]
+    return [] if place.made_with else str(place.array_receipt)
+
+
+def added_parent(wildcards):
+    """Receipts of the parent level of a block; none if it is a level that the image had before."""
+    place = parent_level(wildcards)
+    if place.given:
+        return []
+    return files([place.array_receipt, *parent_blocks(wildcards)])
+
+
+def added_levels(wildcards):
+    """Receipts of all added levels."""
+    arrays = files(
+        place.array_receipt
+        for place in each_level(wildcards)
+        if not (place.given or place.made_with)
+    )
+    return [*arrays, *each_block_receipt(wildcards)]

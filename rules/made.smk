@@ -1,5 +1,8 @@
 # Sources that rules of other workflows make: their samples are planned when these are there.
 
+import errno
+from functools import wraps
+
 from snakemake.exceptions import IncompleteCheckpointException
 from snakemake.io import ancient, checkpoint_target, is_flagged
 
@@ -122,6 +125,27 @@ def waited_for(needs_source=lambda name: False):
 def made_source(wildcards):
     """What a rule makes of the source of a sample, for the jobs that read it.
 
-    Whether it has changed is told by the receipts, not by its time.
+    Whether it has changed is told by the receipts, not by its time. Jobs that cannot be planned,
+    because it is not there or unreadable, have the file that says that it is there.
     """
-    return [ancient(file) for file in made_files(name_of(wildcards))]
+    name = name_of(wildcards)
+    files = [ancient(file) for file in made_files(name)]
+    waits = files and (not is_there(name) or unreadable(name))
+    return [*files, *([source_there(name)] if waits else [])]
+
+
+def known_later(resource):
+    """Have Snakemake ask again for a resource of a job whose source is not there.
+
+    It does so if an input file is not found.
+    """
+
+    @wraps(resource)
+    def from_wildcards(wildcards, **known):
+        try:
+            return resource(wildcards, **known)
+        except IncompleteCheckpointException as error:
+            file = str(error.targetfile)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
+
+    return from_wildcards

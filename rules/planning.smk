@@ -7,8 +7,13 @@ PLANNED_AT_ONCE, TRIED = 8, 20
 
 @cache
 def planned(name):
-    """Return a sample after checking its source and planning its levels; exit on errors."""
+    """Return a sample after checking its source and planning its levels; exit on errors.
+
+    If a rule made the source, perhaps in this run, others go on: it is then never there.
+    """
     if error := unreadable(name):
+        if workflow.is_main_process and made_files(name):
+            raise not_there(name)
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
@@ -66,13 +71,17 @@ def problem(name):
 @cache
 def written():
     """All stores and directories that this run may write."""
-    return rerun.Written(RUN.written(SAMPLES))
+    return rerun.Written(RUN.written(SAMPLES), RUN.groups())
 
 
 def check_outputs(sample, paths):
     """Exit if files of others would be overwritten; tell Snakemake which files are stale."""
-    written().check_apart(sample.read_paths)
-    ownership.check(paths)
+    written().check_sample(sample)
+    if paths.place:
+        rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
+        if not todo(sample.name).is_done():
+            extending.check_writable(paths)
+    ownership.check(paths, len(sample.blocks) if paths.place else 0)
     sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
@@ -85,7 +94,8 @@ def check_outputs(sample, paths):
     sample.source.check()
     # Small images, of which there may be thousands, have it in their logs.
     tells = len(sample.levels) > 1 and (max(sample.blocks) > 1 or sample.mode != "mean")
-    if tells and not todo(sample.name).is_done(paths.level(1).array_receipt):
+    first = paths.level(max(sample.first, 1))
+    if tells and not todo(sample.name).is_done(first.array_receipt):
         logger.info(f"sample {sample.name}: {sample.mode_described}")
     again = todo(sample.name).stale
     if paths.level(0).array_receipt in again:  # Otherwise the source is the same.
@@ -137,8 +147,25 @@ def all_planned():
     ]
     PROBLEMS.update(errors)
     others = len(SAMPLES) - sum(map(bool, PROBLEMS.values()))
-    if wrong and not others:
+    if wrong and not others and not any(map(made_files, errors)):
         sys.exit("\n".join(wrong))
     if wrong:
-        logger.error("\n".join([*wrong, f"neurozarr: the other {others} go on"]))
+        rest = [f"neurozarr: the other {others} go on"] if others else []
+        logger.error("\n".join([*wrong, *rest]))
+        if workflow.output_settings.dryrun:
+            fail_dry_run(f"{len(wrong)} of {len(SAMPLES)} samples cannot be converted")
     return [planned(name) for name in known if not PROBLEMS[name]]
+
+
+def fail_dry_run(reason):
+    """Have a dry run end with an error, as the run would, after it has printed what is to be done.
+
+    Snakemake has no hook for it. This is the last that it does before it says that it was dry.
+    """
+    log_provenance_info = workflow.log_provenance_info
+
+    def fail():
+        log_provenance_info()
+        sys.exit(f"neurozarr: {reason}: the reasons are above")
+
+    workflow.log_provenance_info = fail

@@ -7,13 +7,15 @@ import re
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from neurozarr.run import summary
+from neurozarr.run.live import LiveLine, is_terminal
+from neurozarr.run.partial import bytes_in, bytes_of_block
 from neurozarr.run.progress import Job, Progress
 
 # Messages of Snakemake that are only in its log, beside those on each job.
 NOT_ON_SCREEN = re.compile(
     "Building DAG|Using shell|Provided cores|Rules claiming|Conda environments|Select jobs|"
     "Execute \\d+ jobs|Assuming unrestricted|Exiting because|RuleException:\\sCalledProcessError|"
-    "WorkflowError:\\sAt least one job did not"
+    "DAG of jobs will be updated|Updating checkpoint|WorkflowError:\\sAt least one job did not"
 )
 
 # The jobs of this run and how far they are.
@@ -36,7 +38,11 @@ def find_tasks():
             for member in members(job.wildcards.bundle):
                 logs[member.name].add(Path("logs", member.name, "convert.log"))
                 shared[member.name] = Path(job.log[0])
-    PROGRESS.add({job.jobid: work_of(job) for job in our_jobs() if is_planned(job)})
+    jobs = {job.jobid: job for job in our_jobs() if is_planned(job)}
+    work = {number: work_of(job) for number, job in jobs.items()}
+    with SCREEN.lock:
+        PROGRESS.add(work)
+        SCREEN.jobs.update(jobs)
     for name in filter(logs.__contains__, SAMPLES):
         before = TASKS.get(name)
         TASKS[name] = summary.Task(
@@ -56,16 +62,38 @@ def is_planned(job):
 class Screen(logging.Filter):
     """Replaces what Snakemake prints about each job; its log has all of it."""
 
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+        # Its jobs that are known, by their numbers.
+        self.jobs = {}
+        self.is_used, self.line = False, None
+
+    def use(self):
+        """Filter what Snakemake prints; on a terminal, also show a line that is rewritten."""
+        for handler in logger.handlers:
+            if handler.name == "DefaultStreamHandler":
+                self.is_used = True
+                handler.addFilter(self)
+                if is_terminal(handler.stream):
+                    self.line = LiveLine(handler.stream)
+                    handler.setStream(self.line)
+                    atexit.register(self.end)
+
     def filter(self, record):
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_INFO:
-            if not PROGRESS.started(record.jobid):
+            if not self.started(record.jobid):
                 find_tasks()
-                PROGRESS.started(record.jobid)
+                self.started(record.jobid)
         elif event == LogEvent.JOB_FINISHED:
-            if line := PROGRESS.finished(record.job_id):
+            with self.lock:
+                line = PROGRESS.finished(record.job_id)
+            if line:
                 logger.info(line)
         elif event == LogEvent.JOB_ERROR:
+            with self.lock:
+                PROGRESS.stopped(record.jobid)
             # Of a plan, what it has printed says why a run would fail.
             if "plan" in steps_of([record.rule_name]):
                 return False
@@ -73,6 +101,59 @@ class Screen(logging.Filter):
         elif event is None or event == LogEvent.ERROR:
             return not NOT_ON_SCREEN.match(record.getMessage())
         return False
+
+    def started(self, number):
+        """Note that a job has been started; return whether it is known."""
+        with self.lock:
+            return PROGRESS.started(number)
+
+    def look(self):
+        """Find how much the running jobs have written, and show it."""
+        if not self.is_used:
+            return
+        with self.lock:
+            running = PROGRESS.running
+        found = {number: written_by(self.jobs[number]) for number in running}
+        with self.lock:
+            for number, megabytes in found.items():
+                PROGRESS.wrote(number, megabytes)
+            lines = [] if self.line else PROGRESS.due()
+            now = PROGRESS.now() if self.line and not ENDED.is_set() else ""
+        for line in lines:
+            logger.info(line)
+        if self.line:
+            self.line.show(now)
+
+    def end(self):
+        """Leave the terminal to others."""
+        if self.line:
+            self.line.show("")
+
+
+SCREEN = Screen()
+
+
+def written_by(job):
+    """Size of the voxels that a job has written until now, in MB."""
+    step, since = step_of(job.rule), BEGAN[0]
+    if step == "convert_bundle":
+        file = Path(f"{job.output[0]}.partial.json")
+        return bytes_in(file, since=since) / 1e6
+    if step not in ("write_base", "pyramid_level"):
+        return 0.0
+    block = int(job.wildcards.block)
+    return (
+        sum(
+            bytes_of_block(
+                paths_of(job.wildcards).level(number),
+                block,
+                round(megabytes_of(sample(job.wildcards), level, block) * 1e6),
+                since=since,
+            )
+            for number, level in zip(numbers(job.wildcards), levels(job.wildcards))
+        )
+        / 1e6
+    )
 
 
 def work_of(job):
@@ -131,10 +212,7 @@ if (
     and IS_MAIN
     and not (said.dryrun or said.quiet or said.verbose or said.debug_dag)
 ):
-    SCREEN = Screen()
-    for handler in logger.handlers:
-        if handler.name == "DefaultStreamHandler":
-            handler.addFilter(SCREEN)
+    SCREEN.use()
 
 
 def size_of_source(name):
@@ -163,10 +241,12 @@ def print_last(text):
 
 def end_well():
     """What is done after a run without failures."""
+    end_record("well")
     forget_bundles()
     if TASKS:
+        exports = "export" in workflow.dag_settings.targets
         commands = {}
-        if RUN.nii and "export" not in workflow.dag_settings.targets:
+        if any(task.paths.nii for task in TASKS.values()) and not exports:
             commands["to export to NIfTI"] = command("export")
         if wants_reports():
             commands["to see the pages"] = f"open {INDEX} in a browser"
@@ -185,6 +265,7 @@ def end_well():
 
 def end_badly():
     """What is done after a run in which a job failed."""
+    end_record("badly")
     forget_bundles()
     if TASKS:
         # Read again, because files may have changed since the run was planned.
@@ -218,6 +299,8 @@ def list_failures(done):
 def is_done_now(name):
     """Whether nothing is left to be done for a sample after a run."""
     sample, paths = replace(SAMPLES[name]), RUN.paths(name)
+    if name not in THERE:  # The rule that makes its source failed.
+        return False
     if not all(map(os.path.exists, made_files(name))):
         return made.seems_done(sample, paths, RUN)
     try:

@@ -37,6 +37,7 @@ def start_run():
     HAS_STARTED.add(True)
     if IS_MAIN:
         find_tasks()
+    start_record()
     for job in our_jobs():
         if step_of(job.rule) in ("ome_metadata", "nifti_header"):
             unpublish_label(name_of(job.wildcards))
@@ -59,16 +60,17 @@ def unpublish_label(name):
 
 def claimed_samples():
     """Names of the samples for which this run has jobs."""
-    found = set()
-    for job in our_jobs():
-        if "sample" in job.wildcards.keys():
-            if (
-                name := name_of(job.wildcards)
-            ) in SAMPLES:  # Not of another such module.
-                found.add(name)
-        elif "bundle" in job.wildcards.keys():
-            found.update(sample.name for sample in members(job.wildcards.bundle))
-    return sorted(found)
+    return sorted({name for job in our_jobs() for name in names_of_job(job)})
+
+
+def names_of_job(job):
+    """Names of the samples that a job works on."""
+    if "sample" in job.wildcards.keys():
+        name = name_of(job.wildcards)
+        return [name] if name in SAMPLES else []  # Not of another such module.
+    if "bundle" in job.wildcards.keys():
+        return [sample.name for sample in members(job.wildcards.bundle)]
+    return []
 
 
 def is_locked(directory):

@@ -20,11 +20,12 @@ def all_stores(wildcards):
 
 
 def all_images(wildcards):
-    return [
-        file
-        for name in large_samples()
-        for file in files([*RUN.paths(name).group, *RUN.paths(name).header])
-    ]
+    return [file for name in large_samples() for file in files(marks(RUN.paths(name)))]
+
+
+def marks(paths):
+    """The files that say that an image is published: of an image of others, a receipt."""
+    return [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
 
 
 def all_verify_receipts(wildcards):
@@ -35,10 +36,10 @@ def all_verify_receipts(wildcards):
 
 def all_arrays(wildcards):
     return [
-        str(place.document)
+        str(place.job_output(place.document))
         for name in large_samples()
         for place in RUN.paths(name).levels(planned(name).blocks)
-        if not place.made_with
+        if not (place.made_with or place.given)
     ]
 
 
@@ -67,7 +68,8 @@ def all_reports(wildcards):
             f"{install_command('report')}"
         )
     all_planned()
-    names, paths = known_samples(), RUN.paths("")
+    paths = RUN.paths("")
+    names = [name for name in known_samples() if RUN.paths(name).place is None]
     for name in names:
         check_page(name)
     try:
@@ -89,9 +91,15 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     readable = all_planned()
+    if all(sample.existing for sample in readable):
+        sys.exit(
+            "neurozarr: export needs stores with a NIfTI header, which in_place does not add: run "
+            "without in_place"
+        )
     exports = [
         str(RUN.paths(sample.name).export(level))
         for sample in readable
+        if not sample.existing  # It has no NIfTI header.
         for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.

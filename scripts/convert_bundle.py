@@ -14,5 +14,6 @@ with logged(snakemake.log[0]):
         pages=snakemake.params.pages,
         directory=os.getcwd(),
         threads=snakemake.threads,
+        partial=Path(f"{snakemake.output[0]}.partial.json"),
     )
     Path(snakemake.output[0]).touch()

@@ -78,10 +78,16 @@ def tell(command: dict[str, object]) -> int:
 class Started:
     """A run that goes on while something else is done, in a session of its own."""
 
-    def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        directory: Path,
+        environment: dict[str, str],
+        terminal: str = "",
+    ) -> None:
         self._output = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115
         run = {"arguments": arguments, "directory": str(directory), "environment": environment}
-        self.pid = tell({"start": run | {"output": self._output.name}})
+        self.pid = tell({"start": run | {"output": terminal or self._output.name}})
         self._end = os.pidfd_open(self.pid)
         self._done: Run | None = None
 
@@ -142,6 +148,8 @@ class Workflow:
     bundle: bool = False
     #: Whether it prints what it does for users.
     screen: bool = False
+    #: Name of a terminal to which it prints, if it does to one.
+    terminal: str = ""
 
     def _start(self, *args: str) -> Started:
         resources = {"bundle": self.bundle} | self.config.get("resources", {})
@@ -150,7 +158,8 @@ class Workflow:
         options = ("--snakefile", str(self.root / "Snakefile"), "--configfile", "config.yaml")
         # With --quiet, Snakemake prints what it does itself, which tells all about each job.
         quiet = () if self.screen else ("--quiet", "host")
-        return Started([*quiet, *options, "--cores", "2", *args], self.directory, self.environment)
+        arguments = [*quiet, *options, "--cores", "2", *args]
+        return Started(arguments, self.directory, self.environment, self.terminal)
 
     def __call__(self, *args: str, check: bool = True) -> Run:
         done = self._start(*args).wait()

@@ -33,7 +33,8 @@ def convert(
     source
         A file, a directory, a pattern or a URL.
     output
-        Directory in which the store is created. The store is named after the source.
+        Directory in which the store is created. The store is named after the source. With
+        ``in_place=True``, it gets only the receipts, and the levels are added to the source.
     threads
         Number of sub-blocks that are written at once.
     **options
@@ -60,18 +61,18 @@ def convert(
         The verification found that the store differs from what was written.
     """
     run, samples = read_run(options | {"source": os.fspath(source), "output": os.fspath(output)})
-    images = [sample.name for sample in samples.values() if sample.image is None]
+    images = [sample.name for sample in samples.values() if sample.label_of is None]
     if len(images) > 1:
         raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
-    written = rerun.Written(run.written(samples))
+    written = rerun.Written(run.written(samples), run.groups())
     for sample in samples.values():
         paths = run.paths(sample.name)
         try:
             sample.check()
             sample.source.check()
-            written.check_apart(sample.read_paths)
+            written.check_sample(sample)
             rerun.check_same_image(sample, paths, overwrite=run.overwrite)
-            ownership.check(paths)
+            ownership.check(paths, len(sample.blocks) if paths.place else 0)
             sidecars.check(paths, sample.source.sidecars)
         except NeurozarrError as error:
             raise type(error)(f"sample {sample.name}: {error}") from None

@@ -6,7 +6,9 @@ hold the old voxels and others the new ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,41 @@ def check(known: Sequence[Fingerprint], files: Sequence[Path], of: Sequence[Path
             raise SourceError(f"{file}: its size changed {sizes} {_SINCE}")
         if not _is_same(then[file], file):
             raise SourceError(f"{file} was changed {_SINCE}")
+
+
+def of_chunks(folder: Path, keys: Iterable[str]) -> Fingerprint:
+    """Fingerprint of chunks of an array, some of which need not exist.
+
+    Parameters
+    ----------
+    folder
+        Directory of the array.
+    keys
+        Names of the files.
+
+    Returns
+    -------
+    dict
+        The number of files that exist, and a checksum of their names, sizes and modification times.
+
+    Raises
+    ------
+    SourceError
+        A chunk is not a file, or its directory cannot be read.
+    """
+    digest, count, top = xxhash.xxh3_64(), 0, os.path.join(folder, "")
+    for key in keys:
+        try:
+            status = os.stat(top + key)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise SourceError(f"{top}{key} cannot be read ({error.strerror})") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{top}{key}: a directory, a pipe or a device, not a file")
+        digest.update(f"{key}:{status.st_size}:{status.st_mtime_ns}\n".encode())
+        count += 1
+    return {"files": count, "digest": digest.hexdigest()}
 
 
 def _is_same(known: Fingerprint, file: Path) -> bool:

@@ -152,7 +152,7 @@ def test_errors_are_one_line_that_names_the_word(capsys):
         assert exits(capsys, *words).startswith(message)
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "verify", "export", "report", "info"])
+@pytest.mark.parametrize("command", ["run", "plan", "verify", "export", "report", "info", "status"])
 def test_help_describes_each_command(capsys, command):
     for words, said in (["--help"], command), ([command, "--help"], f"usage: neurozarr {command}"):
         with pytest.raises(SystemExit) as error:

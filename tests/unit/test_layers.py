@@ -17,7 +17,7 @@ LAYERS = [
     {"samples"},
     {"verify", "preview", "report"},
     {"steps"},
-    {"conversion", "info"},
+    {"conversion", "info", "status", "viewer"},
     {"commands"},
     {"__main__"},
 ]

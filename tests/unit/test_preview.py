@@ -222,6 +222,9 @@ def test_regions_are_within_limits(shape, chunks, native, in_order, dtype):
     assert len(counts) == len(chosen.regions) + len(chosen.timed)
     size = dtype.itemsize * sum(map(np.prod, counts[: len(chosen.regions)]))
     whole = dtype.itemsize * np.prod(shape)
+    native = (1, 1, 1) if native is None or in_order else native
+    decoded = [places._decoded(region, shape, native) for region in chosen.regions]
+    assert dtype.itemsize * sum(decoded) <= 8 * places.WHOLE_BYTES + 8 * places.MAX_NATIVE_BYTES
     if whole <= places.WHOLE_BYTES and chosen.regions:
         assert size == whole
     assert size <= max(places.READ_BYTES, places.WHOLE_BYTES) + places.PREFIX_BYTES

@@ -116,16 +116,30 @@ def test_a_killed_run_is_completed(make_parent, tmp_path):
     assert parent.made() == {"large": 1}
 
 
-def test_what_others_need_runs_without_the_sources(make_parent):
-    """Nothing makes one source; of others, it is not even known which samples they are."""
-    parent = make_parent([*SHEET, "lost\traw/lost.nii"])
+READ = """
+rule read:
+    input: "results/.state/{subject}.nii.zarr/verify.json"
+    output: "read/{subject}.txt"
+    shell: "cp {input} {output}"
+"""
+
+
+def test_sources_that_cannot_be_read_stop_no_others(make_parent):
+    """Nothing makes one of them; another is no image, which is known when a rule has made it."""
+    parent = make_parent([*SHEET, "lost\traw/lost.nii", "bad\tregistered/bad.nii"])
+    parent.write(MODULE, REGISTER, READ)
+    (parent.directory / "raw/bad.nii").write_text("hello")
     assert parent("registered/large.nii").rules == {"register"}
-    run = parent(check=False)
+    wanted = ["read/small.txt", "read/bad.txt", "nz_all"]
+    planned = parent(*wanted, "--dry-run")
+    assert {"read", "nz_verify_store", "nz_source_made"} < planned.rules
+    assert "mem_mb=<TBD>" in planned.output
+    run = parent(*wanted, check=False)
     assert run.code == 1
     assert "neurozarr: sample lost: raw/lost.nii: there is no such file" in run.output
-    assert "neurozarr: the other 1 go on" in run.output
-    assert (parent.store("small") / "zarr.json").exists()
-    assert parent.made() == {"large": 1, "small": 1}
+    assert "neurozarr: sample bad: registered/bad.nii: not an image" in run.output
+    assert (parent.directory / "read/small.txt").exists()
+    assert parent.made() == {"large": 1, "small": 1, "bad": 1}
 
 
 def test_a_missing_sheet_is_an_error_only_when_asked_for(parent):

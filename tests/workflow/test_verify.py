@@ -52,6 +52,7 @@ def test_run_ends_with_a_verification(converted):
     assert found["sound"]
     assert found["verify"] == "quick"
     assert found["levels"][0] == {
+        "level": 0,
         "shape": [25, 41, 33],
         "files": 18,
         "bytes": sum(

@@ -71,6 +71,8 @@ class Level:
         Speed at which one thread encodes voxels on a slow node.
     slab
         Shape of a slab of the source, in voxels; None if each thread reads its own sub-blocks.
+    given
+        Whether the level exists, and nothing of it is written: then it has no blocks.
     """
 
     shape: tuple[int, ...]
@@ -82,11 +84,12 @@ class Level:
     document: Document
     bytes_per_second: float
     slab: tuple[int, ...] | None = None
+    given: bool = False
 
     @property
     def blocks(self) -> int:
         """Number of blocks; they are numbered from 0, in C order."""
-        return math.prod(grid(self.shape, self.block))
+        return 0 if self.given else math.prod(grid(self.shape, self.block))
 
     def region(self, block: int) -> Region:
         """The region of a block, given by its number."""
@@ -247,7 +250,7 @@ def plan_levels(
             dtype=dtype,
             max_voxels=block_mb * 1e6 / dtype.itemsize,
         )
-    blocks = _blocks(
+    blocks = level_blocks(
         shapes, write_chunk, dtype.itemsize, block_mb, max_jobs, slab=slab, in_order=bool(in_order)
     )
     return tuple(
@@ -273,15 +276,15 @@ def plan_levels(
     )
 
 
-def _blocks(
+def level_blocks(
     shapes: Sequence[tuple[int, ...]],
     write_chunk: tuple[int, ...],
     itemsize: int,
     block_mb: float,
     max_jobs: int,
     *,
-    slab: tuple[int, ...] | None,
-    in_order: bool,
+    slab: tuple[int, ...] | None = None,
+    in_order: bool = False,
 ) -> list[tuple[int, ...]]:
     """Shape of the blocks of each level, in voxels."""
     asked = block_mb

@@ -131,7 +131,7 @@ def estimate(
         for name in names:
             share = max(end - time.perf_counter(), 0.0) / left
             left -= 1
-            if found and not share:
+            if not share and (found or rates):
                 break
             try:
                 measured[name] = measure(sample(name), threads=threads, seconds=share)

@@ -29,7 +29,7 @@ _CHUNK_ERROR = 40
 #: What adds to the error at a coarse level, of which smaller chunks were encoded than it will have;
 #: and at one that was too small.
 _COARSE_ERROR, _SMALL_ERROR = 0.1, 1.5
-#: Standard errors that an estimate may be off: nearly all of a normal distribution.
+#: Standard errors that an estimate may be off.
 _STANDARD_ERRORS = 2.0
 #: What an unplanned DICOM sample may need for each byte of its files: the image that dcm2niix
 #: makes, which is deleted later, and its levels.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -39,6 +39,8 @@ R = TypeVar("R")
 MIN_BYTES = 2**13
 #: Voxels of each region that are compressed by deflate, in bytes, and the ratio of a background.
 _DEFLATED, _BACKGROUND = 2**18, 0.02
+#: Limits of how much smaller or larger voxels become in whole chunks than in parts of them.
+_LEAST, _MOST = 0.25, 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,11 @@ class Encoded:
     voxels: int
     padding: int
     stored: float
+
+    @property
+    def bytes(self) -> int:
+        """Uncompressed size of its chunks."""
+        return self.voxels + self.padding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,13 +144,15 @@ def measure(sample: Sample, *, threads: int, seconds: float) -> Measurement:
 
     with tempfile.TemporaryDirectory(prefix="neurozarr-") as folder:
         encoder = _Encoder(sample, chosen.tile, Path(folder), threads)
-        padding, scale, speeds = encoder.padding(), 1.0, None
+        padding, speeds = encoder.padding(), None
+        enlarged = _Enlarged(zeros=padding, small_zeros=padding, scale=1.0)
         if chosen.timed:
             whole_chunks = _Encoder(sample, base.chunks, Path(folder, "whole"), threads)
-            large = read(chosen.timed)
+            zeros, large = whole_chunks.padding(), read(chosen.timed)
             whole_chunks.encode(large)
             speeds = whole_chunks.speeds(reading)
-            scale = whole_chunks.stored() / encoder.stored(large)
+            small = encoder.parts(large)
+            enlarged = _Enlarged.of(whole_chunks.found[0], small, zeros, padding)
         waiting = iter(chosen.regions)
         while batch := list(itertools.islice(waiting, threads)):
             found = read(batch)
@@ -156,12 +165,8 @@ def measure(sample: Sample, *, threads: int, seconds: float) -> Measurement:
     share = voxels / (math.prod(base.shape) * base.dtype.itemsize)
     speeds = speeds or encoder.speeds(reading)
     return Measurement(
-        levels=tuple(
-            tuple(replace(region, stored=scale * region.stored) for region in level)
-            for level in encoder.found
-            if level
-        ),
-        padding=padding,
+        levels=tuple(tuple(map(enlarged, level)) for level in encoder.found if level),
+        padding=enlarged.zeros,
         share=share,
         ratio_of_file=deflated.ratio_of_file(source) if source.in_order and share < 1 else None,
         read=speeds[0],
@@ -210,10 +215,9 @@ class _Encoder:
                 parts = [voxels for voxels in reduced if voxels.nbytes >= MIN_BYTES]
             found += self._store(parts)
 
-    def stored(self, voxels: Sequence[np.ndarray] = ()) -> float:
-        """Size of the files of some voxels of level 0, by default of all that were encoded."""
-        parts = [np.ascontiguousarray(part, self._sample.dtype) for part in voxels]
-        return sum(region.stored for region in self._store(parts) or self.found[0])
+    def parts(self, read: Sequence[np.ndarray]) -> list[Encoded]:
+        """Encode voxels of level 0 alone, of which nothing is kept."""
+        return self._store([np.ascontiguousarray(part, self._sample.dtype) for part in read])
 
     def speeds(self, reading: _Timed) -> tuple[float, float, float]:
         """Speeds of reading, reducing and encoding."""
@@ -267,6 +271,35 @@ class _Encoder:
         folder.mkdir(parents=True)
         (folder / FILES[config.zarr_version][0]).write_text(json.dumps(document))
         return open_array(folder, driver=config.driver, threads=self._threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Enlarged:
+    """What regions become in whole chunks, if parts of chunks were encoded.
+
+    Zeros become ``zeros`` bytes for each of theirs rather than ``small_zeros``, and what other
+    voxels add to that is ``scale`` times as much.
+    """
+
+    zeros: float
+    small_zeros: float
+    scale: float
+
+    @classmethod
+    def of(
+        cls, large: Sequence[Encoded], small: Sequence[Encoded], zeros: float, small_zeros: float
+    ) -> Self:
+        """Compare the same regions in whole chunks and in parts of them."""
+        added = sum(region.stored - zeros * region.bytes for region in large)
+        added_small = sum(region.stored - small_zeros * region.bytes for region in small)
+        total = sum(region.bytes for region in small)
+        is_background = added_small <= _BACKGROUND * small_zeros * total
+        scale = 1.0 if is_background else min(max(added / added_small, _LEAST), _MOST)
+        return cls(zeros=zeros, small_zeros=small_zeros, scale=scale)
+
+    def __call__(self, region: Encoded) -> Encoded:
+        added = max(region.stored - self.small_zeros * region.bytes, 0.0)
+        return replace(region, stored=self.zeros * region.bytes + self.scale * added)
 
 
 def _each(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:

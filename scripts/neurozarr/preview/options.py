@@ -9,8 +9,7 @@ from typing import Any
 
 from neurozarr.samples.columns import as_cells
 from neurozarr.samples.sample import Sample
-from neurozarr.samples.schema import Schema
-from neurozarr.samples.sheet import CONFIG_SCHEMA
+from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
 from neurozarr.zarr.documents import Document
 
 #: Options that name what is converted.

@@ -27,7 +27,7 @@ PREFIX_BYTES = 2**28
 #: Most regions of which the time is measured, if they are larger than the others.
 MAX_TIMED = 4
 #: Largest native chunk that is decoded for an estimate, in bytes.
-MAX_NATIVE_BYTES = 2**29
+MAX_NATIVE_BYTES = 2**28
 #: Bytes of a file that are read at once, at least, wherever its voxels are not in native chunks.
 RUN_BYTES = 2**14
 
@@ -94,7 +94,9 @@ def places(
         most = math.inf if is_small else PLANES_BYTES / dtype.itemsize
         reach = _prefix(shape, axes, file_axes, PREFIX_BYTES / dtype.itemsize)
         unit = _planes(reach, unit, axes, file_axes, most)
-    elif not is_small:
+    elif is_small:
+        unit = tuple(-(-min(n, s) // u) * u for n, s, u in zip(native, shape, unit, strict=True))
+    else:
         large = _thinner(shape, _cut(unit, SUB_BLOCK_BYTES, dtype), native, MAX_TIMED, dtype)
         timed = _regions(_spread(grid(shape, large)), large, shape, MAX_TIMED)
         unit = _thinner(shape, _cut(unit, REGION_BYTES, dtype), native, MIN_REGIONS, dtype)

@@ -77,10 +77,25 @@ def remove(paths: StorePaths, node: str) -> None:
     OwnershipError
         The workflow did not write one of the files; nothing is deleted.
     """
-    folder = paths.store / node
+    folder = paths.node(node)
     if folder.is_symlink() or folder.exists():
-        _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
+        _refuse(paths, next(_foreign_in_array(folder, paths.state, node), None))
         _delete(folder)
+    for outer in folder.parents:
+        if outer == paths.store or not _is_own_group(outer, paths, node):
+            break
+        _delete(outer)
+
+
+def _is_own_group(folder: Path, paths: StorePaths, node: str) -> bool:
+    """Whether a directory around a level has nothing but the documents written for that level."""
+    known, entries = _recorded(paths.state, node), _entries(folder)
+    return bool(entries) and all(
+        entry.name in _DOCUMENTS
+        and entry.is_file(follow_symlinks=False)
+        and read_record(entry.path) in known
+        for entry in entries
+    )
 
 
 def _delete(folder: Path) -> None:
@@ -108,8 +123,8 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
     OwnershipError
         The workflow did not write one of the files; nothing is deleted.
     """
-    folder = paths.store / node
-    _refuse(paths.store, next(_foreign_in_array(folder, paths.state, node), None))
+    folder = paths.node(node)
+    _refuse(paths, next(_foreign_in_array(folder, paths.state, node), None))
     arrays = _arrays(_recorded(paths.state, node))[-1:]
     for key, _ in _files(folder):
         if key not in _DOCUMENTS and not _is_chunk(arrays, key):
@@ -118,16 +133,49 @@ def remove_unfinished(paths: StorePaths, node: str) -> None:
 
 def check_documents(paths: StorePaths) -> None:
     """Raise an OwnershipError if the metadata of a store's group were written by somebody else."""
-    _refuse(paths.store, next(_foreign_documents(_entries(paths.store), paths.state), None))
+    _refuse(paths, next(_foreign_documents(_entries(paths.store), paths.state), None))
 
 
-def check(paths: StorePaths) -> None:
-    """Raise an OwnershipError if a store, which need not exist, has a file of somebody else."""
+def check(paths: StorePaths, levels: int = 0) -> None:
+    """Raise an OwnershipError if a store, which need not exist, has a file of somebody else.
+
+    Parameters
+    ----------
+    paths
+        Paths of the store. In an image of others, only the levels that are added are looked at.
+    levels
+        Number of levels of such an image, with those that are added.
+    """
     store = paths.store
+    if paths.place is not None:
+        for number in range(len(paths.place.names), levels):
+            _refuse_in_place(paths, number)
+        return
     if os.path.lexists(store) and not store.is_dir():
-        _refuse(store, store)
+        _refuse(paths, store)
     if store.is_dir():
-        _refuse(store, next(_foreign(store, paths.state), None))
+        _refuse(paths, next(_foreign(store, paths.state), None))
+
+
+def _refuse_in_place(paths: StorePaths, number: int) -> None:
+    """Raise an OwnershipError if there is a file of others where a level is to be added."""
+    folder = paths.level(number).folder
+    found = next(_foreign_in_array(folder, paths.state, str(number)), None)
+    given, known = paths.level(0).folder.parents, _recorded(paths.state, str(number))
+    for outer in folder.parents:
+        if outer in given:  # A group of others, which is left as it is.
+            break
+        if outer.is_symlink() or outer.is_file():
+            found = outer
+        for entry in _entries(outer):
+            if entry.name in _DOCUMENTS and not _is_owned(Path(entry.path), known):
+                found = Path(entry.path)
+    _refuse(paths, found)
+
+
+def check_absent(paths: StorePaths, file: Path) -> None:
+    """Raise an OwnershipError if a document, which is to be added to an image, exists."""
+    _refuse(paths, file if os.path.lexists(file) else None)
 
 
 def record_file(receipt: Path, file: Path) -> None:
@@ -175,12 +223,18 @@ def _size_and_crc(file: Path) -> Document:
         return {"bytes": size, "end": stream.read().hex()}
 
 
-def _refuse(store: Path, foreign: Path | None) -> None:
-    if foreign is not None:
+def _refuse(paths: StorePaths, foreign: Path | None) -> None:
+    if foreign is None:
+        return
+    if paths.place is not None:
         raise OwnershipError(
-            f"{store} cannot be changed: {foreign} was not written by this workflow, or was "
-            "edited. Move it away, or choose another output"
+            f"no level can be added to {paths.store} where {foreign} is: this workflow did not "
+            "write it, or it was edited. Move it away, or leave this image out"
         )
+    raise OwnershipError(
+        f"{paths.store} cannot be changed: {foreign} was not written by this workflow, or was "
+        "edited. Move it away, or choose another output"
+    )
 
 
 def _foreign(store: Path, state: Path) -> Iterator[Path]:

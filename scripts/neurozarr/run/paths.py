@@ -7,7 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from neurozarr.ome.extending import level_name
 from neurozarr.zarr.documents import FILES, GROUP_FILES, HEADER, LABELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """An OME-Zarr image of others, to which levels are added where it is.
+
+    Attributes
+    ----------
+    group
+        Directory of its group, without links.
+    names
+        Paths in the group of the levels that it has, finest first.
+    """
+
+    group: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +45,8 @@ class StorePaths:
         Version of the Zarr format.
     label
         Path of a label below the store of its image, such as "/labels/cells"; "" for an image.
+    place
+        The image that gets more levels; None for a store in the output directory.
     """
 
     output: str
@@ -35,6 +54,7 @@ class StorePaths:
     nii: bool
     zarr_version: Literal[2, 3]
     label: str = ""
+    place: Place | None = None
 
     @property
     def image(self) -> StorePaths:
@@ -44,7 +64,7 @@ class StorePaths:
     @property
     def store(self) -> Path:
         """Directory of the group."""
-        return Path(self.output, self._name)
+        return Path(self.output, self._name) if self.place is None else Path(self.place.group)
 
     @property
     def state(self) -> Path:
@@ -53,9 +73,22 @@ class StorePaths:
 
     def level(self, number: int | str) -> LevelPaths:
         """Paths of one level."""
+        name, given = str(number), False
+        if self.place is not None and name.isdigit():
+            name = level_name(self.place.names, int(number))
+            given = int(number) < len(self.place.names)
         return LevelPaths(
-            number, self.store / str(number), self.state / str(number), self.zarr_version
+            number,
+            self.store / name,
+            self.state / str(number),
+            self.zarr_version,
+            in_place=self.place is not None,
+            given=given,
         )
+
+    def node(self, name: str) -> Path:
+        """Directory of a node, by its name in the records: a level has its number."""
+        return self.level(name).folder if name.isdigit() else self.store / name
 
     def levels(self, blocks: Sequence[int]) -> list[LevelPaths]:
         """Paths of all levels of an image.
@@ -89,6 +122,11 @@ class StorePaths:
         """Metadata files of the NIfTI header's array; empty if the store has no header."""
         names = FILES[self.zarr_version] if self.nii else ()
         return [self.store / HEADER / name for name in names]
+
+    @property
+    def record(self) -> Path:
+        """Record of what was written into the group, which stays after a conversion."""
+        return self.state / "owned.json"
 
     @property
     def ome_receipt(self) -> Path:
@@ -164,7 +202,8 @@ class StorePaths:
 
     @property
     def _name(self) -> str:
-        return f"{self.sample}.{'nii' if self.nii else 'ome'}.zarr{self.label}"
+        kind = "in-place" if self.place is not None else "nii" if self.nii else "ome"
+        return f"{self.sample}.{kind}.zarr{self.label}"
 
 
 @dataclass(frozen=True)
@@ -184,6 +223,10 @@ class LevelPaths:
     made_with
         Receipt of the last coarse level (see `coarse_levels`), whose job makes this level too; None
         if the level has jobs of its own.
+    in_place
+        Whether it is added to an image of others: then no rule has its document as output.
+    given
+        Whether the image had this level before: nothing of it is written.
     """
 
     number: int | str
@@ -191,6 +234,8 @@ class LevelPaths:
     state: Path
     zarr_version: Literal[2, 3]
     made_with: Path | None = None
+    in_place: bool = False
+    given: bool = False
 
     @property
     def document(self) -> Path:
@@ -206,6 +251,10 @@ class LevelPaths:
         """Receipt of a block."""
         return self.state / f"block-{block}.json"
 
+    def partial(self, block: int | str) -> Path:
+        """File that tells how much of a block is written (see `neurozarr.run.partial`)."""
+        return self.state / f"partial-{block}.json"
+
     def block_receipts(self, count: int) -> list[Path]:
         """Receipts of the first `count` blocks."""
         return [self.block_receipt(block) for block in range(count)]
@@ -216,6 +265,8 @@ class LevelPaths:
 
     def job_output(self, file: Path) -> Path:
         """The file to request from Snakemake to make a file of this level again."""
+        if self.in_place and file == self.document:
+            file = self.array_receipt
         return self.made_with or file
 
 

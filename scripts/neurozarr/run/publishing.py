@@ -15,7 +15,7 @@ from pathlib import Path
 
 from neurozarr.durable import sync
 from neurozarr.ome.reading import members_of, metadata_of
-from neurozarr.run import ownership
+from neurozarr.run import extending, ownership
 from neurozarr.run.locks import locked
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.documents import (
@@ -53,13 +53,18 @@ def publish(paths: StorePaths, documents: Mapping[str, Document]) -> None:
 def unpublish(paths: StorePaths) -> None:
     """Delete the metadata of the group, then the NIfTI header, so that readers find no image.
 
-    The receipt of its verification is deleted, too. A label is unlisted first.
+    The receipt of its verification is deleted, too. A label is unlisted first. From the metadata of
+    an image of others, only the levels that were added are taken out.
 
     Raises
     ------
     OwnershipError
         The workflow did not write one of these files; nothing is deleted.
     """
+    if paths.place is not None:
+        paths.verify_receipt.unlink(missing_ok=True)
+        extending.withdraw(paths)
+        return
     ownership.check_documents(paths)
     paths.verify_receipt.unlink(missing_ok=True)
     names = sorted({name for names in GROUP_FILES.values() for name in names}, reverse=True)

@@ -121,6 +121,7 @@ def write_block_receipt(
     driver: str,
     seconds: float,
     threads: int,
+    parent: Fingerprint | None = None,
 ) -> None:
     """Record that a block of an array was written, and log it.
 
@@ -142,6 +143,8 @@ def write_block_receipt(
         Duration, for the log only: receipts of the same voxels are identical.
     threads
         Number of files whose checksums are computed at once.
+    parent
+        Fingerprint of the files of the parent level, if that is one of others.
     """
     array = level.folder
     files = [array / key for key in chunk_keys(read_json(level.document), region)]
@@ -161,6 +164,7 @@ def write_block_receipt(
             # One value for each file, in C order of the grid.
             "sizes": sizes,
             "checksums": file_checksums(files, threads=threads),
+            **({} if parent is None else {"parent": parent}),
         },
     )
 
@@ -354,7 +358,12 @@ def _problem(file: Path, size: int) -> str | None:
 
 def delete(level: LevelPaths) -> None:
     """Delete the receipts of a level; a power cut after this call does not bring them back."""
-    _delete(level.state, level.array_receipt.name, level.block_receipt("*").name)
+    _delete(
+        level.state,
+        level.array_receipt.name,
+        level.block_receipt("*").name,
+        level.partial("*").name,
+    )
 
 
 def delete_dependent(paths: StorePaths, number: int) -> None:

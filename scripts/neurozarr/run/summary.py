@@ -177,7 +177,7 @@ def success_text(
             f"{_mb(store.written):>10} {store.seconds:>10.1f}"
             for store in stores
         ]
-    for what, command in {"to look at it": f"neurozarr info {stores[0].store}", **commands}.items():
+    for what, command in {"to look at it": f"neurozarr view {stores[0].store}", **commands}.items():
         lines.append(f"{f'{what}:':<20} {command}")
     return "\n".join(lines)
 

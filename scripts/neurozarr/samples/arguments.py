@@ -22,7 +22,12 @@ def create_array(sample: Sample, paths: StorePaths, *, level: int) -> Arguments:
         "document": sample.levels[level].document,
         "recipe": recipe_of(sample, level, paths),
         "source": [] if level else [str(file) for file in sample.files],
+        "beside": {} if sample.existing is None else sample.existing.beside(_name(paths, level)),
     }
+
+
+def _name(paths: StorePaths, level: int) -> str:
+    return paths.level(level).folder.relative_to(paths.store).as_posix()
 
 
 def write_base(sample: Sample, paths: StorePaths, *, block: int) -> Arguments:
@@ -72,6 +77,12 @@ def ome_metadata(sample: Sample, paths: StorePaths) -> Arguments:
         "channels": sample.channels,
         "driver": sample.zarr.driver,
     }
+
+
+def extend_metadata(sample: Sample, paths: StorePaths) -> Arguments:
+    """Arguments of `neurozarr.steps.extend_metadata.extend_metadata`."""
+    axes = sample.source.file_axes
+    return ome_metadata(sample, paths) | {"axis": axes.index("c") if "c" in axes else None}
 
 
 def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:

@@ -100,7 +100,7 @@ def is_bundled(sample: Sample, *, small: bool) -> bool:
     small
         Whether samples are bundled if each of their levels is a single block.
     """
-    return sample.conversion is not None or (small and max(sample.blocks) == 1)
+    return sample.conversion is not None or (small and max(sample.blocks) <= 1)
 
 
 def seconds(sample: Sample) -> float:
@@ -186,7 +186,8 @@ def threads(samples: Sequence[Sample], *, bundles: int, cores: int | None) -> in
     """
     if cores is None:
         cores = MAX_THREADS if len(samples) == 1 else 1
-    planned = [sample.levels[0].threads(0) for sample in samples if sample.is_planned]
+    finest = [sample.levels[sample.first :][:1] for sample in samples if sample.is_planned]
+    planned = [level.threads(0) for levels in finest for level in levels]
     most = max(planned, default=MAX_THREADS)
     return max(1, min(most, cores // max(bundles, 1)))
 

@@ -26,7 +26,7 @@ LAYOUT: dict[str, Callable[[str], Any]] = {
     "missing": str,
 }
 #: Columns that describe a source. A run without a sheet has options of these names.
-PROPERTIES = (*LAYOUT, *SIZES)
+PROPERTIES = (*LAYOUT, *SIZES, "in_place")
 #: Columns that are not options of a group.
 COLUMNS = ("sample", "source", "label_of", *PROPERTIES)
 #: Options that must be the same for all samples of a run.
@@ -40,7 +40,10 @@ _SEPARATORS = {",": "commas", ";": "semicolons", r"\s+": "spaces"}
 
 def as_cells(config: Document) -> Document:
     """Write the options that are named like columns as in a cell: numbers and lists as text."""
-    return {name: _cell(v) if name in PROPERTIES else v for name, v in config.items()}
+    cells = {name: _cell(v) if name in PROPERTIES else v for name, v in config.items()}
+    if isinstance(cells.get("in_place"), bool):
+        cells["in_place"] = str(cells["in_place"]).lower()
+    return cells
 
 
 def _cell(value: Any) -> Any:

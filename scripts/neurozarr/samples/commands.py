@@ -10,8 +10,7 @@ from typing import Any
 from neurozarr.samples.columns import LAYOUT, RUN_OPTIONS
 from neurozarr.samples.names import file_name
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
-from neurozarr.samples.schema import Schema
-from neurozarr.samples.sheet import CONFIG_SCHEMA
+from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
 from neurozarr.sources.paths import is_glob
 from neurozarr.zarr.documents import LABELS
 

@@ -17,7 +17,9 @@ REPORT_MB = 400
 
 def block_memory_mb(sample: Sample, level: int, threads: int) -> int:
     """Memory of a job that writes a block of a level with a number of threads."""
-    if level:
+    if level == sample.first > 0:  # The chunks of others may be larger.
+        return max(sample.levels[n].memory_mb(threads) for n in (level - 1, level))
+    if level or sample.levels[level].given:
         return sample.levels[level].memory_mb(threads)
     return plan.base_memory_mb(
         sample.levels[0],

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurozarr import fingerprints, voxels
 from neurozarr.errors import OwnershipError
-from neurozarr.run import publishing
+from neurozarr.regions import parent_region
+from neurozarr.run import extending, publishing
 from neurozarr.sources.paths import SEPARATOR, is_address, parts
 from neurozarr.voxels import kernels
+from neurozarr.zarr.chunks import chunk_keys
 from neurozarr.zarr.documents import Document, read_record
 
 if TYPE_CHECKING:
@@ -36,13 +38,37 @@ class Written:
     ----------
     paths
         Stores and other directories below the output, which need not exist.
+    groups
+        For each sample whose levels are added to an image of others: the directory of its group.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[Path], groups: Mapping[str, Path] | None = None) -> None:
+        self._groups = groups or {}
         self._targets = {os.path.realpath(path): path for path in paths}
         self._above = {
             str(parent): target for target in self._targets for parent in Path(target).parents
         }
+
+    def check_sample(self, sample: Sample) -> None:
+        """Check that what a sample is made from is not written by this run: see `check_apart`.
+
+        An image to which levels are added must not be the source of another sample.
+        """
+        own = self._groups.get(sample.name)
+        read = sample.read_paths if own is None else [own]
+        self.check_apart(read)
+        for name, group in self._groups.items():
+            # The labels of an image, which are images within its group, can have levels added too.
+            found = (
+                group
+                if own == group
+                else next((path for path in read if own is None and _overlap(path, group)), None)
+            )
+            if name != sample.name and found is not None:
+                raise OwnershipError(
+                    f"source {found} would be changed, because the sample {name} adds levels to "
+                    f"{group} (in_place): leave one of them out of this run"
+                )
 
     def check_apart(self, read: Iterable[Path]) -> None:
         """Check that the paths that a run reads do not overlap those that it writes.
@@ -69,6 +95,12 @@ class Written:
                 )
 
 
+def _overlap(one: Path, other: Path) -> bool:
+    """Whether one of two paths equals or contains the other."""
+    first, second = (Path(os.path.realpath(path)) for path in (one, other))
+    return first == second or first in second.parents or second in first.parents
+
+
 def check_same_image(sample: Sample, paths: StorePaths, *, overwrite: bool) -> None:
     """Check that a store does not hold the image of another source.
 
@@ -86,6 +118,9 @@ def check_same_image(sample: Sample, paths: StorePaths, *, overwrite: bool) -> N
     OwnershipError
         The store holds the image of another source.
     """
+    if paths.place is not None:
+        extending.check_image(paths)
+        return
     if overwrite or not paths.store.exists():
         return
     receipt = read_record(paths.level(0).array_receipt) or {}
@@ -121,10 +156,13 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for number, place in enumerate(paths.levels(sample.blocks)):
         level = sample.levels[number]
+        if place.given:
+            continue
         receipt = _read(place.array_receipt, found)
         if receipt is not None and (reason := _stale_array(sample, number, receipt, paths)):
             found[place.array_receipt] = reason
-        _read(place.document, found)
+        if _read(place.document, found) is None and place.in_place and receipt is not None:
+            found.setdefault(place.document, "missing")  # Snakemake does not know it.
         nonce = receipt and receipt.get("nonce")
         for block in range(level.blocks):
             block_file = place.block_receipt(block)
@@ -136,6 +174,10 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
                 found[block_file] = "its array was created again"
             elif written.get("region") != region or written.get("driver") != sample.zarr.driver:
                 found[block_file] = "the blocks or the driver changed"
+            elif number == sample.first > 0 and written.get("parent") != fingerprint_of_parent(
+                sample, paths, block
+            ):
+                found[block_file] = "the level that it is made from changed"
         if place.made_with is not None and place.made_with.exists():
             # Snakemake does not know the files of a coarse level except this one.
             found |= {file: "missing" for file in place.files(level.blocks) if not file.exists()}
@@ -143,6 +185,8 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     planned = {"attributes": sample.attributes, "channels": sample.channels}
     if metadata is not None and {k: metadata.get(k) for k in planned} != _plain(planned):
         found[paths.ome_receipt] = "the metadata changed"
+    if paths.place is not None and metadata is not None and (reason := extending.problem(paths)):
+        found[paths.ome_receipt] = reason
     if paths.nii:
         known = _read(paths.header_receipt, found)
         if known is not None and known.get("header") != sample.planned["header_checksum"]:
@@ -205,13 +249,14 @@ class Todo:
         self._everything, self.verify = everything, verify
         self.stale = stale(sample, paths, verify=verify)
         self._files = [*paths.group, *paths.header, paths.ome_receipt]
+        levels = [paths.level(number) for number in range(sample.first, len(sample.blocks))]
         if paths.nii:
             self._files.append(paths.header_receipt)
         self._files += map(paths.sidecar, sample.source.sidecars)
         if verify != "none":
             self._files.append(paths.verify_receipt)
-        for number, count in enumerate(sample.blocks):
-            self._files += paths.level(number).files(count)
+        for level, count in zip(levels, sample.blocks[sample.first :], strict=True):
+            self._files += level.files(count)
 
     def is_done(self, *files: Path) -> bool:
         """Whether given files, by default all, exist and do not have to be written again."""
@@ -250,6 +295,7 @@ def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
             "factors": list(sample.levels[level].factors),
             "mode": sample.mode,
             "kernel": kernels.KERNEL_VERSIONS[sample.mode],
+            **_made_from(sample, level),
         }
     path = relative = sample.path
     if not is_address(path):
@@ -267,12 +313,31 @@ def recipe_of(sample: Sample, level: int, paths: StorePaths) -> Document:
     )
 
 
+def _made_from(sample: Sample, level: int) -> Document:
+    """The metadata of the array from which the first added level is made, without attributes."""
+    if level != sample.first:
+        return {}
+    document = sample.levels[level - 1].document
+    return {"parent": {k: v for k, v in document.items() if k != "attributes"}}
+
+
 def _is_same_source(receipt: Document, sample: Sample, paths: StorePaths) -> bool:
     files = sample.files
     if not files:  # A URL: changes of its content cannot be detected.
         then = receipt.get("recipe", {}).get("path")
         return bool(then == recipe_of(sample, 0, paths)["path"])
     return fingerprints.are_same(receipt.get("source", []), files)
+
+
+def fingerprint_of_parent(sample: Sample, paths: StorePaths, block: int) -> Document:
+    """Fingerprint of the files from which a block of the first added level is made.
+
+    They are those of the last level that the image of others has.
+    """
+    level, parent = sample.levels[sample.first], sample.levels[sample.first - 1]
+    region = parent_region(level.region(block), level.factors, parent.shape)
+    folder = paths.level(sample.first - 1).folder
+    return fingerprints.of_chunks(folder, chunk_keys(parent.document, region))
 
 
 def _read(file: Path, found: dict[Path, str]) -> Document | None:

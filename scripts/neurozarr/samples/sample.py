@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +17,11 @@ from neurozarr import ome, plan
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
+from neurozarr.ome.reading import metadata_of
 from neurozarr.regions import parent_region
-from neurozarr.run.paths import StorePaths
-from neurozarr.samples import headers, labels
+from neurozarr.run import extending
+from neurozarr.run.paths import Place, StorePaths
+from neurozarr.samples import headers, in_place, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import Conversion, DicomSource
@@ -63,6 +65,9 @@ class RunSettings:
         Whether many small samples are converted in one job.
     check_space
         Whether a run that does not fit on the disk is refused.
+    in_place
+        For each sample whose levels are added to an image of others: its place, and the version of
+        Zarr.
     """
 
     output: str
@@ -72,24 +77,31 @@ class RunSettings:
     overwrite: bool
     bundle: bool
     check_space: bool
+    in_place: dict[str, tuple[Place, Literal[2, 3]]] = field(default_factory=dict)
 
     def paths(self, sample: str) -> StorePaths:
         """Return the paths of a sample, by its name."""
         image, slash, label = sample.partition("/")
+        place, version = self.in_place.get(sample, (None, self.zarr_version))
         return StorePaths(
             output=self.output,
             sample=image,
-            nii=self.nii,
-            zarr_version=self.zarr_version,
+            nii=self.nii and place is None,
+            zarr_version=version,
             label=slash + label,
+            place=place,
         )
 
     def written(self, samples: Iterable[str]) -> list[Path]:
         """List the stores, and the directories of receipts, exports and pages, of a run."""
-        stores = [self.paths(name).store for name in samples]
+        stores = [self.paths(name).store for name in samples if name not in self.in_place]
         none = self.paths("")
         beside = [none.state.parent, none.export(0).parent, none.index.parent]
         return [*stores, *beside]
+
+    def groups(self) -> dict[str, Path]:
+        """Directories of the images of others to which levels are added, by sample."""
+        return {name: Path(place.group) for name, (place, _) in self.in_place.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +123,9 @@ class Sample:
         All options, by group and name.
     label_of
         Arguments of `Sample` for the image that this one is a label of; None if it is an image.
+    existing
+        The image of others to which levels are added; its last level is the source. None if the
+        source is converted into a store of its own.
     """
 
     name: str
@@ -122,6 +137,7 @@ class Sample:
     time_unit: str | None
     options: dict[str, Any]
     label_of: dict[str, Any] | None = None
+    existing: in_place.Existing | None = None
 
     @cached_property
     def zarr(self) -> ZarrConfig:
@@ -231,7 +247,10 @@ class Sample:
         """The opened source; only its header is read."""
         # Before Python 3.12, cached_property would open the sources of threads one after the other.
         known = vars(self)
-        if "_source" not in known:
+        if "_source" not in known and self.existing is not None:
+            # What its metadata lack, such as units, nobody is asked for.
+            known["_source"] = ZarrSource.open(self.path, Layout(**self.layout))
+        elif "_source" not in known:
             template = self.options["nifti"]["header"]
             known["_source"] = open_source(
                 self.path,
@@ -314,18 +333,22 @@ class Sample:
         ConfigError
             The options do not fit the image.
         """
-        source = self.source
+        source, existing = self.source, self.existing
         try:
-            levels = plan.plan_levels(
-                source.shape,
-                self.dtype,
-                source.axes,
-                self.zarr,
-                voxel_size=source.voxel_size,
-                native_chunk_shape=source.native_chunk_shape,
-                in_order=source.file_axes if source.in_order else None,
-                block_mb=self.options["resources"]["block_mb"],
-                max_jobs=self.options["resources"]["max_jobs"],
+            levels = (
+                self._further_levels(existing)
+                if existing
+                else plan.plan_levels(
+                    source.shape,
+                    self.dtype,
+                    source.axes,
+                    self.zarr,
+                    voxel_size=source.voxel_size,
+                    native_chunk_shape=source.native_chunk_shape,
+                    in_order=source.file_axes if source.in_order else None,
+                    block_mb=self.options["resources"]["block_mb"],
+                    max_jobs=self.options["resources"]["max_jobs"],
+                )
             )
             if len(levels) > 1:
                 kernels.check_mode(self.mode, self.dtype)
@@ -333,9 +356,30 @@ class Sample:
             raise ConfigError(str(error)) from None
         return levels
 
+    def _further_levels(self, existing: in_place.Existing) -> tuple[plan.Level, ...]:
+        """The levels of an image of others, and those that are added to it."""
+        options, resources = self.options["pyramid"], self.options["resources"]
+        return plan.plan_further(
+            existing.documents,
+            self.source.file_axes,
+            zarr=in_place.new_array_options(existing, self.options["zarr"]),
+            levels=options["levels"],
+            factors=options["factors"],
+            edge=options["edge"],
+            no_pyramid_axis=options["no_pyramid_axis"],
+            voxel_size=self.source.voxel_size,
+            block_mb=resources["block_mb"],
+            max_jobs=resources["max_jobs"],
+        )
+
+    @property
+    def first(self) -> int:
+        """Number of the first level that is written: 0, unless levels are added to an image."""
+        return 0 if self.existing is None else len(self.existing.documents)
+
     @property
     def blocks(self) -> list[int]:
-        """Number of blocks of each level, finest first."""
+        """Number of blocks of each level, finest first; 0 for those that are not written."""
         return [level.blocks for level in self.levels]
 
     @property
@@ -361,6 +405,8 @@ class Sample:
                 f"{self.path}: its data type is {self.dtype}, but labels beneath an image are "
                 f"integers: convert it, or do not make it a label of {self.image}"
             )
+        if self.existing is not None:
+            in_place.check_options(self.existing, self.options)
         _ = self.levels, self.attributes, self.channels
 
     @property
@@ -395,7 +441,24 @@ class Sample:
 
     @cached_property
     def attributes(self) -> Document:
-        """OME-Zarr attributes of the group, without the channels' windows."""
+        """OME-Zarr attributes of the group, without the channels' windows.
+
+        Of an image of others, they are what is added to its metadata, and a checksum of these.
+
+        Raises
+        ------
+        ConfigError
+            The metadata of an image of others do not say where its last level is.
+        """
+        if self.existing is not None:
+            name = self.options["ome"]["name"] or self.name
+            members = {"mode": self.mode, "edge": self.zarr.edge, "name": name}
+            try:
+                added = self.existing.extension(self.levels, self.source.file_axes, members)
+            except ValueError as error:
+                group = self.existing.place.group
+                raise ConfigError(f"{group}: no levels can be added to it: {error}") from None
+            return {"base": extending.digest_of(self.existing.attributes), **added}
         source, version = self.source, self.zarr.ome_version
         attributes = ome.attributes(
             axes=source.axes,
@@ -452,7 +515,7 @@ class Sample:
         ConfigError
             The number of names or colours differs from the number of channels.
         """
-        if self.dtype.kind == "c" or self.is_image_label:
+        if self.dtype.kind == "c" or self.is_image_label or not self._lacks_channels:
             return []
         lengths = dict(zip(self.source.axes, self.source.shape, strict=True))
         count = lengths.get("c", 1)
@@ -463,6 +526,12 @@ class Sample:
                     f"ome.{name} has {len(options[name])} values, but {self.path} has {count} "
                     "channels; give one for each"
                 )
+        if self.existing is not None:  # What the source says, this workflow has added.
+            return ome.channels(
+                count,
+                names=options["channel_names"] or (),
+                colors=options["channel_colors"] or (),
+            )
         return ome.channels(
             count,
             names=options["channel_names"] or self.source.channel_names,
@@ -470,6 +539,14 @@ class Sample:
             windows=self.source.channel_windows,
             active=self.source.channel_active,
         )
+
+    @property
+    def _lacks_channels(self) -> bool:
+        """Whether nobody has described the channels; of an image without new levels, none are."""
+        if self.existing is None:
+            return True
+        known = metadata_of(self.existing.attributes)
+        return "omero" not in known and not self.levels[-1].given
 
 
 def _is_store(path: str) -> bool:

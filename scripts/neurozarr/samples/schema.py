@@ -15,6 +15,9 @@ import yaml
 from neurozarr.errors import ConfigError
 from neurozarr.zarr.documents import Document
 
+#: Schemas of the configuration and of a row of the sample sheet.
+CONFIG_SCHEMA = Path(__file__).with_name("config.schema.yaml")
+SHEET_SCHEMA = Path(__file__).with_name("samples.schema.yaml")
 #: Limits of what is read as YAML: depth of nested values, number of values, and characters of a
 #: text. A "YAML bomb" uses aliases to expand a few lines into billions of values.
 MAX_DEPTH, MAX_VALUES, MAX_TEXT = 6, 10**6, 2**12

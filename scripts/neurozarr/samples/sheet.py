@@ -15,11 +15,20 @@ import yaml
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
-from neurozarr.samples.columns import COLUMNS, LAYOUT, as_cells, check_columns, check_line, given
-from neurozarr.samples.made import of_dicom
+from neurozarr.samples.columns import (
+    COLUMNS,
+    LAYOUT,
+    PROPERTIES,
+    as_cells,
+    check_columns,
+    check_line,
+    given,
+)
+from neurozarr.samples.in_place import existing, sample_options
+from neurozarr.samples.made import of_dicom, vars_of
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
-from neurozarr.samples.schema import Schema, suggest
+from neurozarr.samples.schema import CONFIG_SCHEMA, SHEET_SCHEMA, Schema, suggest
 from neurozarr.sources import family_of
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
@@ -33,13 +42,11 @@ from neurozarr.sources.paths import (
     parts,
     sources,
 )
+from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
 
-#: Schemas of the configuration and of a row of the sample sheet.
-CONFIG_SCHEMA = Path(__file__).with_name("config.schema.yaml")
-SHEET_SCHEMA = Path(__file__).with_name("samples.schema.yaml")
 #: Configuration file that Snakemake reads if it is in the working directory.
 FOUND_CONFIG = Path("config/config.yaml")
 _OF_ANOTHER_PROJECT = (
@@ -56,6 +63,8 @@ _PAIRS = {
     ".brik.gz": ".head",
 }
 
+#: Columns that say what is chosen in a source, and not what it is.
+_CHOOSE = ("dataset", "in_place")
 #: The longest suffix of a file named after a sample.
 _LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
 #: Length of the longest path within a store.
@@ -123,7 +132,23 @@ def read_run(
         if sample.image is not None:
             samples[sample.name] = _as_label(where, sample, samples)
     _check_lengths(options["output"], samples)
-    return _settings(options), samples
+    images = {name: sample.existing for name, sample in samples.items()}
+    in_place = {name: (image.place, image.zarr_version) for name, image in images.items() if image}
+    return replace(_settings(options), in_place=in_place), samples
+
+
+def output_of(config: Document) -> str:
+    """Return the output directory of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        An option is not valid.
+    """
+    try:
+        return _expanded(Schema(CONFIG_SCHEMA).with_defaults(as_cells(config)))["output"]
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
 
 
 def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
@@ -172,8 +197,7 @@ def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sampl
         raise ConfigError(f"{where}: sample is a label, whose name must not end in .json")
     version = image.options["ome"]["ome_version"]
     ome = label.options["ome"] | {"ome_version": version}
-    fields = {name: getattr(image, name) for name in Sample.__dataclass_fields__}
-    return replace(label, options=label.options | {"ome": ome}, label_of=fields)
+    return replace(label, options=label.options | {"ome": ome}, label_of=vars_of(image))
 
 
 def _check_source(where: str, path: str) -> None:
@@ -324,14 +348,15 @@ def _each_image(
     where: str, row: dict[str, str], options: Document, absent: list[str] | None
 ) -> Iterator[dict[str, str]]:
     """Replace a row whose dataset is "*" by one for each image of its source."""
+    unknown = _known_later(row)
+    if unknown and absent is not None and not find(row["source"]):
+        absent.append(
+            f"{where}: source {row['source']} does not exist, so that {unknown} are not known: "
+            "make it, then run again"
+        )
+        return
     if row.get("dataset") != "*":
         yield row
-        return
-    if absent is not None and not find(row["source"]):
-        absent.append(
-            f"{where}: source {row['source']} does not exist, so that its images (dataset is *) "
-            "are not known: make it, then run again"
-        )
         return
     path, family = row["source"], family_of(row["source"])
     try:
@@ -344,6 +369,13 @@ def _each_image(
         yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
 
 
+def _known_later(row: Mapping[str, str]) -> str:
+    """What must be read from a source before its samples are known; otherwise empty."""
+    if row.get("dataset") == "*":
+        return "its images (dataset is *)"
+    return "the levels that it has (in_place)" if row.get("in_place", "").lower() == "true" else ""
+
+
 def _with_labels(
     where: str, row: dict[str, str], options: Document, rows: Schema
 ) -> Iterator[tuple[str, Sample]]:
@@ -351,7 +383,11 @@ def _with_labels(
 
     Labels of which the row would have to say more, because it does so of the image, are left out.
     """
-    yield where, _sample(row, options)
+    try:
+        sample = _sample(row, options)
+    except (ConfigError, SourceError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    yield where, sample
     family = family_of(row["source"])
     if family is None or "label_of" in row:
         return
@@ -375,6 +411,10 @@ def _with_labels(
     own = {"ome": ome, "pyramid": options["pyramid"] | {"mode": "auto"}}
     for name, label in zip(names_of([label.name for label in found]), found, strict=True):
         cells = {"source": row["source"], "dataset": label.dataset}
+        if sample.existing is not None:  # They are images in the same store.
+            cells |= {"sample": f"{row['sample']}_{LABELS}_{name}", "in_place": "true"}
+            yield where, replace(_sample(cells, options | own), label_of=vars_of(sample))
+            continue
         try:
             rows.check(cells | {"sample": name})
         except ConfigError as error:
@@ -403,7 +443,39 @@ def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
     return layout
 
 
+def _is_in_place(row: Mapping[str, str]) -> bool:
+    """Whether levels are added to the source of a row.
+
+    Raises
+    ------
+    ConfigError
+        The row says something of the source that its owner's metadata say.
+    """
+    if row.get("in_place", "false").lower() == "false":
+        return False
+    said = [name for name in ("label_of", *PROPERTIES) if name in row and name not in _CHOOSE]
+    if said:
+        raise ConfigError(
+            f"{said[0]} and in_place are both given, but in_place does not change what the "
+            f"metadata of {row['source']} say: leave out one of them"
+        )
+    if family_of(row["source"]) is not ZarrSource:
+        raise ConfigError(
+            f"in_place is for OME-Zarr images, but {row['source']} is none: leave it out"
+        )
+    return True
+
+
 def _sample(row: dict[str, str], options: Document) -> Sample:
+    if _is_in_place(row):
+        paths = _settings(options).paths(row["sample"])
+        image = existing(row["source"], row.get("dataset"), paths)
+        row = row | {"dataset": image.dataset}
+        return replace(_plain_sample(row, sample_options(image, options)), existing=image)
+    return _plain_sample(row, options)
+
+
+def _plain_sample(row: dict[str, str], options: Document) -> Sample:
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
     return Sample(
         name=row["sample"],

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from neurozarr import voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
-from neurozarr.regions import Region
+from neurozarr.errors import NeurozarrError, SourceError, reason
+from neurozarr.fingerprints import Fingerprint, of_chunks
+from neurozarr.regions import Region, parent_region
 from neurozarr.run import publishing, receipts
-from neurozarr.run.paths import StorePaths
+from neurozarr.run.partial import Partial
+from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.steps.create_array import create_array
 from neurozarr.voxels.kernels import Mode
+from neurozarr.zarr.chunks import chunk_keys
 from neurozarr.zarr.documents import read_json
 
 
@@ -52,6 +57,7 @@ def write_level(
     mode: Mode,
     driver: str,
     threads: int,
+    bundle: Partial | None = None,
 ) -> None:
     """Write a block of a level from the voxels of its parent level.
 
@@ -73,11 +79,15 @@ def write_level(
         Library that reads and writes the voxels.
     threads
         Number of sub-blocks that are written at once.
+    bundle
+        Counts what is written too, if the block is part of a bundle.
 
     Raises
     ------
     ReceiptError
         Files of the parent level are missing.
+    SourceError
+        The parent level is one of others, and cannot be read or has changed meanwhile.
     StoreError
         Voxels or the receipt cannot be written.
     OwnershipError
@@ -88,25 +98,60 @@ def write_level(
     publishing.unpublish(paths)
     start = time.monotonic()
     nonce = read_json(level.array_receipt)["nonce"]
-    # A missing chunk would be read as the fill value.
-    missing = receipts.check_blocks(parent, parent_blocks)
-    receipts.refuse("the block cannot be made", missing)
+    made_from = None
+    if parent.given:
+        made_from = _fingerprint(parent, region, factors)
+    else:
+        # A missing chunk would be read as the fill value.
+        missing = receipts.check_blocks(parent, parent_blocks)
+        receipts.refuse("the block cannot be made", missing)
     receipts.delete_block(level, region)
-    summary = voxels.downsample_level(
-        open_array(parent.folder, "r", driver=driver, threads=threads),
-        open_array(level.folder, driver=driver, threads=threads),
-        factors=factors,
-        region=region,
-        mode=mode,
-        threads=threads,
-    )
-    receipts.write_block_receipt(
-        level,
-        block,
-        region,
-        summary,
-        nonce=nonce,
-        driver=driver,
-        seconds=time.monotonic() - start,
-        threads=threads,
-    )
+    with Partial(level.partial(block), bundle) as partial:
+        with _read_errors(parent):
+            summary = voxels.downsample_level(
+                open_array(parent.folder, "r", driver=driver, threads=threads),
+                open_array(level.folder, driver=driver, threads=threads),
+                factors=factors,
+                region=region,
+                mode=mode,
+                threads=threads,
+                told=partial.add,
+            )
+        if parent.given and _fingerprint(parent, region, factors) != made_from:
+            raise SourceError(
+                f"{parent.folder} was changed while a level was made from it: run again when "
+                "nothing writes it any more"
+            )
+        receipts.write_block_receipt(
+            level,
+            block,
+            region,
+            summary,
+            nonce=nonce,
+            driver=driver,
+            seconds=time.monotonic() - start,
+            threads=threads,
+            parent=made_from,
+        )
+
+
+def _fingerprint(parent: LevelPaths, region: Region, factors: Sequence[int]) -> Fingerprint:
+    """Fingerprint of the files of a level of others from which a region is made."""
+    document = read_json(parent.document)
+    above = parent_region(region, factors, document["shape"])
+    return of_chunks(parent.folder, chunk_keys(document, above))
+
+
+@contextmanager
+def _read_errors(parent: LevelPaths) -> Iterator[None]:
+    """Turn errors in reading a level of others into SourceErrors."""
+    try:
+        yield
+    except NeurozarrError:
+        raise
+    except (OSError, ValueError) as error:
+        if not parent.given:
+            raise
+        raise SourceError(
+            f"{parent.folder}: its voxels cannot be read ({reason(error)})"
+        ) from error

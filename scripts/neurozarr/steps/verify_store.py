@@ -9,7 +9,7 @@ from typing import Literal
 
 from neurozarr.errors import DamageError
 from neurozarr.run import claims, receipts
-from neurozarr.run.paths import StorePaths
+from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import MAX_LISTED, Damage
 from neurozarr.verify import metadata
 from neurozarr.verify.metadata import Planned
@@ -46,7 +46,8 @@ def verify_store(
         "quick" checks the metadata, the files of the NIfTI header, and the sizes of all other
         files. "full" also compares the checksums of all files with the receipts, the NIfTI header
         with the array of level 0, each level with its reduced parent level, and level 0 with the
-        source.
+        source. Levels that an image of others had before are not verified, but those that are made
+        from them are compared with them.
     driver
         Library that reads the voxels.
     threads
@@ -62,9 +63,13 @@ def verify_store(
     damages = [
         damage
         for level, count, document in zip(levels, blocks, image.documents, strict=True)
+        if not level.given
         for damage in metadata.check_document(level, document) or receipts.check(level, count)
     ]
-    damages += metadata.check_image(paths, image)
+    if paths.place is not None:
+        damages += metadata.check_extension(paths)
+    else:
+        damages += metadata.check_image(paths, image)
     if paths.nii:
         damages += metadata.check_header(paths, image)
     if verify == "full":
@@ -75,8 +80,9 @@ def verify_store(
     run = claims.read(paths.state)
     repair = (run.repair if run else "snakemake FILES --force").replace("FILES", redo)
     described = [
-        _describe(document, level.block_receipts(count))
+        _describe(level, document, count)
         for level, count, document in zip(levels, blocks, image.documents, strict=True)
+        if not level.given
     ]
     write_json(
         paths.report,
@@ -89,9 +95,11 @@ def verify_store(
             "repair": repair if damages else None,
         },
     )
-    for number, found in enumerate(described):
+    for found in described:
         size = found["bytes"] / 1e6
-        logger.info("level %d: %s, %d files, %.1f MB", number, found["shape"], found["files"], size)
+        logger.info(
+            "level %d: %s, %d files, %.1f MB", found["level"], found["shape"], found["files"], size
+        )
     for damage in damages:
         logger.error("%s", damage)
     if damages:
@@ -145,6 +153,9 @@ def _check_contents(
             continue
         array = open_array(place.folder, "r", driver=driver, threads=threads)
         level = StoredLevel(place, array, read_json(place.document), count)
+        if place.given:  # There is nothing to compare it with.
+            parent = level
+            continue
         bad = check_bytes(level, missing=damaged, threads=threads)
         damaged |= {damage.path for damage in bad}
         found += bad + check_voxels(
@@ -164,9 +175,10 @@ def _check_contents(
     return found
 
 
-def _describe(document: Document, block_receipts: Sequence[Path]) -> Document:
-    blocks = [read_json(receipt) for receipt in block_receipts]
+def _describe(level: LevelPaths, document: Document, count: int) -> Document:
+    blocks = [read_json(receipt) for receipt in level.block_receipts(count)]
     return {
+        "level": level.number,
         "shape": document["shape"],
         "files": sum(block["files"] for block in blocks),
         "bytes": sum(block["bytes"] for block in blocks),

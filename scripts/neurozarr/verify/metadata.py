@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neurozarr import ome
 from neurozarr.ome import reading
-from neurozarr.run import publishing, receipts
+from neurozarr.run import extending, publishing, receipts
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import Damage
 from neurozarr.zarr.documents import (
@@ -115,6 +115,23 @@ def check_image(paths: StorePaths, planned: Planned) -> list[Damage]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"the metadata cannot be read ({error!r})"
     return [Damage(path=paths.store, problem=problem, redo=paths.group[0])] if problem else []
+
+
+def check_extension(paths: StorePaths) -> list[Damage]:
+    """Check that the metadata of an image of others describe the levels that were added to it.
+
+    Parameters
+    ----------
+    paths
+        Paths of the image.
+
+    Returns
+    -------
+    list of Damage
+        Empty if they do.
+    """
+    problem = extending.problem(paths)
+    return [Damage(path=paths.store, problem=problem, redo=paths.ome_receipt)] if problem else []
 
 
 def _image_problem(store: Path, planned: Planned) -> str | None:
