@@ -138,7 +138,7 @@ def is_reported(name):
     Images of others, to which levels are added, have none.
     """
     paths = RUN.paths(name)
-    return paths.place is not None or records.is_current(paths)
+    return paths.place is not None or page_records.is_current(paths)
 
 
 def by_bundle():

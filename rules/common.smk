@@ -16,7 +16,7 @@ sys.path.insert(0, library())
 try:
     from neurozarr import plan
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
-    from neurozarr.report import records
+    from neurozarr.report import page_records
     from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
     from neurozarr.run.paths import Place, coarse_levels

@@ -116,8 +116,8 @@ def check_page(name):
             "are added"
         )
     try:
-        records.check_name(paths.sample)
-        records.check(paths.page_receipt, paths.page, paths.thumbnail)
+        page_records.check_name(paths.sample)
+        page_records.check(paths.page_receipt, paths.page, paths.thumbnail)
     except NeurozarrError as error:
         sys.exit(f"neurozarr: sample {name}: {error}")
     if workflow.is_main_process and paths.page.exists() and not is_reported(name):

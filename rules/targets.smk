@@ -73,10 +73,10 @@ def all_reports(wildcards):
     for name in names:
         check_page(name)
     try:
-        records.check(paths.index_receipt, paths.index)
+        page_records.check(paths.index_receipt, paths.index)
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
-    if paths.index.exists() and not records.is_current_index(paths, SAMPLES):
+    if paths.index.exists() and not page_records.is_current_index(paths, SAMPLES):
         workflow.dag.forcefiles.add(INDEX)
     together = bundled() if wants_reports() else {}
     pages = files(RUN.paths(name).page for name in names if name not in together)

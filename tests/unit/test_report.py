@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 import neurozarr
 from neurozarr.errors import DamageError, OwnershipError
-from neurozarr.report import records
+from neurozarr.report import page_records
 from neurozarr.report.image import read_image
 from neurozarr.report.index import render, write_index
 from neurozarr.report.matching import labels_at
@@ -297,26 +297,26 @@ def paths(tmp_path):
 
 
 def test_files_of_others_and_edited_ones_are_not_replaced(paths):
-    records.write(paths.page_receipt, {paths.page: b"1"}, {})
-    records.write(paths.page_receipt, {paths.page: b"2"}, {})
+    page_records.write(paths.page_receipt, {paths.page: b"1"}, {})
+    page_records.write(paths.page_receipt, {paths.page: b"2"}, {})
     assert paths.page.read_bytes() == b"2"
     # Of a run that was killed before the file was replaced.
     paths.page.write_bytes(b"1")
     with pytest.raises(OwnershipError, match=r"a\.html was not written by this workflow"):
-        records.write(paths.page_receipt, {paths.page: b"3"}, {})
+        page_records.write(paths.page_receipt, {paths.page: b"3"}, {})
     assert paths.page.read_bytes() == b"1"
     paths.page.unlink()
     paths.page.symlink_to(paths.page_receipt)
     with pytest.raises(OwnershipError):
-        records.write(paths.page_receipt, {paths.page: b"3"}, {})
+        page_records.write(paths.page_receipt, {paths.page: b"3"}, {})
     assert paths.page.is_symlink()
 
 
 def test_list_keeps_failures_of_other_runs(paths):
     failed = {"x": {"reason": "why", "log": "x.log"}, "y": {"reason": "because", "log": "y.log"}}
     write_index(paths, failed, samples={"x", "y"})
-    assert not records.is_current_index(paths, {"y"})
-    assert records.is_current_index(paths, {"z"})
+    assert not page_records.is_current_index(paths, {"y"})
+    assert page_records.is_current_index(paths, {"z"})
     write_index(paths, {}, samples={"y"})
     text = paths.index.read_text()
     assert "why" in text

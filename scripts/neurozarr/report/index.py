@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Collection, Mapping
 
-from neurozarr.report import records
+from neurozarr.report import page_records
 from neurozarr.report.templates import environment, text_of
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.documents import Document, read_record
@@ -34,13 +34,13 @@ def write_index(
     StoreError
         It cannot be written.
     """
-    rows = records.rows_of(paths)
+    rows = page_records.rows_of(paths)
     before = (read_record(paths.index_receipt) or {}).get("failed", {})
     kept = {name: about for name, about in before.items() if name not in {*samples, *rows}}
     known = kept | dict(failed)
     content = render(rows, known).encode(errors="backslashreplace")
-    about = {"made_from": records.index_made_from(rows), "failed": known}
-    records.write(paths.index_receipt, {paths.index: content}, about)
+    about = {"made_from": page_records.index_made_from(rows), "failed": known}
+    page_records.write(paths.index_receipt, {paths.index: content}, about)
 
 
 def render(rows: Mapping[str, Document], failed: Mapping[str, Document]) -> str:

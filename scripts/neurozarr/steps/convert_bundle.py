@@ -193,11 +193,11 @@ def _report(
     sample: Sample, run: RunSettings, *, log: Path, directory: str, with_image: bool
 ) -> None:
     # Imported here, because a conversion alone does not need it.
-    from neurozarr.report import records
+    from neurozarr.report import page_records
     from neurozarr.steps.report_sample import report_sample
 
     paths = run.paths(sample.name)
-    if paths.place is None and not records.is_current(paths):
+    if paths.place is None and not page_records.is_current(paths):
         report_sample(
             paths,
             with_image=with_image,

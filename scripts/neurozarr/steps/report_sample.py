@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from neurozarr.report import records
+from neurozarr.report import page_records
 from neurozarr.report.page import make_page
 from neurozarr.run.locks import locked
 from neurozarr.run.paths import StorePaths
@@ -39,9 +39,9 @@ def report_sample(paths: StorePaths, *, with_image: bool = True, **given: Any) -
     """
     # Jobs of an image and of its labels may make the page of the image at the same time.
     with locked(paths.page_receipt.with_name(f"{paths.page_receipt.name}.lock")):
-        made_from = records.made_from(paths)
+        made_from = page_records.made_from(paths)
         page = make_page(paths, **given)
-        records.write(
+        page_records.write(
             paths.page_receipt,
             # What cannot be written as UTF-8 are bytes in the name of a file that are no text.
             {
@@ -54,5 +54,5 @@ def report_sample(paths: StorePaths, *, with_image: bool = True, **given: Any) -
     image = paths.image
     if paths.label and with_image and all(file.exists() for file in image.group):
         known = read_record(image.page_receipt) or {}
-        if "given" in known and known.get("made_from") != records.made_from(image):
+        if "given" in known and known.get("made_from") != page_records.made_from(image):
             report_sample(image, **known["given"])
