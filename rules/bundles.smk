@@ -9,6 +9,7 @@ from neurozarr.samples.sample import Sample
 # The rules of the steps of a conversion, of which a bundle's job does the work.
 STEPS = {"create_array", "write_base", "pyramid_level"}
 STEPS |= {"ome_metadata", "extend_metadata", "nifti_header", "verify_store"}
+STEPS |= {"write_sidecars"}
 
 
 @cache

@@ -15,6 +15,7 @@ sys.path.insert(0, library())
 
 try:
     from neurozarr import plan
+    from neurozarr.bids import description
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
     from neurozarr.report import page_records
     from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
@@ -83,6 +84,8 @@ OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
 SOURCE_RECEIPT = str(PATHS.source_receipt)
+SIDECARS = str(PATHS.sidecar_receipt)
+DATASET = str(RUN.derivative("{folder}").sidecar_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
 PAGE = str(PATHS.page)
@@ -94,9 +97,14 @@ IN_PLACE_LEVEL = IN_PLACE.level("{level}")
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 
+# Whether stores are in directories below the output: otherwise, names of samples match none, so that
+# the output of one module may lie within that of another.
+HAS_FOLDERS = any("/" in (one.image or one.name) for one in SAMPLES.values())
+
 # Not for all rules, because others may have other wildcards of the same names.
 WILDCARDS = {
-    "sample": "[^/]+",
+    "sample": "(?:[^/.][^/]*/)*[^/]+" if HAS_FOLDERS else "[^/]+",
+    "folder": "(?:[^/.][^/]*/)*",
     "label": "(?:/labels/[^/]+)?",
     "level": "[0-9]+",
     "block": "[0-9]+",

@@ -82,7 +82,7 @@ def check_outputs(sample, paths):
         if not todo(sample.name).is_done():
             extending.check_writable(paths)
     ownership.check(paths, len(sample.blocks) if paths.place else 0)
-    sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
+    sidecars.check(paths, sample.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
         if asks_for_steps():

@@ -101,11 +101,13 @@ def logs_of(jobs):
 
 def planned_sample(name, jobs):
     """What this run has to do for a sample."""
-    ends, in_place = ends_of(name, jobs), RUN.paths(name).place is not None
+    common = {
+        "ends": ends_of(name, jobs),
+        "label": SAMPLES[name].label,
+        "in_place": RUN.paths(name).place is not None,
+    }
     if name not in THERE or unreadable(name) or not SAMPLES[name].is_planned:
-        return records.PlannedSample(
-            bytes_per_voxel=0, levels=(), ends=ends, in_place=in_place
-        )
+        return records.PlannedSample(bytes_per_voxel=0, levels=(), **common)
     sample = SAMPLES[name]
     blocks = blocks_of(name, jobs)
     return records.PlannedSample(
@@ -120,8 +122,7 @@ def planned_sample(name, jobs):
             for number, level in enumerate(sample.levels)
             if not RUN.paths(name).level(number).given
         ),
-        ends=ends,
-        in_place=in_place,
+        **common,
     )
 
 

@@ -16,6 +16,8 @@ def all_stores(wildcards):
         *all_images(wildcards),
         *all_arrays(wildcards),
         *all_verify_receipts(wildcards),
+        *all_sidecars(wildcards),
+        *all_descriptions(wildcards),
     ]
 
 
@@ -32,6 +34,29 @@ def all_verify_receipts(wildcards):
     if RUN.verify == "none":
         return []
     return files(RUN.paths(name).verify_receipt for name in large_samples())
+
+
+def all_sidecars(wildcards):
+    """Records of the files beside large stores."""
+    return files(
+        RUN.paths(name).sidecar_receipt
+        for name in large_samples()
+        if planned(name).sidecars or RUN.paths(name).sidecar_receipt.exists()
+    )
+
+
+def all_descriptions(wildcards):
+    """Records of the files at the top of BIDS derivatives; exit if others wrote one of them."""
+    derivatives = {folder: RUN.derivative(folder) for folder in RUN.datasets}
+    for folder, paths in derivatives.items():
+        texts = description.texts(RUN.datasets[folder], paths.top)
+        try:
+            sidecars.check(paths, texts)
+        except NeurozarrError as error:
+            sys.exit(f"neurozarr: {error}")
+        if sidecars.outdated(paths, texts):
+            workflow.dag.forcefiles.add(str(paths.sidecar_receipt))
+    return files(paths.sidecar_receipt for paths in derivatives.values())
 
 
 def all_arrays(wildcards):
@@ -91,7 +116,7 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     readable = all_planned()
-    if all(sample.existing for sample in readable):
+    if readable and all(sample.existing for sample in readable):
         sys.exit(
             "neurozarr: export needs stores with a NIfTI header, which in_place does not add: run "
             "without in_place"

@@ -12,7 +12,7 @@ LAYERS = [
     {"zarr"},
     {"ome", "nifti"},
     {"plan", "sources"},
-    {"voxels"},
+    {"voxels", "bids"},
     {"drivers", "run"},
     {"samples"},
     {"verify", "preview", "report"},

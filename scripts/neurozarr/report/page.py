@@ -95,7 +95,7 @@ def make_page(
         .get_template("page.html")
         .render(
             name=name,
-            to_index="../" * paths.label.count("/") + "index.html",
+            to_index="../" * name.count("/") + "index.html",
             image=image,
             axes=[_axis(image, axis) for axis in image.axes],
             unit=units.symbol(image.unit),
@@ -169,7 +169,7 @@ def _overlays(
         if number < MAX_OVERLAYS:
             labels = read_image(store, paths.zarr_version, driver=driver)
             planes = painter.labelled(level, labels)
-        page = f"{paths.sample}/{LABELS}/{store.name}.html"
+        page = f"{paths.page.stem}/{LABELS}/{store.name}.html"
         found.append({"name": store.name, "page": page, "planes": planes})
     return found
 

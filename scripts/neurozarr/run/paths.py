@@ -38,7 +38,7 @@ class StorePaths:
     output
         Output directory, which contains the stores.
     sample
-        Name of the sample; of a label, that of the image it is of.
+        Name of the sample, with its directories; of a label, that of the image it is of.
     nii
         Whether the store has a NIfTI header.
     zarr_version
@@ -204,6 +204,36 @@ class StorePaths:
     def _name(self) -> str:
         kind = "in-place" if self.place is not None else "nii" if self.nii else "ome"
         return f"{self.sample}.{kind}.zarr{self.label}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPaths:
+    """Paths of the files at the top of a BIDS derivative.
+
+    Attributes
+    ----------
+    output
+        Output directory.
+    folder
+        Directory of the derivative below it, such as "a/"; "" for the output itself.
+    """
+
+    output: str
+    folder: str
+
+    @property
+    def top(self) -> Path:
+        """Directory of the files."""
+        return Path(self.output, self.folder)
+
+    def sidecar(self, ending: str) -> Path:
+        """A file, by its name."""
+        return self.top / ending
+
+    @property
+    def sidecar_receipt(self) -> Path:
+        """Record of the files that were written."""
+        return Path(self.output, ".state", f"{self.folder}dataset.json")
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,8 @@ class PlannedSample:
         known yet.
     ends
         Names of the receipts that the run writes last for it; none if it has nothing to do.
+    label
+        End of the name of a label, ``/labels/NAME``; "" if it is an image.
     in_place
         Whether levels are added to an image of others where it is.
     """
@@ -105,6 +107,7 @@ class PlannedSample:
     bytes_per_voxel: int
     levels: tuple[PlannedLevel, ...]
     ends: tuple[str, ...]
+    label: str = ""
     in_place: bool = False
 
     @property
@@ -150,16 +153,15 @@ class RunRecord:
 
     def paths(self, sample: str, output: str) -> StorePaths:
         """Paths of the receipts of a sample below the output directory, by its name."""
-        in_place = self.samples[sample].in_place
-        image, slash, label = sample.partition("/")
+        planned = self.samples[sample]
         return StorePaths(
             output=output,
-            sample=image,
-            nii=self.nii and not in_place,
+            sample=sample.removesuffix(planned.label),
+            nii=self.nii and not planned.in_place,
             zarr_version=self.zarr_version,
-            label=slash + label,
+            label=planned.label,
             # Where the image is matters only to its jobs.
-            place=Place(group="", names=("0",)) if in_place else None,
+            place=Place(group="", names=("0",)) if planned.in_place else None,
         )
 
 
@@ -322,6 +324,7 @@ def _record(name: str, document: Document) -> RunRecord:
                 for level in planned["levels"]
             ),
             ends=tuple(planned["ends"]),
+            label=str(planned["label"]),
             in_place=bool(planned["in_place"]),
         )
         for sample, planned in document["samples"].items()

@@ -155,22 +155,25 @@ def read(output: str) -> Status:
 
 
 def _unknown(
-    top: Path, known: Collection[Path], image: str = ""
+    top: Path, known: Collection[Path], before: str = "", *, labels: bool = False
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Names of samples whose directories of receipts are not known, and what is in these.
 
     Labels of a known image are known, because runs of the image have them, too.
     """
     for entry in sorted(_times(top)):
-        match = _STORE.fullmatch(entry)
-        if top / entry in known or not (match or image):
+        place, match = top / entry, _STORE.fullmatch(entry)
+        if place in known:
             continue
-        name = image + (match[1] if match and not image else entry)
-        found = _times(top / entry)
+        if not (match or labels):  # A directory with samples, or a file.
+            yield from _unknown(place, known, f"{before}{entry}/")
+            continue
+        name = before + (match[1] if match and not labels else entry)
+        found = _times(place)
         if "ome.json" in found or "0" in found or any(file.startswith("run-") for file in found):
             yield name, found
-        if LABELS in found and not image:
-            yield from _unknown(top / entry / LABELS, known, f"{name}/{LABELS}/")
+        if LABELS in found and not labels:
+            yield from _unknown(place / LABELS, known, f"{name}/{LABELS}/", labels=True)
 
 
 def _unrecorded(found: dict[str, float], now: float) -> State:

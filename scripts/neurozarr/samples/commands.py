@@ -50,6 +50,8 @@ def given_options(sample: Sample) -> dict[str, str]:
 def convert_again(sample: Sample, run: RunSettings, *, directory: str) -> str:
     """The shell command that converts a sample, with the image that it is a label of.
 
+    Of a BIDS data set, it converts all images.
+
     Parameters
     ----------
     sample
@@ -72,6 +74,9 @@ def convert_again(sample: Sample, run: RunSettings, *, directory: str) -> str:
     words += [f"{name}={value}" for name, value in shared.items()]
     here = f"cd {shlex.quote(directory)}"
     first = samples[0]
+    if first.bids is not None:  # Its name is known only from the others of its data set.
+        own = [f"{name}={value}" for name, value in options[0].items() if name not in shared]
+        return f"{here} && neurozarr run {shlex.join([_as_path(first.bids), *words, *own])}"
     if len(samples) == 1 and first.name == file_name(first.path) and not is_glob(first.path):
         own = [f"{name}={value}" for name, value in options[0].items() if name not in shared]
         return f"{here} && neurozarr run {shlex.join([_as_path(first.path), *words, *own])}"

@@ -102,7 +102,7 @@ def convert_sample(
         with watch.step("nifti_header"):
             publish_header(paths, **arguments.nifti_header(sample, paths))
         done = False
-    sidecars.write(paths, sample.source.sidecars)
+    sidecars.write(paths, sample.sidecars)
     done = done and redo == "nothing"
     if verify != "none" and not (done and todo.is_done(paths.verify_receipt)):
         told = arguments.verify_store(sample, paths)
