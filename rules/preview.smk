@@ -74,10 +74,9 @@ def check_space(names):
     """Exit if what is left to be done for some samples surely does not fit on the disk."""
     if not RUN.check_space:
         return
-    known = set(known_samples())
-    works = [
-        work_left(name) for name in names if name in known and not unreadable(name)
-    ]
+    # How large those are that rules of others make is known when they are there.
+    there = [name for name in names if name in THERE and not unreadable(name)]
+    works = [work_left(name) for name in there]
     threads = min(plan.MAX_THREADS, local_cores() or os.cpu_count())
     for free, some in space.disks(works):
         said, why = space.problem(some, SAMPLES.__getitem__, free, threads=threads)
