@@ -292,7 +292,7 @@ def test_command_serves_until_it_is_interrupted(store):
         assert process.stdout.readline() == "Press Ctrl-C to end.\n"
         process.send_signal(signal.SIGINT)
         errors = process.stderr.read()
-        assert (process.wait(20), process.stdout.read()) == (0, "\n")
+        assert (process.wait(20), process.stdout.read()) == (0, "")
         connection.close()
     assert "a pipe" in errors.splitlines()[0]
     assert errors.splitlines() == errors.splitlines()[:1] * 2

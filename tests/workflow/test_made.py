@@ -11,7 +11,7 @@ import tifffile
 import neurozarr
 
 from .. import parents
-from ..parents import LARGE, MODULE, OUTPUT, SHEET, write_volume
+from ..parents import LARGE, MODULE, OUTPUT, REGISTER, SHEET, write_volume
 
 NOTHING = "Nothing to be done"
 
@@ -125,7 +125,7 @@ rule read:
 
 
 def test_sources_that_cannot_be_read_stop_no_others(make_parent):
-    """Nothing makes one of them; another is no image, which is known when a rule has made it."""
+    """Nothing makes one of them; another is no image, as is known when a rule has made it."""
     parent = make_parent([*SHEET, "lost\traw/lost.nii", "bad\tregistered/bad.nii"])
     parent.write(MODULE, REGISTER, READ)
     (parent.directory / "raw/bad.nii").write_text("hello")

@@ -41,7 +41,8 @@ def view(paths: Sequence[str], *, port: int = 0, browser: bool = True) -> None:
                 webbrowser.open(server.once())
             server.serve_forever()
         except KeyboardInterrupt:
-            print(flush=True)
+            if sys.stdout.isatty():
+                print()  # The terminal shows ^C.
 
 
 def _has_screen() -> bool:
