@@ -107,6 +107,12 @@ def is_there(name):
     return True
 
 
+def is_awaited(name):
+    """Whether the source of a sample is not there, and its store is not complete without it."""
+    paths = RUN.paths(name)
+    return not (is_there(name) or made.seems_done(SAMPLES[name], paths, RUN))
+
+
 def need_source(name):
     """Have a source that was deleted made again."""
     workflow.dag.forcefiles.add(str(RUN.paths(name).source_receipt))

@@ -241,7 +241,7 @@ def end_well():
     forget_bundles()
     if TASKS:
         exports = (
-            any(task.paths.nii for task in TASKS)
+            any(task.paths.nii for task in TASKS.values())
             and "export" not in workflow.dag_settings.targets
         )
         print_last(
