@@ -28,10 +28,6 @@ def readable_samples():
 def planned_before(wildcards):
     """No files: nothing is made for the target `plan`. Exit if no source can be read."""
     readable_samples()
-    if count := sum(map(is_awaited, SAMPLES)):
-        logger.warning(
-            f"neurozarr: {count} samples are left out, whose sources are yet to be made by rules"
-        )
     return []
 
 
@@ -51,6 +47,7 @@ def plan_of_run(wildcards):
             for chosen in to_measure(works).values()
             for name in chosen
         ],
+        "awaited": sum(map(is_awaited, SAMPLES)),
         "unreadable": len(known_samples()) - len(names),
         "bundles": len(found),
         "bundle_memory_mb": max(found, default=0),

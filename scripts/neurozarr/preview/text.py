@@ -30,7 +30,9 @@ class Plan:
     works
         What is left to be done for each sample that can be read.
     unreadable
-        Number of the others.
+        Number of those that cannot be read.
+    awaited
+        Number of those whose sources are yet to be made by rules.
     bundles
         Number of jobs that convert several samples.
     bundle_memory_mb
@@ -48,6 +50,7 @@ class Plan:
     output: str
     works: Sequence[Work]
     unreadable: int
+    awaited: int
     bundles: int
     bundle_memory_mb: int
     verify: str
@@ -141,9 +144,13 @@ def _samples(works: Sequence[Work], found: Estimate) -> list[str]:
 def _totals(plan: Plan, found: Estimate, free: Free, said: Verdict) -> list[str]:
     works = plan.works
     left = [work for work in works if not work.is_done]
-    head = f"neurozarr: {len(works)} samples" if len(works) > 1 else "neurozarr: 1 sample"
+    head = "neurozarr: 1 sample" if len(works) == 1 else f"neurozarr: {len(works)} samples"
     if plan.unreadable:
         head += f", and {plan.unreadable} that cannot be read (see above)"
+    if plan.awaited:
+        head += f", and {plan.awaited} whose sources are yet to be made by rules"
+    if not works:
+        return [head]
     if not left:
         return [f"{head}; nothing to do: all stores are complete"]
     if len(left) < len(works):
