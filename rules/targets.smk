@@ -81,7 +81,7 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     readable = all_planned()
-    if all(sample.existing for sample in readable):
+    if readable and all(sample.existing for sample in readable):
         sys.exit(
             "neurozarr: export needs stores with a NIfTI header, which in_place does not add: run "
             "without in_place"
