@@ -1,9 +1,11 @@
 # make setup   a virtual environment, .venv, with the pinned packages
 # make demo    convert a real MRI volume, and show what comes of it
+# make view    show it, or STORE=…, in a browser
 # make check   format, lint, types, and the fast unit tests: less than a minute
 # make test    everything: format, lint, types, tests
 # make pythons a part of the tests, with the other versions of Python that are found here
 # make bench   whole conversions, against other tools (LARGE=1 for more)
+# make pictures   make the pictures of README.md again, with Chromium
 # make lock    pin the newest packages that pyproject.toml allows
 # make clean   delete what the other targets made
 
@@ -17,13 +19,13 @@ PYTHONS := 3.11 3.12 3.13
 # A real MRI volume, from nibabel's own tests.
 MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/data/example4d.nii.gz
 # The unit tests that take too long for `make check`; FAST are the others.
-SLOW := bad_input bundle_states claims combinations create_array image memory metadata nodes ownership readers round_trip \
+SLOW := bad_input bundle_states claims combinations create_array image memory metadata nodes ownership preview readers round_trip \
     slabs source_axes source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
 FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
 # What is tested with other versions of Python.
-QUICK = tests/workflow/test_conversion.py $(FAST)
+QUICK = tests/workflow/test_convert.py $(FAST)
 
-.PHONY: setup demo check test pythons quick lint ruff-format ruff-check snakefmt snakemake-lint mypy bench lock clean
+.PHONY: setup demo view check test pythons quick lint ruff-format ruff-check snakefmt snakemake-lint mypy bench pictures lock clean
 
 setup: $(READY)
 
@@ -42,7 +44,12 @@ demo: $(READY)
 	seconds=$$(($$(date +%s) - start)) && \
 	echo && \
 	$(BIN)/neurozarr info $(DEMO)/results/example4d.nii.zarr && \
-	echo "converted in $$seconds s"
+	echo "converted in $$seconds s; to see it: make view"
+
+STORE = $(DEMO)/results/example4d.nii.zarr
+
+view: $(READY)
+	@$(BIN)/neurozarr view '$(STORE)'
 
 lint: ruff-format ruff-check snakefmt snakemake-lint mypy
 
@@ -90,6 +97,9 @@ bench: $(READY) .venv-bench/ready
 	$(PYTHON) -m venv --clear .venv-bench
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+pictures: $(READY)
+	$(BIN)/python -m tests.browser.pictures docs
 
 lock:
 	$(PYTHON) -m venv --clear .venv

@@ -26,12 +26,15 @@ if not IS_INCLUDED and Path("config/config.yaml").exists():
 
 include: "rules/module.smk"
 include: "rules/common.smk"
+include: "rules/made.smk"
 include: "rules/planning.smk"
 include: "rules/parameters.smk"
 include: "rules/inputs.smk"
 include: "rules/targets.smk"
 include: "rules/bundles.smk"
+include: "rules/preview.smk"
 include: "rules/start.smk"
+include: "rules/record.smk"
 include: "rules/screen.smk"
 
 
@@ -49,12 +52,16 @@ rule export:
         all_exports,
 
 
+include: "rules/plan.smk"
+include: "rules/source_made.smk"
 include: "rules/convert_bundle.smk"
 include: "rules/create_array.smk"
 include: "rules/write_base.smk"
 include: "rules/pyramid_level.smk"
 include: "rules/ome_metadata.smk"
 include: "rules/nifti_header.smk"
+include: "rules/write_sidecars.smk"
+include: "rules/describe_dataset.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
 include: "rules/extend_metadata.smk"

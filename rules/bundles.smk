@@ -9,6 +9,7 @@ from neurozarr.samples.sample import Sample
 # The rules of the steps of a conversion, of which a bundle's job does the work.
 STEPS = {"create_array", "write_base", "pyramid_level"}
 STEPS |= {"ome_metadata", "extend_metadata", "nifti_header", "verify_store"}
+STEPS |= {"write_sidecars"}
 
 
 @cache
@@ -34,21 +35,34 @@ def is_bundled(name):
     """
     if unreadable(name):
         return True
+    return is_bundled_if_readable(name)
+
+
+@cache
+def is_bundled_if_readable(name):
     return not asks_for_steps() and bundles.is_bundled(planned(name), small=RUN.bundle)
 
 
-@cache
 def large_samples():
     """The samples that have jobs of their own, for each block of each level."""
     all_planned()
-    return [name for name in SAMPLES if not is_bundled(name)]
+    return [name for name in known_samples() if not is_bundled(name)]
 
 
-@cache
+# The bundle of each small sample that was not converted when its source was there, the names of the
+# samples of each bundle, and the names of all samples of which it is known.
+BUNDLED, BY_BUNDLE, DIVIDED = {}, defaultdict(list), set()
+
+
 def bundled():
-    """The bundle of each small sample that is not converted yet."""
+    """The bundle of each small sample that is not converted yet.
+
+    Samples whose sources are there only now get bundles of their own.
+    """
     all_planned()
-    names = list(SAMPLES)
+    if not (new := set(known_samples()) - DIVIDED):
+        return BUNDLED
+    DIVIDED.update(new)
     settings = workflow.dag_settings
     if settings.batch:
         sys.exit(
@@ -66,20 +80,37 @@ def bundled():
             if unreadable(name)
             else bundles.seconds(planned(name))
         )
-        for name in names
-        if is_bundled(name) and (redo != "nothing" or not is_converted(name))
+        for name in SAMPLES
+        if name in new
+        and is_bundled(name)
+        and (redo != "nothing" or not is_converted(name))
     }
-    found = bundles.divide(names, work, cores=local_cores(), redo=redo)
+    for names in samples_by_source():
+        for names_at_once in bundles.consecutive(names, new):
+            some = {name: work[name] for name in names_at_once if name in work}
+            found = bundles.divide(names, some, cores=local_cores(), redo=redo)
+            for bundle in found:
+                BY_BUNDLE[bundle] = [
+                    name for name in bundle.names(names) if name in some
+                ]
+                BUNDLED.update(dict.fromkeys(BY_BUNDLE[bundle], bundle))
     # An earlier run that was killed may have left a file of that name.
-    workflow.dag.forcefiles.update(
-        expand(BUNDLE, bundle=[bundle.name for bundle in found])
-    )
-    return {
-        name: bundle
-        for bundle in found
-        for name in names[bundle.start : bundle.stop]
-        if name in work
-    }
+    made_now = dict.fromkeys(BUNDLED[name].name for name in work)
+    workflow.dag.forcefiles.update(expand(BUNDLE, bundle=made_now))
+    return BUNDLED
+
+
+@cache
+def samples_by_source():
+    """Names of the samples whose sources no rule makes, and of those whose sources rules make.
+
+    A bundle has samples of one of these lists, of which its name has the indices.
+    """
+    made_by_rules = {name: bool(made_files(name)) for name in SAMPLES}
+    return [
+        [name for name in SAMPLES if made_by_rules[name] is which]
+        for which in (False, True)
+    ]
 
 
 def is_converted(name):
@@ -87,16 +118,12 @@ def is_converted(name):
     return not unreadable(name) and planned(name).is_planned and todo(name).is_done()
 
 
-@cache
 def by_bundle():
     """The names of the samples of each bundle."""
-    found = defaultdict(list)
-    for name, bundle in bundled().items():
-        found[bundle].append(name)
-    return dict(found)
+    bundled()
+    return BY_BUNDLE
 
 
-@cache
 def members(name):
     """The samples of a bundle; those that are converted already need no work."""
     bundle = Bundle.from_name(name)
@@ -106,7 +133,7 @@ def members(name):
             sys.exit(f"neurozarr: there is no bundle {name} now: run without it")
         return [SAMPLES[name] for name in found]
     try:
-        names = bundle.names(list(SAMPLES))
+        names = bundle.names(*samples_by_source())
     except ValueError as error:
         sys.exit(f"neurozarr: {error}: run again")
     # If a source cannot be read any more, the job says so, and converts the others.
@@ -115,6 +142,12 @@ def members(name):
         for name in names
         if unreadable(name) or bundles.is_bundled(SAMPLES[name], small=RUN.bundle)
     ]
+
+
+def made_members(wildcards):
+    """What rules make of the sources of a bundle's samples."""
+    each = (made_files(sample.name) for sample in members(wildcards.bundle))
+    return [ancient(file) for files in each for file in files]
 
 
 def readable_members(wildcards):
@@ -154,7 +187,7 @@ def all_bundles(wildcards):
     If there are none, a file that no job writes, with which Snakemake finds nothing to be done.
     """
     found = [bundle.name for bundle in by_bundle()]
-    small = [name for name in SAMPLES if is_bundled(name)]
+    small = [name for name in known_samples() if is_bundled(name)]
     if found or not small:
         return expand(BUNDLE, bundle=found)
     return [str(RUN.paths(small[0]).record)]
@@ -165,12 +198,10 @@ def forget_bundles():
 
     Snakemake must not compare the input of jobs that needed them with that of the next run.
     """
-    if not bundled.cache_info().currsize:  # The targets needed no bundles.
-        return
-    made = expand(BUNDLE, bundle=[bundle.name for bundle in by_bundle()])
-    for job in our_jobs():
-        if not set(made).isdisjoint(job.input):
+    files = set(expand(BUNDLE, bundle=[bundle.name for bundle in BY_BUNDLE]))
+    for job in workflow.dag.jobs if files else []:
+        if step_of(job.rule) and not files.isdisjoint(job.input):
             for file in job.output:
                 workflow.persistence.cleanup_metadata(file)
-    for file in made:
+    for file in files:
         Path(file).unlink(missing_ok=True)

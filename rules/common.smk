@@ -15,6 +15,7 @@ sys.path.insert(0, library())
 
 try:
     from neurozarr import plan
+    from neurozarr.bids import description
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
     from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
@@ -55,12 +56,11 @@ if IS_MAIN and workflow.is_main_process:
     logging.getLogger("neurozarr").addHandler(NOTICES)
     logging.getLogger("neurozarr").propagate = False
 
+# Why samples are not known yet.
+ABSENT = []
 try:
-    RUN, SAMPLES = read_run(
-        config,
-        find_sources=workflow.is_main_process,
-        files=workflow.configfiles,
-    )
+    # Sources need not exist: a rule may make them, or the run may not need them.
+    RUN, SAMPLES = read_run(config, absent=ABSENT, files=workflow.configfiles)
 except NeurozarrError as error:
     sys.exit(f"neurozarr: {error}")
 RUN = replace(RUN, output=with_prefix(RUN.output))
@@ -82,6 +82,9 @@ HEADER = [str(file) for file in PATHS.header]
 OME_RECEIPT = str(PATHS.ome_receipt)
 HEADER_RECEIPT = str(PATHS.header_receipt)
 VERIFY_RECEIPT = str(PATHS.verify_receipt)
+SOURCE_RECEIPT = str(PATHS.source_receipt)
+SIDECARS = str(PATHS.sidecar_receipt)
+DATASET = str(RUN.derivative("{folder}").sidecar_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
 # An image of others, to which levels are added: the wildcards do not tell its directory.
@@ -90,9 +93,14 @@ IN_PLACE_LEVEL = IN_PLACE.level("{level}")
 BUNDLE = str(PATHS.state.parent / "bundle-{bundle}")
 
 
+# Whether stores are in directories below the output: otherwise, names of samples match none, so that
+# the output of one module may lie within that of another.
+HAS_FOLDERS = any("/" in (one.image or one.name) for one in SAMPLES.values())
+
 # Not for all rules, because others may have other wildcards of the same names.
 WILDCARDS = {
-    "sample": "[^/]+",
+    "sample": "(?:[^/.][^/]*/)*[^/]+" if HAS_FOLDERS else "[^/]+",
+    "folder": "(?:[^/.][^/]*/)*",
     "label": "(?:/labels/[^/]+)?",
     "level": "[0-9]+",
     "block": "[0-9]+",

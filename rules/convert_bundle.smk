@@ -1,5 +1,7 @@
 rule convert_bundle:
     """Convert and verify several small samples."""
+    input:
+        made_members,
     output:
         BUNDLE,
     log:

@@ -2,6 +2,7 @@ rule create_array:
     """Create the array of a level, without voxels."""
     input:
         base=base_receipt,
+        source=made_source,
     output:
         # `update` keeps Snakemake from deleting the array before the script unpublishes the image.
         array=update(ARRAY),

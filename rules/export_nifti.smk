@@ -2,6 +2,7 @@ rule export_nifti:
     """Write a level of a store as .nii.gz."""
     input:
         level_to_export,
+        source=made_source,
     output:
         EXPORT,
     log:

@@ -79,8 +79,9 @@ def store_to_verify(wildcards):
     name, paths = name_of(wildcards), paths_of(wildcards)
     if is_bundled(name):
         # Its own process, on a cluster, does not know which bundles there are.
-        waits = workflow.is_main_process and name in bundled()
-        return expand(BUNDLE, bundle=[bundled()[name].name] if waits else [])
+        if not (workflow.is_main_process and name in bundled()):
+            return []
+        return expand(BUNDLE, bundle=bundled()[name].name)
     if paths.place:
         return [str(paths.ome_receipt)]
     receipts = [paths.ome_receipt, *([paths.header_receipt] if RUN.nii else [])]
@@ -95,6 +96,9 @@ def store_to_verify(wildcards):
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
     name, paths, number = name_of(wildcards), paths_of(wildcards), int(wildcards.level)
+    if not is_there(name) and not paths.export(number).exists():
+        waited_for(lambda waiting: waiting == name)
+    unreadable(name)
     try:
         ownership.check_file(paths.export_receipt(number), paths.export(number))
     except NeurozarrError as error:

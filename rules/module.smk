@@ -51,9 +51,12 @@ def library():
 
 
 def step_of(rule):
-    """Name of the script of a rule of this workflow, which others may call otherwise; or None."""
+    """Name of the script of a rule of this workflow, which others may call otherwise; or None.
+
+    Of a rule without a script, the name of its file.
+    """
     ours = rule.basedir.get_path_or_uri(secret_free=True) == RULES
-    return Path(rule.script).stem if ours and rule.script else None
+    return Path(rule.script or str(rule.snakefile)).stem if ours else None
 
 
 def steps_of(names):

@@ -3,6 +3,7 @@ rule nifti_header:
     input:
         array_receipt=str(BASE.array_receipt),
         ome_receipt=OME_RECEIPT,
+        source=made_source,
     output:
         GROUP if RUN.nii else [],
         header=HEADER,

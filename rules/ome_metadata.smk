@@ -4,6 +4,7 @@ rule ome_metadata:
         arrays=each_array,
         array_receipts=each_array_receipt,
         block_receipts=each_block_receipt,
+        source=made_source,
     output:
         [] if RUN.nii else GROUP,
         receipt=OME_RECEIPT,

@@ -69,10 +69,13 @@ def local_cores():
 
 
 def block_threads(wildcards):
-    """Number of threads that write a block."""
+    """Number of threads that write a block; 1 until its source is there."""
+    if not is_there(name_of(wildcards)):
+        return 1
     return levels(wildcards)[0].threads(int(wildcards.block), local_cores())
 
 
+@known_later
 def block_memory(wildcards, threads, attempt):
     """Memory of a job that writes a block, in MB; increased with each attempt."""
     return attempt * max(
@@ -81,6 +84,7 @@ def block_memory(wildcards, threads, attempt):
     )
 
 
+@known_later
 def block_minutes(wildcards, threads, attempt):
     """Time limit of a job that writes a block, in minutes; increased with each attempt."""
     return attempt * sum(
@@ -88,17 +92,21 @@ def block_minutes(wildcards, threads, attempt):
     )
 
 
+@known_later
 def export_memory(wildcards, attempt):
     return attempt * estimates.export_memory_mb(sample(wildcards))
 
 
+@known_later
 def export_minutes(wildcards, attempt):
     return attempt * estimates.export_minutes(sample(wildcards), int(wildcards.level))
 
 
+@known_later
 def verify_memory(wildcards, threads, attempt):
     return attempt * estimates.verify_memory_mb(sample(wildcards), RUN.verify, threads)
 
 
+@known_later
 def verify_minutes(wildcards, threads, attempt):
     return attempt * estimates.verify_minutes(sample(wildcards), RUN.verify, threads)

@@ -7,8 +7,13 @@ PLANNED_AT_ONCE, TRIED = 8, 20
 
 @cache
 def planned(name):
-    """Return a sample after checking its source and planning its levels; exit on errors."""
+    """Return a sample after checking its source and planning its levels; exit on errors.
+
+    If a rule made the source, perhaps in this run, others go on, and it is then never there.
+    """
     if error := unreadable(name):
+        if workflow.is_main_process and made_files(name):
+            raise not_there(name)
         sys.exit(f"neurozarr: sample {name}: {error}")
     if not workflow.is_main_process:
         try:
@@ -21,24 +26,43 @@ def planned(name):
     return SAMPLES[name]
 
 
-@cache
 def unreadable(name):
     """Why the source of a sample cannot be converted, or None.
 
-    Exit on errors of other kinds, except in a job, which fails with them later.
+    Until its source is there, an exception tells Snakemake to ask later.
+    """
+    if not is_there(name):
+        raise not_there(name)
+    return problem(name)
+
+
+@cache
+def problem(name):
+    """Why the source of a sample, which is there, cannot be converted, or None.
+
+    Exit on errors of other kinds, except in a job, which fails with them later, and when jobs are
+    running, because a rule has just made the source.
     """
     if workflow.is_main_process:
         prepare_hooks()
     else:
         set_environment()
     if name not in SAMPLES:
-        sys.exit(f"neurozarr: there is no sample {name!r}")
+        sys.exit(
+            "\n".join(
+                f"neurozarr: {reason}"
+                for reason in [*ABSENT, f"there is no sample {name!r}"]
+            )
+        )
     try:
         SAMPLES[name].check()
         if workflow.is_main_process:
             check_outputs(SAMPLES[name], RUN.paths(name))
+            if HAS_STARTED and SAMPLES[name].is_planned and not todo(name).is_done():
+                unpublish_label(name)
     except NeurozarrError as error:
-        if workflow.is_main_process and not isinstance(error, SourceError):
+        of_source = isinstance(error, SourceError) or made_files(name)
+        if workflow.is_main_process and not of_source:
             sys.exit(f"neurozarr: sample {name}: {error}")
         return error
     return None
@@ -58,7 +82,7 @@ def check_outputs(sample, paths):
         if not todo(sample.name).is_done():
             extending.check_writable(paths)
     ownership.check(paths, len(sample.blocks) if paths.place else 0)
-    sidecars.check(paths, sample.source.sidecars if sample.is_planned else [".json"])
+    sidecars.check(paths, sample.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
         if asks_for_steps():
@@ -89,12 +113,18 @@ def todo(name):
     return rerun.Todo(SAMPLES[name], RUN.paths(name), verify=RUN.verify)
 
 
-@cache
-def all_planned():
-    """Plan all samples; many at once if most of the time is spent waiting for files.
+# Why samples that were planned cannot be converted, or None, by their names.
+PROBLEMS = {}
 
-    Return those whose sources can be read; exit if there is none.
+
+def all_planned():
+    """Plan all samples whose sources are there, those of the last call excepted.
+
+    Many are planned at once if most of the time is spent waiting for files. Return those whose
+    sources can be read; exit if there is none.
     """
+    if ABSENT:
+        sys.exit("\n".join(f"neurozarr: {reason}" for reason in ABSENT))
     if not SAMPLES:
         sys.exit(
             "neurozarr: config: nothing to convert; give source (a file, a list of files, or a "
@@ -102,7 +132,8 @@ def all_planned():
             "snakemake --config source=scan.nii.gz"
         )
     written()  # Made once, before the threads ask for it.
-    names = list(SAMPLES)
+    known = known_samples()
+    names = [name for name in known if name not in PROBLEMS]
     wall, processor = time.monotonic(), time.process_time()
     for name in names[:TRIED]:
         unreadable(name)
@@ -114,10 +145,27 @@ def all_planned():
     wrong = [
         f"neurozarr: sample {name}: {error}" for name, error in errors.items() if error
     ]
-    if len(wrong) == len(names):
+    PROBLEMS.update(errors)
+    others = len(SAMPLES) - sum(map(bool, PROBLEMS.values()))
+    if wrong and not others and not any(map(made_files, errors)):
         sys.exit("\n".join(wrong))
     if wrong:
-        logger.error(
-            "\n".join([*wrong, f"neurozarr: the other {len(names) - len(wrong)} go on"])
-        )
-    return [planned(name) for name in names if not errors[name]]
+        rest = [f"neurozarr: the other {others} go on"] if others else []
+        logger.error("\n".join([*wrong, *rest]))
+        if workflow.output_settings.dryrun:
+            fail_dry_run(f"{len(wrong)} of {len(SAMPLES)} samples cannot be converted")
+    return [planned(name) for name in known if not PROBLEMS[name]]
+
+
+def fail_dry_run(reason):
+    """Have a dry run end with an error, as the run would, after it has printed what is to be done.
+
+    Snakemake has no hook for it. This is the last that it does before it says that it was dry.
+    """
+    log_provenance_info = workflow.log_provenance_info
+
+    def fail():
+        log_provenance_info()
+        sys.exit(f"neurozarr: {reason}: the reasons are above")
+
+    workflow.log_provenance_info = fail

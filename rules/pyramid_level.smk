@@ -4,6 +4,7 @@ rule pyramid_level:
         parent=parent_array,
         parent_blocks=parent_blocks,
         array=own_array,
+        source=made_source,
     output:
         receipt=BLOCK_RECEIPT,
     log:

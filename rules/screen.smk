@@ -7,21 +7,29 @@ import re
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from neurozarr.run import summary
+from neurozarr.run.live import LiveLine, is_terminal
+from neurozarr.run.partial import bytes_in, bytes_of_block
 from neurozarr.run.progress import Job, Progress
 
 # Messages of Snakemake that are only in its log, beside those on each job.
 NOT_ON_SCREEN = re.compile(
     "Building DAG|Using shell|Provided cores|Rules claiming|Conda environments|Select jobs|"
     "Execute \\d+ jobs|Assuming unrestricted|Exiting because|RuleException:\\sCalledProcessError|"
-    "WorkflowError:\\sAt least one job did not"
+    "DAG of jobs will be updated|Updating checkpoint|WorkflowError:\\sAt least one job did not"
 )
 
-# The samples for which this run has jobs; known when it starts.
-TASKS = []
+# The jobs of this run and how far they are.
+PROGRESS = Progress()
+
+# The samples for which this run has jobs, by their names.
+TASKS = {}
 
 
 def find_tasks():
-    """Find the samples for which this run has jobs, and the logs that these write."""
+    """Find the samples for which this run has jobs, and the logs that these write.
+
+    Some jobs are known only when the sources are there that rules of others make.
+    """
     logs, shared = defaultdict(set), {}
     for job in our_jobs():
         if "sample" in job.wildcards.keys():
@@ -30,38 +38,122 @@ def find_tasks():
             for member in members(job.wildcards.bundle):
                 logs[member.name].add(Path("logs", member.name, "convert.log"))
                 shared[member.name] = Path(job.log[0])
-    Screen.progress = Progress({job.jobid: work_of(job) for job in our_jobs()})
-    TASKS.extend(
-        summary.Task(
+    jobs = {job.jobid: job for job in our_jobs() if is_planned(job)}
+    work = {number: work_of(job) for number, job in jobs.items()}
+    with SCREEN.lock:
+        PROGRESS.add(work)
+        SCREEN.jobs.update(jobs)
+    for name in filter(logs.__contains__, SAMPLES):
+        before = TASKS.get(name)
+        TASKS[name] = summary.Task(
             name=name,
             paths=RUN.paths(name),
-            bytes=size_of_source(name),
-            logs=tuple(logs[name]),
-            shared=shared.get(name),
+            bytes=size_of_source(name) or (before.bytes if before else 0),
+            logs=tuple(logs[name].union(before.logs if before else ())),
+            shared=shared.get(name, before.shared if before else None),
         )
-        for name in SAMPLES
-        if name in logs
-    )
+
+
+def is_planned(job):
+    """Whether it is known what a job does: nothing but wait, if its source is not there."""
+    return "sample" not in job.wildcards.keys() or name_of(job.wildcards) in THERE
 
 
 class Screen(logging.Filter):
     """Replaces what Snakemake prints about each job; its log has all of it."""
 
-    # Known when the run starts.
-    progress = Progress({})
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+        # Its jobs that are known, by their numbers.
+        self.jobs = {}
+        self.is_used, self.line = False, None
+
+    def use(self):
+        """Filter what Snakemake prints; on a terminal, also show a line that is rewritten."""
+        for handler in logger.handlers:
+            if handler.name == "DefaultStreamHandler":
+                self.is_used = True
+                handler.addFilter(self)
+                if is_terminal(handler.stream):
+                    self.line = LiveLine(handler.stream)
+                    handler.setStream(self.line)
+                    atexit.register(self.end)
 
     def filter(self, record):
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_INFO:
-            self.progress.started(record.jobid)
+            if not self.started(record.jobid):
+                find_tasks()
+                self.started(record.jobid)
         elif event == LogEvent.JOB_FINISHED:
-            if line := self.progress.finished(record.job_id):
+            with self.lock:
+                line = PROGRESS.finished(record.job_id)
+            if line:
                 logger.info(line)
         elif event == LogEvent.JOB_ERROR:
+            with self.lock:
+                PROGRESS.stopped(record.jobid)
+            # Of a plan, what it has printed says why a run would fail.
+            if "plan" in steps_of([record.rule_name]):
+                return False
             logger.error(f"job {record.rule_name} failed: {', '.join(record.log)}")
         elif event is None or event == LogEvent.ERROR:
             return not NOT_ON_SCREEN.match(record.getMessage())
         return False
+
+    def started(self, number):
+        """Note that a job has been started; return whether it is known."""
+        with self.lock:
+            return PROGRESS.started(number)
+
+    def look(self):
+        """Find how much the running jobs have written, and show it."""
+        if not self.is_used:
+            return
+        with self.lock:
+            running = PROGRESS.running
+        found = {number: written_by(self.jobs[number]) for number in running}
+        with self.lock:
+            for number, megabytes in found.items():
+                PROGRESS.wrote(number, megabytes)
+            lines = [] if self.line else PROGRESS.due()
+            now = PROGRESS.now() if self.line and not ENDED.is_set() else ""
+        for line in lines:
+            logger.info(line)
+        if self.line:
+            self.line.show(now)
+
+    def end(self):
+        """Leave the terminal to others."""
+        if self.line:
+            self.line.show("")
+
+
+SCREEN = Screen()
+
+
+def written_by(job):
+    """Size of the voxels that a job has written until now, in MB."""
+    step, since = step_of(job.rule), BEGAN[0]
+    if step == "convert_bundle":
+        file = Path(f"{job.output[0]}.partial.json")
+        return bytes_in(file, since=since) / 1e6
+    if step not in ("write_base", "pyramid_level"):
+        return 0.0
+    block = int(job.wildcards.block)
+    return (
+        sum(
+            bytes_of_block(
+                paths_of(job.wildcards).level(number),
+                block,
+                round(megabytes_of(sample(job.wildcards), level, block) * 1e6),
+                since=since,
+            )
+            for number, level in zip(numbers(job.wildcards), levels(job.wildcards))
+        )
+        / 1e6
+    )
 
 
 def work_of(job):
@@ -85,9 +177,8 @@ def work_of(job):
     if step_of(job.rule) in ("verify_store", "export_nifti"):
         done = "verified" if step_of(job.rule) == "verify_store" else "exported"
         return Job(f"{name_of(job.wildcards)}: {done}")
-    return Job(
-        "" if step_of(job.rule) in STEPS or not job.wildcards else step_of(job.rule)
-    )
+    silent = step_of(job.rule) in STEPS | {"source_made"} or not job.wildcards
+    return Job("" if silent else step_of(job.rule))
 
 
 def megabytes(name):
@@ -117,14 +208,13 @@ if (
     and IS_MAIN
     and not (said.dryrun or said.quiet or said.verbose or said.debug_dag)
 ):
-    SCREEN = Screen()
-    for handler in logger.handlers:
-        if handler.name == "DefaultStreamHandler":
-            handler.addFilter(SCREEN)
+    SCREEN.use()
 
 
 def size_of_source(name):
-    """Size of the files of a source, in bytes; 0 if it cannot be read."""
+    """Size of the files of a source, in bytes; 0 if it cannot be read (yet)."""
+    if name not in THERE:
+        return 0
     try:
         return sum(os.stat(file).st_size for file in SAMPLES[name].files)
     except (NeurozarrError, OSError):
@@ -147,15 +237,16 @@ def print_last(text):
 
 def end_well():
     """What is done after a run without failures."""
+    end_record("well")
     forget_bundles()
     if TASKS:
         exports = (
-            any(task.paths.nii for task in TASKS)
+            any(task.paths.nii for task in TASKS.values())
             and "export" not in workflow.dag_settings.targets
         )
         print_last(
             summary.success_text(
-                TASKS,
+                list(TASKS.values()),
                 output=RUN.output,
                 seconds=time.monotonic() - STARTED,
                 export=command("export") if exports else "",
@@ -166,20 +257,26 @@ def end_well():
 
 def end_badly():
     """What is done after a run in which a job failed."""
+    end_record("badly")
     forget_bundles()
     if TASKS:
         # Read again, because files may have changed since the run was planned.
-        done = [is_done_now(task.name) for task in TASKS]
+        done = [is_done_now(name) for name in TASKS]
         print_last(
-            summary.failure_text(TASKS, done, again=command(), notices=NOTICES.all())
+            summary.failure_text(
+                list(TASKS.values()), done, again=command(), notices=NOTICES.all()
+            )
         )
 
 
 def is_done_now(name):
     """Whether nothing is left to be done for a sample after a run."""
-    sample = replace(SAMPLES[name])
+    sample, paths = replace(SAMPLES[name]), RUN.paths(name)
+    if name not in THERE:  # The rule that makes its source failed.
+        return False
+    if not all(map(os.path.exists, made_files(name))):
+        return made.seems_done(sample, paths, RUN)
     try:
-        paths = RUN.paths(name)
         return (
             sample.is_planned and rerun.Todo(sample, paths, verify=RUN.verify).is_done()
         )

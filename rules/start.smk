@@ -1,6 +1,10 @@
 # What is done when the run starts: its samples are claimed.
 
 
+# Whether the run has started, when it has.
+HAS_STARTED = set()
+
+
 @cache
 def prepare_hooks():
     """Have Snakemake claim the samples of this run when it starts."""
@@ -22,6 +26,7 @@ def start_run():
         directory=os.getcwd(),
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
+    check_space(claimed_samples())
     try:
         states = [RUN.paths(name).state for name in claimed_samples()]
         claims.start(states, run, is_running=is_locked)
@@ -29,16 +34,13 @@ def start_run():
         sys.exit(f"neurozarr: output {RUN.output} cannot be written ({error})")
     except NeurozarrError as error:
         sys.exit(f"neurozarr: {error}")
+    HAS_STARTED.add(True)
     if IS_MAIN:
         find_tasks()
-    # Snakemake deletes the metadata of a label before the job that writes them, but cannot take it
-    # out of the list of labels first.
+    start_record()
     for job in our_jobs():
-        if (
-            step_of(job.rule) in ("ome_metadata", "nifti_header")
-            and job.wildcards.label
-        ):
-            publishing.unpublish(paths_of(job.wildcards))
+        if step_of(job.rule) in ("ome_metadata", "nifti_header"):
+            unpublish_label(name_of(job.wildcards))
     # Local jobs need no rate limit, but Snakemake has no option to turn it off. With the limit, the
     # scheduler wakes up once per second for every job that has run so far. After some hundreds of
     # jobs, this takes most of a processor.
@@ -46,18 +48,29 @@ def start_run():
         workflow.scheduler.job_rate_limiter = None
 
 
+def unpublish_label(name):
+    """Take a label that is written again out of the list of labels.
+
+    Snakemake deletes its metadata before the job that writes them, but cannot do this first.
+    """
+    paths = RUN.paths(name)
+    if paths.label:
+        publishing.unpublish(paths)
+
+
 def claimed_samples():
     """Names of the samples for which this run has jobs."""
-    found = set()
-    for job in our_jobs():
-        if "sample" in job.wildcards.keys():
-            if (
-                name := name_of(job.wildcards)
-            ) in SAMPLES:  # Not of another such module.
-                found.add(name)
-        elif "bundle" in job.wildcards.keys():
-            found.update(sample.name for sample in members(job.wildcards.bundle))
-    return sorted(found)
+    return sorted({name for job in our_jobs() for name in names_of_job(job)})
+
+
+def names_of_job(job):
+    """Names of the samples that a job works on."""
+    if "sample" in job.wildcards.keys():
+        name = name_of(job.wildcards)
+        return [name] if name in SAMPLES else []  # Not of another such module.
+    if "bundle" in job.wildcards.keys():
+        return [sample.name for sample in members(job.wildcards.bundle)]
+    return []
 
 
 def is_locked(directory):

@@ -4,10 +4,13 @@
 def all_stores(wildcards):
     """All that a complete run makes."""
     return [
+        *waited_for(),
         *all_bundles(wildcards),
         *all_images(wildcards),
         *all_arrays(wildcards),
         *all_verify_receipts(wildcards),
+        *all_sidecars(wildcards),
+        *all_descriptions(wildcards),
     ]
 
 
@@ -24,6 +27,29 @@ def all_verify_receipts(wildcards):
     if RUN.verify == "none":
         return []
     return files(RUN.paths(name).verify_receipt for name in large_samples())
+
+
+def all_sidecars(wildcards):
+    """Records of the files beside large stores."""
+    return files(
+        RUN.paths(name).sidecar_receipt
+        for name in large_samples()
+        if planned(name).sidecars or RUN.paths(name).sidecar_receipt.exists()
+    )
+
+
+def all_descriptions(wildcards):
+    """Records of the files at the top of BIDS derivatives; exit if others wrote one of them."""
+    derivatives = {folder: RUN.derivative(folder) for folder in RUN.datasets}
+    for folder, paths in derivatives.items():
+        texts = description.texts(RUN.datasets[folder], paths.top)
+        try:
+            sidecars.check(paths, texts)
+        except NeurozarrError as error:
+            sys.exit(f"neurozarr: {error}")
+        if sidecars.outdated(paths, texts):
+            workflow.dag.forcefiles.add(str(paths.sidecar_receipt))
+    return files(paths.sidecar_receipt for paths in derivatives.values())
 
 
 def all_arrays(wildcards):
@@ -43,9 +69,10 @@ def all_verified(wildcards):
     workflow.dag.forcerules.update(rules_of("verify_store"))
     # Others that are run may ask for the verification of a small sample, which must come first.
     alone = IS_MAIN or len(workflow.dag_settings.targets) == 1
-    names = large_samples() if alone else SAMPLES
+    names = large_samples() if alone else known_samples()
     receipts = files(RUN.paths(name).verify_receipt for name in names)
-    return [*all_bundles(wildcards), *receipts]
+    waits = waited_for(lambda name: True)
+    return [*waits, *all_bundles(wildcards), *receipts]
 
 
 def all_exports(wildcards):
@@ -54,7 +81,7 @@ def all_exports(wildcards):
             "neurozarr: export needs stores with a NIfTI header: set nifti: {nii: true}"
         )
     readable = all_planned()
-    if all(sample.existing for sample in readable):
+    if readable and all(sample.existing for sample in readable):
         sys.exit(
             "neurozarr: export needs stores with a NIfTI header, which in_place does not add: run "
             "without in_place"
@@ -66,5 +93,8 @@ def all_exports(wildcards):
         for level in sample.export_levels
     ]
     # The job that says why the others cannot be read.
-    wrong = [bundled()[name].name for name in SAMPLES if unreadable(name)]
-    return [*exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]
+    wrong = [bundled()[name].name for name in known_samples() if unreadable(name)]
+    waits = waited_for(
+        lambda name: not made.is_exported(SAMPLES[name], RUN.paths(name))
+    )
+    return [*waits, *exports, *expand(BUNDLE, bundle=dict.fromkeys(wrong))]

@@ -2,6 +2,7 @@ rule verify_store:
     """Verify a published store, and write a report."""
     input:
         store_to_verify,
+        source=made_source,
     output:
         VERIFY_RECEIPT,
     log:

@@ -3,6 +3,7 @@ rule write_base:
     input:
         array=str(BASE.document),
         array_receipt=str(BASE.array_receipt),
+        source=made_source,
     output:
         receipt=str(BASE.block_receipt("{block}")),
     log:

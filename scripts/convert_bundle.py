@@ -11,5 +11,6 @@ with logged(snakemake.log[0]):
         log=lambda name: Path(snakemake.log[0]).parent / name / "convert.log",
         redo=snakemake.params.redo,
         threads=snakemake.threads,
+        partial=Path(f"{snakemake.output[0]}.partial.json"),
     )
     Path(snakemake.output[0]).touch()

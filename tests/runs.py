@@ -32,7 +32,9 @@ class Run:
     @property
     def jobs(self) -> set[str]:
         """The jobs it ran (or would run), such as "pyramid_level/1", targets apart."""
-        found = re.findall(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)*)", self.output, re.M)
+        found = re.findall(
+            r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?: {4}.*\n)*)", self.output, re.M
+        )
         jobs = set()
         for rule, body in found:
             level = re.search(r"wildcards: .*level=(\d+)", body)
@@ -42,7 +44,7 @@ class Run:
     @property
     def rules(self) -> set[str]:
         """The rules of which it ran (or would run) jobs, targets too."""
-        return set(re.findall(r"^(?:local)?rule (\w+):\n", self.output, re.M))
+        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):\n", self.output, re.M))
 
     @property
     def message(self) -> str:
@@ -76,10 +78,16 @@ def tell(command: dict[str, object]) -> int:
 class Started:
     """A run that goes on while something else is done, in a session of its own."""
 
-    def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        directory: Path,
+        environment: dict[str, str],
+        terminal: str = "",
+    ) -> None:
         self._output = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115
         run = {"arguments": arguments, "directory": str(directory), "environment": environment}
-        self.pid = tell({"start": run | {"output": self._output.name}})
+        self.pid = tell({"start": run | {"output": terminal or self._output.name}})
         self._end = os.pidfd_open(self.pid)
         self._done: Run | None = None
 
@@ -140,6 +148,8 @@ class Workflow:
     bundle: bool = False
     #: Whether it prints what it does for users.
     screen: bool = False
+    #: Name of a terminal to which it prints, if it does to one.
+    terminal: str = ""
 
     def _start(self, *args: str) -> Started:
         resources = {"bundle": self.bundle} | self.config.get("resources", {})
@@ -148,7 +158,8 @@ class Workflow:
         options = ("--snakefile", str(self.root / "Snakefile"), "--configfile", "config.yaml")
         # With --quiet, Snakemake prints what it does itself, which tells all about each job.
         quiet = () if self.screen else ("--quiet", "host")
-        return Started([*quiet, *options, "--cores", "2", *args], self.directory, self.environment)
+        arguments = [*quiet, *options, "--cores", "2", *args]
+        return Started(arguments, self.directory, self.environment, self.terminal)
 
     def __call__(self, *args: str, check: bool = True) -> Run:
         done = self._start(*args).wait()

@@ -41,6 +41,8 @@ recipe
     What decides the voxels of a level, apart from its parent level or the source's files.
 claim
     A JSON file beside the store that says which run works on it.
+record
+    A JSON file in the output directory that says what a run has to do, for those who look on.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The command ``neurozarr``: it starts Snakemake with the workflow, or describes a store."""
+"""The command ``neurozarr``: it starts Snakemake with the workflow, describes or shows stores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ examples:
   neurozarr run scans/*.nii.gz --output converted pyramid.mode=median zarr.chunk=64
   neurozarr run --samples sheet.tsv -- --cores 4 --keep-incomplete
   neurozarr info converted/scan.nii.zarr
+  neurozarr status converted
+  neurozarr view converted/scan.nii.zarr
 
 The workflow is {snakefile}
 """
@@ -33,7 +36,8 @@ The workflow is {snakefile}
 #: Commands that run Snakemake: the arguments that it gets for them, and what they do.
 _RUNS = {
     "run": ([], "convert volumes, or continue where an earlier run has stopped"),
-    "plan": (["--dry-run", "--quiet", "host", "rules"], "print what run would do, and do nothing"),
+    # A run that is active in the same directory is not in the way.
+    "plan": (["plan", "--nolock"], "print what run would do: levels, jobs, size, time and space"),
     "verify": (["verify"], "convert what is not converted, and verify all stores again"),
     "export": (["export"], "convert what is not converted, and write levels as .nii.gz files"),
 }
@@ -50,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["info"]:
         _info(given[1:])
+    elif given[:1] == ["status"]:
+        _status(given[1:])
+    elif given[:1] == ["view"]:
+        _view(given[1:])
     else:
         command = [sys.executable, "-P", "-m", "snakemake", *snakemake_arguments(given)]
         sys.stdout.flush()
@@ -109,6 +117,41 @@ def _info(arguments: list[str]) -> None:
         sys.exit(str(error))
 
 
+def _status(arguments: list[str]) -> NoReturn:
+    """Print how far the runs of each output directory are; the exit status says it, too."""
+    parser = _parsers()[1]["status"]
+    asked = parser.parse_args(arguments)
+    # It imports what Snakemake's own start does not need.
+    from neurozarr.status import configured_output, watch
+
+    try:
+        outputs = asked.outputs or [configured_output()]
+        sys.exit(watch(outputs, everything=asked.all, seconds=asked.watch))
+    except NeurozarrError as error:
+        parser.error(str(error))
+    except BrokenPipeError:  # Of `neurozarr status | head`; Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        parser.error(f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _view(arguments: list[str]) -> None:
+    """Show stores in a browser; exit with a message if they cannot be shown."""
+    _, commands = _parsers()
+    asked = commands["view"].parse_args(arguments)
+    from neurozarr.viewer.view import view  # It imports the drivers, too.
+
+    try:
+        view(asked.stores, port=asked.port, browser=asked.browser)
+    except NeurozarrError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, with the command that explains more."""
 
@@ -146,8 +189,57 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         help="print a table of the levels of a store",
         description="Print a table of the levels of each image in a store.",
     )
+    found["status"] = commands.add_parser(
+        "status",
+        help="print how far the runs are that write to a directory",
+        description="Print how far the runs are that write to a directory, which may be on other\n"
+        "machines. Nothing is written, and runs are not disturbed.",
+        epilog="The exit status is 0 if all samples are done; 3 if a run is in progress, and no\n"
+        "sample has failed; 2 if there is no such directory; and otherwise 1.",
+        **described,
+    )
+    found["status"].add_argument(
+        "outputs",
+        metavar="OUTPUT",
+        nargs="*",
+        help="an output directory; by default, that of config/config.yaml, or results",
+    )
+    found["status"].add_argument("--all", action="store_true", help="list all samples")
+    found["status"].add_argument(
+        "--watch",
+        metavar="SECONDS",
+        nargs="?",
+        type=_seconds,
+        const=10.0,
+        help="print again after some seconds (10 by default), until no run is in progress",
+    )
     found["info"].add_argument("stores", metavar="STORE", nargs="+", help="a directory or a URL")
+    found["view"] = commands.add_parser(
+        "view",
+        help="show stores in a browser",
+        description="Show the images of stores, with their labels, in a browser on this computer, "
+        "until Ctrl-C is pressed. Images whose anatomy is known are in RAS+ coordinates: left is "
+        "left in axial and coronal panels, and anterior is right in the sagittal panel. Nothing "
+        "is fetched from other computers, and none can look.",
+    )
+    found["view"].add_argument("stores", metavar="STORE", nargs="+", help="a directory")
+    found["view"].add_argument(
+        "--port", type=int, default=0, help="port of the page (default: any that is free)"
+    )
+    found["view"].add_argument(
+        "--no-browser",
+        dest="browser",
+        action="store_false",
+        help="print the address of the page, and do not open it",
+    )
     return parser, found
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text}: give 0.1 to 86400 seconds")
+    return seconds
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from neurozarr.bids import description
 from neurozarr.errors import ConfigError, NeurozarrError
 from neurozarr.run import ownership, sidecars
 from neurozarr.samples import rerun
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
+from neurozarr.steps.describe_dataset import describe_dataset
 
 
 def convert(
@@ -65,6 +67,8 @@ def convert(
     if len(images) > 1:
         raise ConfigError(f"{source}: {len(images)} images; convert them one by one")
     written = rerun.Written(run.written(samples), run.groups())
+    for folder in run.datasets:
+        sidecars.check(run.derivative(folder), description.NAMES)
     for sample in samples.values():
         paths = run.paths(sample.name)
         try:
@@ -73,9 +77,11 @@ def convert(
             written.check_sample(sample)
             rerun.check_same_image(sample, paths, overwrite=run.overwrite)
             ownership.check(paths, len(sample.blocks) if paths.place else 0)
-            sidecars.check(paths, sample.source.sidecars)
+            sidecars.check(paths, sample.sidecars)
         except NeurozarrError as error:
             raise type(error)(f"sample {sample.name}: {error}") from None
     for sample in samples.values():
         convert_sample(sample, run.paths(sample.name), verify=run.verify, threads=threads)
+    for folder, roots in run.datasets.items():
+        describe_dataset(run.derivative(folder), roots=roots)
     return run.paths(images[0]).store

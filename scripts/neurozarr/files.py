@@ -32,10 +32,23 @@ def check_file(path: str | Path) -> None:
         The path does not exist, is not a regular file, or is not readable.
     """
     check_kind(path)
+    if why := content_elsewhere(path):
+        raise SourceError(f"{path}: {why}")
     if not os.path.exists(path):
         raise SourceError(f"{path}: there is no such file")
     if not os.access(path, os.R_OK):
         raise SourceError(f"{path}: the file cannot be read: permission denied")
+
+
+def content_elsewhere(path: str | Path) -> str:
+    """Say what to do if a path is a link of git-annex without its content; "" if it is not."""
+    lacks = os.path.islink(path) and not os.path.exists(path)
+    if not (lacks and "annex/objects/" in os.readlink(path)):
+        return ""
+    return (
+        "is a link of git-annex without its content: get the file first, by git annex get or "
+        "datalad get"
+    )
 
 
 def tensorstore_file(folder: str | Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from neurozarr.errors import SourceError
@@ -10,6 +9,7 @@ from neurozarr.ome import reading
 from neurozarr.sources.zarr.images import damage_named, images, level_of, open_store
 from neurozarr.sources.zarr.nodes import Node, Store, join
 from neurozarr.sources.zarr.store import grid_of_image
+from neurozarr.tables import by, level_line, voxel_size
 from neurozarr.zarr.documents import HEADER
 
 
@@ -38,18 +38,22 @@ def _describe(store: Store, group: Node) -> str:
         node = level_of(store, group, image, level)
         array, address = store.open(node), store.address(node.path)
         grid = grid_of_image(address, image, level, len(array.shape))
-        scale = _by(f"{size:.4g}" for size in grid.scale) if grid.scale else "unknown"
         size = "unknown" if store.is_address else f"{_size(Path(address)) / 1e6:.2f}"
         rows.append(
-            f"{reading.path_of(image, level):<6} {_by(array.shape):<23} {scale:<27} "
-            f"{_by(array.chunks):<19} {size:>10}"
+            level_line(
+                reading.path_of(image, level),
+                by(array.shape),
+                voxel_size(grid.scale or ()),
+                by(array.chunks),
+                size,
+            )
         )
         grids.append(grid)
     named = zip(grids[0].names, grids[0].units, grids[0].types, strict=True)
     axes = [f"{name} ({unit or kind or 'unknown'})" for name, unit, kind in named]
     lines = [
         f"{store.address(group.path)}: Zarr v{group.version}, axes {', '.join(axes)}",
-        f"{'level':<7}{'shape':<24}{'voxel size':<28}{'chunk':<20}{'MB on disk':>10}",
+        level_line("level", "shape", "voxel size", "chunk", "MB on disk"),
         *rows,
     ]
     header = store.node(join(group.path, HEADER))
@@ -60,7 +64,3 @@ def _describe(store: Store, group: Node) -> str:
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _by(numbers: Iterable[object]) -> str:
-    return " x ".join(str(number) for number in numbers)

@@ -47,6 +47,14 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         if not request.url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
             wrong.append(f"request to {request.url}")
 
+    def check_response(response):
+        if response.status >= 400:
+            wrong.append(f"{response.status}: {response.url}")
+
+    def check_failure(request):
+        if request.failure != "net::ERR_ABORTED":  # The page no longer wants it.
+            wrong.append(f"{request.failure}: {request.url}")
+
     def open_address(address: str, **options: object) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
@@ -54,6 +62,8 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
         page.on("request", check_request)
+        page.on("requestfailed", check_failure)
+        page.on("response", check_response)
         page.goto(address)
         return page
 

@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+from neurozarr.run.status import read
+
+from ..parents import make_parent
 from ..runs import wait_until
 from . import folders
 from .cluster import Cluster, require
@@ -44,6 +47,7 @@ def test_store_equals_that_of_a_local_run(on_cluster, fresh):
     run = on_cluster(*on_cluster.options)
     assert "submitted with SLURM jobid" in run.output
     assert on_cluster.tree() == fresh(on_cluster)
+    assert states(on_cluster) == {"done"}
     assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
 
 
@@ -104,7 +108,9 @@ def test_requeued_job_writes_the_same_bytes(on_cluster, cluster, fresh):
 def test_jobs_of_a_killed_run_do_not_affect_the_next_run(on_cluster, cluster, fresh):
     with on_cluster.started(*on_cluster.options) as process:
         wait_until(lambda: bool(jobs(cluster, "%A")), process, interval=0.1)
+        assert states(on_cluster) <= {"waiting", "running"}
         process.kill()
+    assert states(on_cluster) == {"interrupted"}
     left = {job for (job,) in jobs(cluster, "%A", "R,PD")}
     assert left
     on_cluster("--unlock")
@@ -112,4 +118,24 @@ def test_jobs_of_a_killed_run_do_not_affect_the_next_run(on_cluster, cluster, fr
     while left & {job for (job,) in jobs(cluster, "%A", "R,PD")}:
         time.sleep(0.2)
     assert on_cluster.tree() == fresh(on_cluster)
+    assert states(on_cluster) == {"done"}
     assert on_cluster(*on_cluster.options, "--dry-run").jobs == set()
+
+
+def states(workflow):
+    """States of its samples, as others see them."""
+    return {sample.state for sample in read(str(workflow.output)).samples}
+
+
+def test_another_workflow_makes_sources_and_converts_them(
+    cluster, root, tmp_path_factory, tmp_path
+):
+    parent = make_parent(root, tmp_path_factory.mktemp("parent"))
+    parent.environment = cluster.environment
+    options = ("--workflow-profile", str(root / "profiles/slurm"), *HERE)
+    run = parent(*options)
+    assert {"register", "nz_source_made", "nz_convert_bundle", "nz_write_base"} < run.rules
+    assert "submitted with SLURM jobid" in run.output
+    for name in ("small", "large"):
+        assert parent.tree(name) == parent.converted(name, tmp_path)
+    assert "Nothing to be done" in parent(*options, "--dry-run").output

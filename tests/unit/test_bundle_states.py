@@ -59,7 +59,12 @@ def convert(folder, names, options, stop=None):
             patch.setattr(os, name, counted(getattr(os, name)))
         with suppress(PowerOffError):
             convert_bundle(
-                todo, run, log=lambda name: folder / f"logs/{name}", redo="nothing", threads=1
+                todo,
+                run,
+                log=lambda name: folder / f"logs/{name}",
+                redo="nothing",
+                threads=1,
+                partial=folder / "partial.json",
             )
     return {sample.name for sample in todo}
 
@@ -177,6 +182,7 @@ def test_failures_of_some_members_stop_no_other(tmp_path, reference):
             log=lambda name: Path(tmp_path, "logs", name),
             redo="nothing",
             threads=1,
+            partial=tmp_path / "partial.json",
         )
     first, *lines = str(caught.value).splitlines()
     assert first == "2 of 3 samples were not converted"

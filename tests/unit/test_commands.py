@@ -53,7 +53,7 @@ def test_the_workflow_is_at_the_top_of_a_clone(root):
         (["export", "a.nii"], ["export", "--cores", "all"], {"source": ["a.nii"]}),
         (
             ["plan", "a.nii"],
-            ["--dry-run", "--quiet", "host", "rules", "--cores", "all"],
+            ["plan", "--nolock", "--cores", "all"],
             {"source": ["a.nii"]},
         ),
         (
@@ -151,7 +151,7 @@ def test_errors_are_one_line_that_names_the_word(capsys):
         assert exits(capsys, *words).startswith(message)
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "verify", "export", "info"])
+@pytest.mark.parametrize("command", ["run", "plan", "verify", "export", "info", "status"])
 def test_help_describes_each_command(capsys, command):
     for words, said in (["--help"], command), ([command, "--help"], f"usage: neurozarr {command}"):
         with pytest.raises(SystemExit) as error:

@@ -87,7 +87,8 @@ def test_python_is_left_to_conda_inject_which_refuses_it(dependencies):
     assert "python" not in names
 
 
-def test_every_rule_with_a_script_has_the_environment(root):
+def test_every_rule_that_runs_a_program_has_the_environment(root):
     for path in (root / "rules").glob("*.smk"):
         text = path.read_text()
-        assert text.count("script:\n") == text.count('conda:\n        "../envs/neurozarr.yaml"')
+        programs = text.count("script:\n") + text.count("shell:\n")
+        assert programs == text.count('conda:\n        "../envs/neurozarr.yaml"')

@@ -7,17 +7,17 @@ import pytest
 
 #: Packages and top-level modules of the library, from the lowest layer to the highest.
 LAYERS = [
-    {"errors", "units", "version", "durable", "regions", "axes"},
+    {"errors", "units", "version", "durable", "regions", "axes", "tables"},
     {"files", "fingerprints"},
     {"zarr"},
     {"ome", "nifti"},
     {"plan", "sources"},
-    {"voxels"},
+    {"voxels", "bids"},
     {"drivers", "run"},
     {"samples"},
-    {"verify"},
+    {"verify", "preview"},
     {"steps"},
-    {"conversion", "info"},
+    {"conversion", "info", "status", "viewer"},
     {"commands"},
     {"__main__"},
 ]

@@ -155,7 +155,7 @@ def test_text_from_the_command_line_is_parsed_as_yaml(read):
             {"source": "a.nii", "zarr": {"compressor": "zlib"}},
             "config: compressor is 'zlib', which",
         ),
-        ({"source": 3}, "config: source is 3; allowed: a file, a list of files, or a glob"),
+        ({"source": 3}, "config: source is 3; allowed: a file, a list of files, a glob"),
         ({"source": []}, "config: source is []; allowed"),
         ({"source": "c.nii"}, "config: source c.nii does not exist"),
         ({"source": "c*.nii"}, "config: source 'c*.nii' matches no file"),

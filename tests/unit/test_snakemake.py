@@ -14,6 +14,10 @@ from snakemake.workflow import Workflow
 
 PRIVATE = {
     "dag.needrun_jobs": "workflow/test_concurrency.py",
+    "dag.jobs": "workflow/test_module.py",
+    "dag.output_index": "workflow/test_made.py",
+    "checkpoint_target": "workflow/test_made.py",
+    "IncompleteCheckpointException": "workflow/test_made.py",
     "dag.forcefiles": "workflow/test_records.py",
     "dag.forcerules": "workflow/test_verify.py",
     "dag_settings.targets": "workflow/test_verify.py",
@@ -37,6 +41,7 @@ def test_the_rules_use_no_other_internals(root):
     text = re.sub(r"\bsettings\.", "workflow.dag_settings.", text)
     objects = "dag|dag_settings|scheduler|modifier|persistence"
     used = re.findall(rf"workflow\.((?:{objects})\.\w+|included_stack|rules)\b", text)
+    used += re.findall(r"\b(checkpoint_target|IncompleteCheckpointException)\b", text)
     assert set(used) == PRIVATE.keys()
     assert all((root / "tests" / test).is_file() for test in PRIVATE.values())
 

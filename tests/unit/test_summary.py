@@ -122,7 +122,7 @@ def test_stores_are_listed(tmp_path):
     assert head == "neurozarr: 2 stores in 7 s"
     assert first.split() == [f"{tmp_path}/a.nii.zarr", "2", "5.0", "2.5", "4.0"]
     assert second.split()[2] == "-"
-    assert look.endswith(f"neurozarr info {tmp_path}/a.nii.zarr")
+    assert look.endswith(f"neurozarr view {tmp_path}/a.nii.zarr")
     assert export.endswith("snakemake export")
 
 
@@ -131,7 +131,7 @@ def test_of_many_stores_there_is_one_line(tmp_path):
     text = summary.success_text([one] * 21, output="out", seconds=60, export="", notices=[])
     assert text.splitlines()[1:] == [
         "neurozarr: 21 stores in out: 42 levels, 105.0 MB in, 52.5 MB out, 60 s",
-        f"to look at it:       neurozarr info {one.paths.store}",
+        f"to look at it:       neurozarr view {one.paths.store}",
     ]
 
 

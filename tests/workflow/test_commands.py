@@ -104,7 +104,7 @@ def test_commands_do_what_their_names_say(converted, tmp_path, command):
     assert (report.stat().st_mtime_ns > before) == (command == "verify")
     exported = tmp_path / "results/nifti/anatomical_level-0.nii.gz"
     assert exported.exists() == (command == "export")
-    assert ("Nothing to be done" in run.output) == (command == "plan")
+    assert ("nothing to do: all stores are complete" in run.output) == (command == "plan")
 
 
 def test_info_prints_a_table_of_each_store(converted):

@@ -24,13 +24,14 @@ def converts_nothing(workflow):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"source": "no.nii"}, "neurozarr: config: source no.nii does not exist"),
+        ({"source": "no.nii"}, "neurozarr: sample no: no.nii: there is no such file"),
+        ({"source": "*.mgz"}, "neurozarr: config: source '*.mgz' matches no file"),
         (
             {"source": "*.nii", "zarr": {"chunks": 64}},
             "neurozarr: config.yaml: unknown option zarr.chunks; did you mean chunk?",
         ),
     ],
-    ids=["missing source", "unknown option"],
+    ids=["missing source", "empty glob", "unknown option"],
 )
 def test_wrong_configuration(workflow, config, message):
     workflow.config = config
@@ -58,8 +59,11 @@ def test_a_header_that_cannot_be_read_stops_no_other_sample(workflow, fresh):
     np.save(workflow.directory / "c.npy", np.ones((2, 3, 4), "u1"))
     alone = replace(workflow)
     workflow.config = workflow.config | {"source": ["anatomical.nii", "bad.nii", "c.npy"]}
-    dry = workflow("--dry-run")
+    dry = workflow("--dry-run", check=False)
+    assert dry.code == 1
     assert "neurozarr: sample bad: bad.nii: not an image" in dry.output
+    last = "neurozarr: 1 of 3 samples cannot be converted: the reasons are above"
+    assert dry.output.splitlines()[-1] == last
     assert "convert_bundle" in dry.jobs
     run = workflow(check=False)
     assert run.code == 1

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
 import yaml
 
 from ..runs import Started
+from ..unit.bids_sets import data_set, image, text
 
 #: Rules of another workflow: one reads stores, one has wildcards of the same names as rules here.
 OTHERS = """
@@ -91,6 +93,10 @@ def parent(root, tmp_path, mri):
 def test_a_module_makes_what_rules_of_others_read(parent):
     others = 'SUBJECTS, OUTPUT = ["small", "large"], "results"'
     parent.write("PREFIX = None", MODULE, others, OTHERS)
+    run = parent("nz_plan")
+    assert run.rules == {"nz_plan"}
+    assert re.search(r"^jobs: +\d+ \(.*\bwrite_base, .*\bconvert_bundle\);", run.output, re.M)
+    assert not (parent.directory / "results").exists()
     run = parent()
     assert {"nz_convert_bundle", "nz_write_base", "nz_verify_store", "read_store"} <= run.rules
     assert "nz_all" not in run.rules
@@ -189,3 +195,23 @@ def test_files_of_a_store_as_input_are_refused_if_a_bundle_writes_them(parent):
         "neurozarr: sample small is converted together with others: rules that read it need "
         "results/.state/small.nii.zarr/verify.json as input, not files of the store"
     )
+
+
+def test_a_module_with_a_prefix_keeps_the_tree_of_a_data_set(parent):
+    name = "sub-01/anat/sub-01_T1w"
+    image(data_set(parent.directory / "bids") / f"{name}.nii")
+    text(parent.directory / "bids/T1w.json", '{"EchoTime": 1}')
+    parent.config["neurozarr"] = {"source": "bids", "resources": {"bundle": False}}
+    parent.write('PREFIX = "of module"', MODULE)
+    run = parent("nz_all")
+    assert {"nz_write_sidecars", "nz_describe_dataset"} <= run.rules
+    output = parent.directory / "of module/results"
+    assert {path.name for path in output.glob("[a-z]*")} == {
+        "dataset_description.json",
+        "sub-01",
+        "verify",
+    }
+    assert (output / f"{name}.json").read_text() == '{"EchoTime": 1}'
+    assert (output / f"{name}.nii.zarr/zarr.json").exists()
+    assert (parent.directory / f"of module/logs/{name}/write_sidecars.log").exists()
+    assert "Nothing to be done" in parent("nz_all").output

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from ..terminal import shown, terminal
+
 
 @pytest.fixture
 def seen(workflow):
@@ -13,7 +15,9 @@ def seen(workflow):
 
 
 def test_a_volume_takes_few_lines_and_its_store_comes_last(seen):
-    lines = seen().output.strip().splitlines()
+    output = seen().output
+    assert {"\r", "\x1b"}.isdisjoint(output)
+    lines = output.strip().splitlines()
     assert len(lines) < 25
     steps = [line.split(": ")[1] for line in lines if line.startswith("anatomical: ")]
     assert steps == ["level 0", "levels 1 to 2", "verified"]
@@ -35,3 +39,21 @@ def test_a_failed_sample_comes_last(seen):
     assert lines[-4] == "neurozarr: 1 of 2 samples failed"
     assert lines[-3].startswith("  sample not: not.mgz: ")
     assert lines[-2] == "1 of 2 samples are converted all the same"
+    told = [line for line in lines if line.startswith("sample not: SourceError: ")]
+    assert [line.count("(more in ") for line in told] == [1]
+
+
+def test_a_terminal_has_a_line_that_is_rewritten(seen):
+    seen.environment["TERM"] = "xterm"
+    with terminal(60) as made:
+        seen.terminal = made.name
+        assert seen().code == 0
+        written = made.close()
+    live = re.findall(r"\d+ of 6 jobs, 0\.\d of 0\.1 MB[^\r\n]*", written)
+    assert live
+    assert max(map(len, live)) < 60
+    lines = shown(written)
+    assert not [line for line in lines if re.match(r"\d+ of \d+ jobs, ", line)]
+    steps = [line.split(": ")[1] for line in lines if line.startswith("anatomical: ")]
+    assert steps == ["level 0", "levels 1 to 2", "verified"]
+    assert [line for line in lines if line.startswith("neurozarr: 1 store in ")]

@@ -46,5 +46,8 @@ def logged(path: str) -> Iterator[None]:
         yield
     except Exception as error:
         logging.error("%s", error, exc_info=not isinstance(error, NeurozarrError))
-        print(f"{type(error).__name__}: {error} (more in {path})", file=sys.stderr)
+        # Of samples that failed together, each line names its own log.
+        first, *others = str(error).split("\n")
+        said = [f"{type(error).__name__}: {first} (more in {path})", *others]
+        print("\n".join(said), file=sys.stderr)
         raise SystemExit(1) from None

@@ -38,7 +38,7 @@ class StorePaths:
     output
         Output directory, which contains the stores.
     sample
-        Name of the sample; of a label, that of the image it is of.
+        Name of the sample, with its directories; of a label, that of the image it is of.
     nii
         Whether the store has a NIfTI header.
     zarr_version
@@ -144,6 +144,11 @@ class StorePaths:
         return self.state / "verify.json"
 
     @property
+    def source_receipt(self) -> Path:
+        """Receipt of a source that a rule of another workflow makes: it is there."""
+        return self.state / "source.txt"
+
+    @property
     def report(self) -> Path:
         """Report of the last verification."""
         return Path(self.output, "verify", f"{self.sample}{self.label}.json")
@@ -169,6 +174,36 @@ class StorePaths:
     def _name(self) -> str:
         kind = "in-place" if self.place is not None else "nii" if self.nii else "ome"
         return f"{self.sample}.{kind}.zarr{self.label}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPaths:
+    """Paths of the files at the top of a BIDS derivative.
+
+    Attributes
+    ----------
+    output
+        Output directory.
+    folder
+        Directory of the derivative below it, such as "a/"; "" for the output itself.
+    """
+
+    output: str
+    folder: str
+
+    @property
+    def top(self) -> Path:
+        """Directory of the files."""
+        return Path(self.output, self.folder)
+
+    def sidecar(self, ending: str) -> Path:
+        """A file, by its name."""
+        return self.top / ending
+
+    @property
+    def sidecar_receipt(self) -> Path:
+        """Record of the files that were written."""
+        return Path(self.output, ".state", f"{self.folder}dataset.json")
 
 
 @dataclass(frozen=True)
@@ -215,6 +250,10 @@ class LevelPaths:
     def block_receipt(self, block: int | str) -> Path:
         """Receipt of a block."""
         return self.state / f"block-{block}.json"
+
+    def partial(self, block: int | str) -> Path:
+        """File that tells how much of a block is written (see `neurozarr.run.partial`)."""
+        return self.state / f"partial-{block}.json"
 
     def block_receipts(self, count: int) -> list[Path]:
         """Receipts of the first `count` blocks."""

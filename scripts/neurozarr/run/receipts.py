@@ -358,7 +358,12 @@ def _problem(file: Path, size: int) -> str | None:
 
 def delete(level: LevelPaths) -> None:
     """Delete the receipts of a level; a power cut after this call does not bring them back."""
-    _delete(level.state, level.array_receipt.name, level.block_receipt("*").name)
+    _delete(
+        level.state,
+        level.array_receipt.name,
+        level.block_receipt("*").name,
+        level.partial("*").name,
+    )
 
 
 def delete_dependent(paths: StorePaths, number: int) -> None:

@@ -155,7 +155,7 @@ def success_text(
             f"{_mb(store.written):>10} {store.seconds:>10.1f}"
             for store in stores
         ]
-    lines.append(f"to look at it:       neurozarr info {stores[0].store}")
+    lines.append(f"to look at it:       neurozarr view {stores[0].store}")
     if export:
         lines.append(f"to export to NIfTI:  {export}")
     return "\n".join(lines)

@@ -95,6 +95,11 @@ def nifti_header(sample: Sample, paths: StorePaths) -> Arguments:
     }
 
 
+def write_sidecars(sample: Sample, paths: StorePaths) -> Arguments:
+    """Arguments of `neurozarr.steps.write_sidecars.write_sidecars`."""
+    return {"texts": sample.sidecars}
+
+
 def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
     """Arguments of `neurozarr.steps.verify_store.verify_store`."""
     return {

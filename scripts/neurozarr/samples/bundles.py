@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,18 +64,19 @@ class Bundle:
         redo = "" if self.redo == "nothing" else f"-{self.redo}"
         return f"{self.start}-{self.stop}-{self.digest}{redo}"
 
-    def names(self, names: Sequence[str]) -> list[str]:
-        """Return the names of its samples, from those of all samples of the run.
+    def names(self, *lists: Sequence[str]) -> list[str]:
+        """Return the names of its samples, from the lists of which it may be a part.
 
         Raises
         ------
         ValueError
-            The list of samples has changed since the run was planned.
+            The samples have changed since the run was planned.
         """
-        found = list(names[self.start : self.stop])
-        if _digest(found) != self.digest:
-            raise ValueError("the samples are not those that the run was planned with")
-        return found
+        for names in lists:
+            found = list(names[self.start : self.stop])
+            if _digest(found) == self.digest:
+                return found
+        raise ValueError("the samples are not those that the run was planned with")
 
 
 def is_bundled(sample: Sample, *, small: bool) -> bool:
@@ -145,6 +147,13 @@ def divide(
         members.append(place)
     found.append(Bundle.of(names, members[0], members[-1] + 1, redo=redo))
     return found
+
+
+def consecutive(names: Sequence[str], some: Iterable[str]) -> list[list[str]]:
+    """Divide those of the names that are among some into runs without others in between."""
+    wanted = set(some)
+    groups = itertools.groupby(names, wanted.__contains__)
+    return [list(group) for is_wanted, group in groups if is_wanted]
 
 
 def threads(samples: Sequence[Sample], *, bundles: int, cores: int | None) -> int:

@@ -30,7 +30,7 @@ PROPERTIES = (*LAYOUT, *SIZES, "in_place")
 #: Columns that are not options of a group.
 COLUMNS = ("sample", "source", "label_of", *PROPERTIES)
 #: Options that must be the same for all samples of a run.
-RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii", "resources.bundle")
+RUN_OPTIONS = ("zarr.zarr_version", "nifti.nii", "resources.bundle", "resources.check_space")
 
 #: The largest number of items in the list that an option may have instead of a cell.
 _ITEMS = 5

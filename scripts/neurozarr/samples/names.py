@@ -20,6 +20,8 @@ _LETTERS = str.maketrans(
 )
 #: Name that is made of a file name of which nothing is left.
 _NOTHING_LEFT = "image"
+#: Likewise, of the name of a directory.
+_NO_FOLDER = "directory"
 #: Number of samples whose names the log explains one by one.
 _EXPLAINED = 10
 
@@ -51,6 +53,11 @@ def name_of(text: str) -> str:
 def file_name(path: str) -> str:
     """Name of the sample of a source that has no line in a sheet: that of its file."""
     return name_of(stem(path)) or _NOTHING_LEFT
+
+
+def folder_name(text: str) -> str:
+    """Name of a directory of stores that is kept from the sources, by the rule for file names."""
+    return name_of(text) or _NO_FOLDER
 
 
 def names_of(texts: Sequence[str]) -> list[str]:

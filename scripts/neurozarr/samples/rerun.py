@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from neurozarr import fingerprints, voxels
 from neurozarr.errors import OwnershipError
 from neurozarr.regions import parent_region
-from neurozarr.run import extending, publishing
+from neurozarr.run import extending, publishing, sidecars
 from neurozarr.sources.paths import SEPARATOR, is_address, parts
 from neurozarr.voxels import kernels
 from neurozarr.zarr.chunks import chunk_keys
@@ -191,6 +191,8 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
         known = _read(paths.header_receipt, found)
         if known is not None and known.get("header") != sample.planned["header_checksum"]:
             found[paths.header_receipt] = "the NIfTI header changed"
+    if paths.sidecar_receipt.exists() and (why := sidecars.outdated(paths, sample.sidecars)):
+        found[paths.sidecar_receipt] = why
     if paths.label and paths.group[0].exists() and (reason := publishing.list_problem(paths)):
         found[paths.group[0]] = reason
     if verify != "none":
@@ -239,18 +241,22 @@ class Todo:
     ----------
     stale
         What `stale` returns.
+    verify
+        How the store is verified.
     """
 
     def __init__(
         self, sample: Sample, paths: StorePaths, *, verify: str, everything: bool = False
     ) -> None:
-        self._everything = everything
+        self._everything, self.verify = everything, verify
         self.stale = stale(sample, paths, verify=verify)
         self._files = [*paths.group, *paths.header, paths.ome_receipt]
         levels = [paths.level(number) for number in range(sample.first, len(sample.blocks))]
         if paths.nii:
             self._files.append(paths.header_receipt)
-        self._files += map(paths.sidecar, sample.source.sidecars)
+        self._files += map(paths.sidecar, sample.sidecars)
+        if sample.sidecars or paths.sidecar_receipt.exists():
+            self._files.append(paths.sidecar_receipt)
         if verify != "none":
             self._files.append(paths.verify_receipt)
         for level, count in zip(levels, sample.blocks[sample.first :], strict=True):

@@ -14,13 +14,14 @@ import numpy as np
 import xxhash
 
 from neurozarr import ome, plan
+from neurozarr.bids import sidecars
 from neurozarr.errors import ConfigError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.ome.reading import metadata_of
 from neurozarr.regions import parent_region
 from neurozarr.run import extending
-from neurozarr.run.paths import Place, StorePaths
+from neurozarr.run.paths import DatasetPaths, Place, StorePaths
 from neurozarr.samples import headers, in_place, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
@@ -63,9 +64,16 @@ class RunSettings:
         Whether a store that was made from another source may be replaced.
     bundle
         Whether many small samples are converted in one job.
+    check_space
+        Whether a run that does not fit on the disk is refused.
     in_place
         For each sample whose levels are added to an image of others: its place, and the version of
         Zarr.
+    datasets
+        The BIDS data sets whose images are converted, by the directory below the output of their
+        derivative, such as "a/", or "" for the output itself.
+    in_labels
+        Names of images that are in a directory named like that of the labels of an image.
     """
 
     output: str
@@ -74,20 +82,29 @@ class RunSettings:
     verify: Literal["none", "quick", "full"]
     overwrite: bool
     bundle: bool
+    check_space: bool
     in_place: dict[str, tuple[Place, Literal[2, 3]]] = field(default_factory=dict)
+    datasets: dict[str, list[str]] = field(default_factory=dict)
+    in_labels: tuple[str, ...] = ()
 
     def paths(self, sample: str) -> StorePaths:
         """Return the paths of a sample, by its name."""
-        image, slash, label = sample.partition("/")
+        image, found, label = sample.rpartition(f"/{LABELS}/")
+        if not found or sample in self.in_labels:
+            image, found, label = sample, "", ""
         place, version = self.in_place.get(sample, (None, self.zarr_version))
         return StorePaths(
             output=self.output,
             sample=image,
             nii=self.nii and place is None,
             zarr_version=version,
-            label=slash + label,
+            label=found + label,
             place=place,
         )
+
+    def derivative(self, folder: str) -> DatasetPaths:
+        """Return the paths of the files at the top of a derivative, by its directory."""
+        return DatasetPaths(output=self.output, folder=folder)
 
     def written(self, samples: Iterable[str]) -> list[Path]:
         """List the stores, and the directories of receipts and exports, that a run may change."""
@@ -107,8 +124,9 @@ class Sample:
     Attributes
     ----------
     name
-        Name of its files in the output; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the
-        name of the sample that it is a label of.
+        Path of its store below the output, without its ending: a word or, if directories of sources
+        are kept, ``FOLDER/NAME``; of a label, ``IMAGE/labels/NAME``, where ``IMAGE`` is the name of
+        the sample that it is a label of.
     path
         The source: a file, a directory, a pattern or a URL.
     layout
@@ -117,11 +135,15 @@ class Sample:
         Voxel size, time step and their units given by the user; None to take them from the source.
     options
         All options, by group and name.
+    label
+        End of the name of a label, ``/labels/NAME``; "" if it is an image.
     label_of
         Arguments of `Sample` for the image that this one is a label of; None if it is an image.
     existing
         The image of others to which levels are added; its last level is the source. None if the
         source is converted into a store of its own.
+    bids
+        Directory of the BIDS data set that it is an image of; None if it is in none.
     """
 
     name: str
@@ -132,8 +154,10 @@ class Sample:
     time_step: float | None
     time_unit: str | None
     options: dict[str, Any]
+    label: str = ""
     label_of: dict[str, Any] | None = None
     existing: in_place.Existing | None = None
+    bids: str | None = None
 
     @cached_property
     def zarr(self) -> ZarrConfig:
@@ -171,8 +195,7 @@ class Sample:
     @property
     def image(self) -> str | None:
         """Name of the sample that this one is a label of; None if it is an image of its own."""
-        image, _, label = self.name.partition(f"/{LABELS}/")
-        return image if label else None
+        return self.name.removesuffix(self.label) if self.label else None
 
     @property
     def is_image_label(self) -> bool:
@@ -378,6 +401,19 @@ class Sample:
         """Number of blocks of each level, finest first; 0 for those that are not written."""
         return [level.blocks for level in self.levels]
 
+    @cached_property
+    def sidecars(self) -> dict[str, str]:
+        """Contents of the files beside the store, by their endings, such as ".json".
+
+        Raises
+        ------
+        SourceError
+            A metadata file of a BIDS data set is damaged.
+        """
+        if self.bids is not None:
+            return sidecars.texts(self.bids, self.path)
+        return self.source.sidecars
+
     @property
     def read_paths(self) -> list[Path]:
         """Files and directories that a run reads for this sample."""
@@ -403,7 +439,7 @@ class Sample:
             )
         if self.existing is not None:
             in_place.check_options(self.existing, self.options)
-        _ = self.levels, self.attributes, self.channels
+        _ = self.levels, self.attributes, self.channels, self.sidecars
 
     @property
     def export_levels(self) -> list[int]:

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from neurozarr.errors import ConfigError, SourceError
-from neurozarr.files import check_kind
+from neurozarr.files import check_kind, content_elsewhere
+from neurozarr.run.paths import StorePaths
 from neurozarr.samples.columns import (
     COLUMNS,
     LAYOUT,
@@ -24,11 +25,14 @@ from neurozarr.samples.columns import (
     check_line,
     given,
 )
+from neurozarr.samples.found import Found, filters_of, sources_of
 from neurozarr.samples.in_place import existing, sample_options
+from neurozarr.samples.made import of_dicom, vars_of
 from neurozarr.samples.names import file_name, names_of
+from neurozarr.samples.places import check_apart, check_folder, check_lengths
 from neurozarr.samples.sample import SIZES, RunSettings, Sample
 from neurozarr.samples.schema import CONFIG_SCHEMA, SHEET_SCHEMA, Schema, suggest
-from neurozarr.sources import dcm2niix, family_of
+from neurozarr.sources import family_of
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import (
@@ -39,7 +43,6 @@ from neurozarr.sources.paths import (
     is_within,
     normal,
     parts,
-    sources,
 )
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.zarr.documents import LABELS, Document
@@ -52,26 +55,12 @@ _OF_ANOTHER_PROJECT = (
     " (this file is read because it is in the working directory: if it belongs to another project, "
     "run in another directory)"
 )
-#: Suffixes (in lower case) of voxel files, and of the header files that name both files of a pair.
-_PAIRS = {
-    ".img": ".hdr",
-    ".img.gz": ".hdr.gz",
-    ".rec": ".par",
-    ".dat": ".mih",
-    ".brik": ".head",
-    ".brik.gz": ".head",
-}
-
 #: Columns that say what is chosen in a source, and not what it is.
 _CHOOSE = ("dataset", "in_place")
-#: The longest suffix of a file named after a sample.
-_LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
-#: Length of the longest path within a store.
-_LONGEST_PATH = 128
 
 
 def read_run(
-    config: Document, *, find_sources: bool = True, files: Sequence[str | Path] = ()
+    config: Document, *, absent: list[str] | None = None, files: Sequence[str | Path] = ()
 ) -> tuple[RunSettings, dict[str, Sample]]:
     """Read and check a configuration and its sample sheet, if it has one.
 
@@ -79,8 +68,10 @@ def read_run(
     ----------
     config
         The user's options; the others get their defaults.
-    find_sources
-        Whether all sources must exist. A job on a cluster needs only its own.
+    absent
+        A list if sources need not exist, because others may make them later: it is extended by the
+        reasons why samples are not known yet, which are a sheet or a file of several images that
+        does not exist, and a glob that matches nothing. None if all sources must exist.
     files
         Configuration files from which options were read; errors name that of an unknown option.
 
@@ -93,7 +84,8 @@ def read_run(
     Raises
     ------
     ConfigError
-        An option or the sheet is not valid, or a source does not exist. Sources are not opened.
+        An option or the sheet is not valid, or, without `absent`, a source does not exist. Sources
+        are not opened.
     """
     schema, rows = Schema(CONFIG_SCHEMA), Schema(SHEET_SCHEMA)
     _check_known(config, schema, files)
@@ -102,12 +94,14 @@ def read_run(
         cells = given(options)
     except ConfigError as error:
         raise ConfigError(f"config: {error}") from None
-    if options["samples"] and options["source"]:
-        raise ConfigError("config: samples and source are both given; give one of them")
     if options["samples"]:
-        read = list(_read_sheet(Path(options["samples"]), options, schema, rows))
+        _check_sheet_alone(options)
+    found: list[Found] = []
+    if options["samples"]:
+        read = list(_read_sheet(Path(options["samples"]), options, schema, rows, absent))
     elif options["source"]:
-        read = list(_find_sources(options, cells, rows))
+        found = list(sources_of(options, absent))
+        read = list(_read_sources(found, options, cells, rows, absent))
     else:
         read = []
     samples: dict[str, Sample] = {}
@@ -115,22 +109,64 @@ def read_run(
         if sample.name in samples:
             raise ConfigError(
                 f"{where}: two samples are named {sample.name!r}: {samples[sample.name].path} "
-                f"and {sample.path}; give them different names in a sample sheet"
+                f"and {sample.path}; {_how_to_tell_apart(options)}"
             )
         try:
             _ = sample.zarr
         except ValueError as error:
             raise ConfigError(f"{where}: {error}") from None
-        if find_sources:
+        if absent is None:
             _check_source(where, sample.path)
         samples[sample.name] = sample
     for where, sample in read:
         if sample.image is not None:
             samples[sample.name] = _as_label(where, sample, samples)
-    _check_lengths(options["output"], samples)
+    check_apart(samples)
+    check_lengths(options["output"], samples)
+    datasets: dict[str, list[str]] = {}
+    for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
+        datasets.setdefault(f"{folder}/" if folder else "", []).append(root)
     images = {name: sample.existing for name, sample in samples.items()}
-    in_place = {name: (image.place, image.zarr_version) for name, image in images.items() if image}
-    return replace(_settings(options), in_place=in_place), samples
+    settings = replace(
+        _settings(options),
+        in_place={name: (one.place, one.zarr_version) for name, one in images.items() if one},
+        datasets=datasets,
+        in_labels=tuple(n for n, one in samples.items() if f"/{LABELS}/" in n and not one.label),
+    )
+    return settings, samples
+
+
+def output_of(config: Document) -> str:
+    """Return the output directory of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        An option is not valid.
+    """
+    try:
+        return _expanded(Schema(CONFIG_SCHEMA).with_defaults(as_cells(config)))["output"]
+    except ConfigError as error:
+        raise ConfigError(f"config: {error}") from None
+
+
+def _check_sheet_alone(options: Document) -> None:
+    """Raise a ConfigError if an option of runs without a sheet is given."""
+    if options["source"]:
+        raise ConfigError("config: samples and source are both given; give one of them")
+    told = [f"bids.{name}" for name in filters_of(options)]
+    told += ["output_tree"] if options["output_tree"] else []
+    if told:
+        raise ConfigError(
+            f"config: {told[0]} and samples are both given; {told[0]} is only for source"
+        )
+
+
+def _how_to_tell_apart(options: Document) -> str:
+    """What to do if two samples have the same name."""
+    tree = options["source"] and not options["output_tree"]
+    also = ", or, if a glob matches both, keep their directories by output_tree: true"
+    return f"give them different names in a sample sheet{also if tree else ''}"
 
 
 def _check_known(config: Document, schema: Schema, files: Sequence[str | Path]) -> None:
@@ -158,6 +194,7 @@ def _settings(options: Document) -> RunSettings:
         verify=options["verify"],
         overwrite=options["overwrite"],
         bundle=options["resources"]["bundle"],
+        check_space=options["resources"]["check_space"],
     )
 
 
@@ -178,16 +215,14 @@ def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sampl
         raise ConfigError(f"{where}: sample is a label, whose name must not end in .json")
     version = image.options["ome"]["ome_version"]
     ome = label.options["ome"] | {"ome_version": version}
-    return replace(label, options=label.options | {"ome": ome}, label_of=_fields(image))
-
-
-def _fields(sample: Sample) -> dict[str, Any]:
-    return {name: getattr(sample, name) for name in Sample.__dataclass_fields__}
+    return replace(label, options=label.options | {"ome": ome}, label_of=vars_of(image))
 
 
 def _check_source(where: str, path: str) -> None:
     """Raise a ConfigError if there is no such source, or its first file cannot be read."""
     found = find(path)
+    if not found and (away := content_elsewhere(path)):
+        raise ConfigError(f"{where}: source {path} {away}")
     if not found:
         raise ConfigError(f"{where}: source {path} does not exist")
     if not (is_address(path) or os.access(found[0], os.R_OK)):
@@ -220,65 +255,36 @@ def _expand(option: str, path: str) -> str:
         raise ConfigError(f"{option} {error}") from None
 
 
-def _check_lengths(output: str, samples: Iterable[str]) -> None:
-    """Raise a ConfigError if names of output files are longer than the file system allows."""
-    real = there = os.path.realpath(output)
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    longest = max(samples, key=len, default="")
-    names = real.split("/")
-    names += (part + _LONGEST_SUFFIX for sample in samples for part in sample.split("/"))
-    for what, size, limit in (
-        ("name", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
-        ("path", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
-    ):
-        allowed = os.pathconf(there, limit)
-        if size > allowed:
-            raise ConfigError(
-                f"config: output: a file {what} of sample {longest} has {size} bytes, but the file "
-                f"system of {there} allows {allowed}; choose shorter names"
-            )
-
-
-def _find_sources(
-    options: Document, cells: dict[str, str], rows: Schema
+def _read_sources(
+    found: Iterable[Found],
+    options: Document,
+    cells: dict[str, str],
+    rows: Schema,
+    absent: list[str] | None,
 ) -> Iterator[tuple[str, Sample]]:
-    """Yield the samples of each file that the option ``source`` names, described by ``cells``."""
-    patterns = options["source"]
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        paths = [pattern]
-        if is_glob(pattern):
-            paths = sources(pattern, options["output"])
-        if not paths:
-            raise ConfigError(f"config: source {pattern!r} matches no file")
-        voxel_files = _voxel_files(paths)
-        for path in (path for path in paths if path not in voxel_files):
-            row = {"sample": file_name(path), "source": path, **cells}
-            try:
-                rows.check(row)
-            except ConfigError as error:
-                raise ConfigError(
-                    f"config: source {path}: {error}; give it another name in a sample sheet"
-                ) from None
-            for image in _each_image("config", row, options):
-                yield from _with_labels("config", image, options, rows)
-
-
-def _voxel_files(paths: list[str]) -> set[str]:
-    """Return the voxel files of pairs (such as .hdr and .img) whose header file is also listed."""
-    known = {path.lower() for path in paths}
-    return {
-        path
-        for path in paths
-        for voxels, header in _PAIRS.items()
-        if path.lower().endswith(voxels) and path.lower().removesuffix(voxels) + header in known
-    }
+    """Yield the samples of sources without a sheet, described by ``cells``."""
+    for path, folder, root, _ in found:
+        row = {"sample": file_name(path), "source": path, **cells}
+        try:
+            rows.check(row)
+        except ConfigError as error:
+            raise ConfigError(
+                f"config: source {path}: {error}; give it another name in a sample sheet"
+            ) from None
+        check_folder(path, folder)
+        row["sample"] = "/".join(filter(None, [folder, row["sample"]]))
+        for image in _each_image("config", row, options, absent):
+            for where, sample in _with_labels("config", image, options, rows):
+                yield where, replace(sample, bids=None if sample.label else root)
 
 
 def _read_sheet(
-    path: Path, options: Document, schema: Schema, rows: Schema
+    path: Path, options: Document, schema: Schema, rows: Schema, absent: list[str] | None
 ) -> Iterator[tuple[str, Sample]]:
     """Yield one sample for each row of a sheet."""
+    if absent is not None and not os.path.lexists(path):
+        absent.append(f"config: samples {path}: there is no such file")
+        return
     try:
         check_kind(path)
     except SourceError as error:
@@ -319,12 +325,21 @@ def _read_sheet(
                 known[cells] = _with_cells(options, cells, schema)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        for image in _each_image(where, row, known[cells]):
+        for image in _each_image(where, row, known[cells], absent):
             yield from _with_labels(where, image, known[cells], rows)
 
 
-def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[dict[str, str]]:
+def _each_image(
+    where: str, row: dict[str, str], options: Document, absent: list[str] | None
+) -> Iterator[dict[str, str]]:
     """Replace a row whose dataset is "*" by one for each image of its source."""
+    unknown = _known_later(row)
+    if unknown and absent is not None and not find(row["source"]):
+        absent.append(
+            f"{where}: source {row['source']} does not exist, so that {unknown} are not known: "
+            "make it, then run again"
+        )
+        return
     if row.get("dataset") != "*":
         yield row
         return
@@ -337,6 +352,13 @@ def _each_image(where: str, row: dict[str, str], options: Document) -> Iterator[
         raise ConfigError(f"{where}: {error}") from None
     for name, image in zip(names_of([image.name for image in found]), found, strict=True):
         yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
+
+
+def _known_later(row: Mapping[str, str]) -> str:
+    """What must be read from a source before its samples are known; otherwise empty."""
+    if row.get("dataset") == "*":
+        return "its images (dataset is *)"
+    return "the levels that it has (in_place)" if row.get("in_place", "").lower() == "true" else ""
 
 
 def _with_labels(
@@ -376,14 +398,15 @@ def _with_labels(
         cells = {"source": row["source"], "dataset": label.dataset}
         if sample.existing is not None:  # They are images in the same store.
             cells |= {"sample": f"{row['sample']}_{LABELS}_{name}", "in_place": "true"}
-            yield where, replace(_sample(cells, options | own), label_of=_fields(sample))
+            yield where, replace(_sample(cells, options | own), label_of=vars_of(sample))
             continue
         try:
             rows.check(cells | {"sample": name})
         except ConfigError as error:
             logger.warning("%s: the label %s is left out: %s", where, label.dataset, error)
             continue
-        yield where, _sample(cells | {"sample": f"{row['sample']}/{LABELS}/{name}"}, options | own)
+        beneath = {"sample": f"{row['sample']}/{LABELS}/{name}", "label_of": row["sample"]}
+        yield where, _sample(cells | beneath, options | own)
 
 
 def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Schema) -> Document:
@@ -402,9 +425,19 @@ def _layout(row: dict[str, str], options: Document) -> dict[str, Any]:
     if any(map(is_glob, parts(row["source"]))):
         layout["output"] = options["output"]
     elif not is_address(row["source"]) and family_of(row["source"]) is DicomSource:
-        layout["dicom"] = options["dicom"] | {"version": dcm2niix.version()}
-        layout["state"] = str(_settings(options).paths(row["sample"]).state)
+        layout |= of_dicom(options["dicom"], _paths(row, options))
     return layout
+
+
+def _paths(row: dict[str, str], options: Document) -> StorePaths:
+    """Paths of the sample of a row."""
+    run = replace(_settings(options), in_labels=() if _label(row) else (row["sample"],))
+    return run.paths(row["sample"])
+
+
+def _label(row: dict[str, str]) -> str:
+    """Path of the label of a row below the store of its image; "" if it is an image."""
+    return row["sample"].removeprefix(row["label_of"]) if "label_of" in row else ""
 
 
 def _is_in_place(row: Mapping[str, str]) -> bool:
@@ -432,8 +465,7 @@ def _is_in_place(row: Mapping[str, str]) -> bool:
 
 def _sample(row: dict[str, str], options: Document) -> Sample:
     if _is_in_place(row):
-        paths = _settings(options).paths(row["sample"])
-        image = existing(row["source"], row.get("dataset"), paths)
+        image = existing(row["source"], row.get("dataset"), _paths(row, options))
         row = row | {"dataset": image.dataset}
         return replace(_plain_sample(row, sample_options(image, options)), existing=image)
     return _plain_sample(row, options)
@@ -443,6 +475,7 @@ def _plain_sample(row: dict[str, str], options: Document) -> Sample:
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
     return Sample(
         name=row["sample"],
+        label=_label(row),
         path=row["source"],
         layout=_layout(row, options),
         voxel_size=tuple(sizes * 3 if len(sizes) == 1 else sizes) if sizes else None,
@@ -451,6 +484,6 @@ def _plain_sample(row: dict[str, str], options: Document) -> Sample:
         time_unit=row.get("time_unit"),
         options={
             group: options[group]
-            for group in ("zarr", "pyramid", "ome", "resources", "nifti", "export")
+            for group in ("zarr", "pyramid", "ome", "dicom", "resources", "nifti", "export")
         },
     )

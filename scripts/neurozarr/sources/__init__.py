@@ -33,7 +33,7 @@ from neurozarr.sources.mrc import MrcSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
 from neurozarr.sources.nrrd_file import NrrdSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
-from neurozarr.sources.paths import contents, has_places, parts
+from neurozarr.sources.paths import contents, find, has_places, parts
 from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.series import SeriesSource
@@ -126,6 +126,8 @@ def open_source(
             f"{path}: no TIFF, PNG or JPEG 2000 slices, DICOM series or Zarr/N5 store found in it"
             f"; {contents(path, SUFFIXES)}"
         )
+    if family is None and not find(path):
+        raise SourceError(f"{path}: there is no such file or directory")
     if family is None:
         raise SourceError(
             f"{path}: not a supported format; supported file names end in {', '.join(SUFFIXES)}"

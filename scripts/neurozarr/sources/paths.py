@@ -189,10 +189,17 @@ def _written(pattern: str, output: str) -> list[str]:
         start = os.path.dirname(start)
     inside = [output]
     if is_within(os.path.realpath(start), output):
-        state = os.path.join(output, ".state")
-        stores = os.listdir(state) if os.path.isdir(state) else []
+        stores = _stores(os.path.join(output, ".state"))
         inside = [os.path.join(output, name) for name in (*_INSIDE, *stores)]
     return [os.path.realpath(folder) for folder in (*inside, *_BESIDE)]
+
+
+def _stores(state: str) -> Iterator[str]:
+    """Paths below the output of all stores that have receipts."""
+    for folder, below, _ in os.walk(state):
+        for name in [name for name in below if name.endswith(_STORES[0])]:
+            below.remove(name)
+            yield os.path.relpath(os.path.join(folder, name), state)
 
 
 class Positions(NamedTuple):
@@ -278,9 +285,10 @@ def contents(folder: str, endings: Sequence[str]) -> str:
     files = f"**/*{ending}" if below[ending] else f"*{ending}"
     counts = [f"{count} {end}" for end, count in total.most_common()]
     rest = f" and {others} of other kinds" if others else ""
+    tree = " (with output_tree=true, stores have the same directories)" if below[ending] else ""
     return (
         f"files in it: {', '.join(counts)}{rest}; to convert each {ending}, give a glob such as "
-        f"source='{os.path.join(glob.escape(folder), files)}', or a line in a sample sheet"
+        f"source='{os.path.join(glob.escape(folder), files)}'{tree}, or a line in a sample sheet"
     )
 
 

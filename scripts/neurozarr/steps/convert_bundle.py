@@ -9,6 +9,7 @@ from pathlib import Path
 from neurozarr.errors import BundleError, NeurozarrError
 from neurozarr.run import claims, extending, ownership, receipts, sidecars
 from neurozarr.run.joblog import logged_also
+from neurozarr.run.partial import Partial
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
 from neurozarr.samples.bundles import Redo
@@ -25,7 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def convert_sample(
-    sample: Sample, paths: StorePaths, *, verify: Verify, threads: int, redo: Redo = "nothing"
+    sample: Sample,
+    paths: StorePaths,
+    *,
+    verify: Verify,
+    threads: int,
+    redo: Redo = "nothing",
+    bundle: Partial | None = None,
 ) -> None:
     """Run the steps of a conversion that are not done yet.
 
@@ -41,6 +48,8 @@ def convert_sample(
         Number of sub-blocks that are written at once.
     redo
         Which finished steps are repeated: "nothing", "verify" or "all".
+    bundle
+        Counts the voxels that are written, if the sample is part of a bundle.
     """
     todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
     if paths.place and not todo.is_done():
@@ -70,10 +79,10 @@ def convert_sample(
             receipt.unlink(missing_ok=True)
             if number:
                 told = arguments.pyramid_level(sample, paths, level=number, block=block)
-                write_level(paths, number, block, **told, threads=threads)
+                write_level(paths, number, block, **told, threads=threads, bundle=bundle)
             else:
                 told = arguments.write_base(sample, paths, block=block)
-                write_base(paths, block, **told, threads=threads)
+                write_base(paths, block, **told, threads=threads, bundle=bundle)
             written.add((number, block))
     done = not written and todo.is_done(paths.ome_receipt)
     if not done or not (paths.nii or todo.is_done(*marks)):
@@ -85,7 +94,7 @@ def convert_sample(
     if paths.nii and not (done and todo.is_done(*paths.group, *paths.header, paths.header_receipt)):
         publish_header(paths, **arguments.nifti_header(sample, paths))
         done = False
-    sidecars.write(paths, sample.source.sidecars)
+    sidecars.write(paths, sample.sidecars)
     done = done and redo == "nothing"
     if verify != "none" and not (done and todo.is_done(paths.verify_receipt)):
         told = arguments.verify_store(sample, paths)
@@ -100,6 +109,7 @@ def convert_bundle(
     log: Callable[[str], Path],
     redo: Redo,
     threads: int,
+    partial: Path,
 ) -> None:
     """Convert samples one by one; one that fails stops no other.
 
@@ -115,6 +125,8 @@ def convert_bundle(
         Which finished steps are repeated: "nothing", "verify" or "all".
     threads
         Number of sub-blocks that are written at once.
+    partial
+        File that tells how much is written (see `neurozarr.run.partial`).
 
     Raises
     ------
@@ -122,20 +134,28 @@ def convert_bundle(
         Some samples failed. The message has a line for each, with the reason and the log.
     """
     failed = []
-    for sample in samples:
-        paths, file = run.paths(sample.name), log(sample.name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with logged_also(file):
-            try:
-                claims.check(paths.state)
-                # A source that could not be read when the run was planned may be readable now.
-                ownership.check(paths, len(sample.blocks) if paths.place else 0)
-                rerun.check_same_image(sample, paths, overwrite=run.overwrite)
-                convert_sample(sample, paths, verify=run.verify, threads=threads, redo=redo)
-            except Exception as error:
-                logger.error("%s", error, exc_info=not isinstance(error, NeurozarrError))
-                reason = f"{type(error).__name__}: {error} (more in {file})"
-                failed.append(f"sample {sample.name}: {reason}")
+    with Partial(partial) as bundle:
+        for sample in samples:
+            paths, file = run.paths(sample.name), log(sample.name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with logged_also(file):
+                try:
+                    claims.check(paths.state)
+                    # A source that was unreadable when the run was planned may be readable now.
+                    ownership.check(paths, len(sample.blocks) if paths.place else 0)
+                    rerun.check_same_image(sample, paths, overwrite=run.overwrite)
+                    convert_sample(
+                        sample,
+                        paths,
+                        verify=run.verify,
+                        threads=threads,
+                        redo=redo,
+                        bundle=bundle,
+                    )
+                except Exception as error:
+                    logger.error("%s", error, exc_info=not isinstance(error, NeurozarrError))
+                    reason = f"{type(error).__name__}: {error} (more in {file})"
+                    failed.append(f"sample {sample.name}: {reason}")
     logger.info("%d of %d samples are converted", len(samples) - len(failed), len(samples))
     if failed:
         count = f"{len(failed)} of {len(samples)} samples were not converted"

@@ -14,6 +14,7 @@ from neurozarr.errors import NeurozarrError, SourceError, reason
 from neurozarr.fingerprints import Fingerprint, of_chunks
 from neurozarr.regions import Region, parent_region
 from neurozarr.run import publishing, receipts
+from neurozarr.run.partial import Partial
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.steps.create_array import create_array
 from neurozarr.voxels.kernels import Mode
@@ -56,6 +57,7 @@ def write_level(
     mode: Mode,
     driver: str,
     threads: int,
+    bundle: Partial | None = None,
 ) -> None:
     """Write a block of a level from the voxels of its parent level.
 
@@ -77,6 +79,8 @@ def write_level(
         Library that reads and writes the voxels.
     threads
         Number of sub-blocks that are written at once.
+    bundle
+        Counts what is written too, if the block is part of a bundle.
 
     Raises
     ------
@@ -102,31 +106,33 @@ def write_level(
         missing = receipts.check_blocks(parent, parent_blocks)
         receipts.refuse("the block cannot be made", missing)
     receipts.delete_block(level, region)
-    with _read_errors(parent):
-        summary = voxels.downsample_level(
-            open_array(parent.folder, "r", driver=driver, threads=threads),
-            open_array(level.folder, driver=driver, threads=threads),
-            factors=factors,
-            region=region,
-            mode=mode,
+    with Partial(level.partial(block), bundle) as partial:
+        with _read_errors(parent):
+            summary = voxels.downsample_level(
+                open_array(parent.folder, "r", driver=driver, threads=threads),
+                open_array(level.folder, driver=driver, threads=threads),
+                factors=factors,
+                region=region,
+                mode=mode,
+                threads=threads,
+                told=partial.add,
+            )
+        if parent.given and _fingerprint(parent, region, factors) != made_from:
+            raise SourceError(
+                f"{parent.folder} was changed while a level was made from it: run again when "
+                "nothing writes it any more"
+            )
+        receipts.write_block_receipt(
+            level,
+            block,
+            region,
+            summary,
+            nonce=nonce,
+            driver=driver,
+            seconds=time.monotonic() - start,
             threads=threads,
+            parent=made_from,
         )
-    if parent.given and _fingerprint(parent, region, factors) != made_from:
-        raise SourceError(
-            f"{parent.folder} was changed while a level was made from it: run again when nothing "
-            "writes it any more"
-        )
-    receipts.write_block_receipt(
-        level,
-        block,
-        region,
-        summary,
-        nonce=nonce,
-        driver=driver,
-        seconds=time.monotonic() - start,
-        threads=threads,
-        parent=made_from,
-    )
 
 
 def _fingerprint(parent: LevelPaths, region: Region, factors: Sequence[int]) -> Fingerprint:

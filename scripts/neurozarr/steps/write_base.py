@@ -11,6 +11,7 @@ from neurozarr.drivers import open_array
 from neurozarr.durable import sync
 from neurozarr.regions import Region
 from neurozarr.run import publishing, receipts
+from neurozarr.run.partial import Partial
 from neurozarr.run.paths import StorePaths
 from neurozarr.sources import open_source
 from neurozarr.zarr.documents import read_json
@@ -26,6 +27,7 @@ def write_base(
     slab: Sequence[int] | None,
     driver: str,
     threads: int,
+    bundle: Partial | None = None,
 ) -> None:
     """Copy a block from the source into level 0.
 
@@ -47,6 +49,8 @@ def write_base(
         Library that writes the voxels.
     threads
         Number of sub-blocks that are written at once.
+    bundle
+        Counts what is written too, if the block is part of a bundle.
 
     Raises
     ------
@@ -65,21 +69,23 @@ def write_base(
     volume = open_source(source, **layout)
     fingerprints.check(array_receipt["source"], volume.files, volume.files_of(region))
     receipts.delete_block(level, region)
-    summary = voxels.copy_from_source(
-        volume,
-        open_array(level.folder, driver=driver, threads=threads),
-        region=region,
-        slab=slab,
-        threads=threads,
-    )
-    fingerprints.check(array_receipt["source"], volume.files, volume.files_of(region))
-    receipts.write_block_receipt(
-        level,
-        block,
-        region,
-        summary,
-        nonce=array_receipt["nonce"],
-        driver=driver,
-        seconds=time.monotonic() - start,
-        threads=threads,
-    )
+    with Partial(level.partial(block), bundle) as partial:
+        summary = voxels.copy_from_source(
+            volume,
+            open_array(level.folder, driver=driver, threads=threads),
+            region=region,
+            slab=slab,
+            threads=threads,
+            told=partial.add,
+        )
+        fingerprints.check(array_receipt["source"], volume.files, volume.files_of(region))
+        receipts.write_block_receipt(
+            level,
+            block,
+            region,
+            summary,
+            nonce=array_receipt["nonce"],
+            driver=driver,
+            seconds=time.monotonic() - start,
+            threads=threads,
+        )

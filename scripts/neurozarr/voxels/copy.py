@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from neurozarr.sources import Source
     from neurozarr.zarr.abc import ZarrArray
 
+#: Called with the size of each region that was written, in bytes.
+Told = Callable[[int], None]
+
 #: Increased if, and only if, the voxels of level 0 change for the same source.
 COPY_VERSION = 1
 
@@ -39,6 +42,7 @@ def copy_from_source(
     region: Region | None = None,
     slab: Sequence[int] | None = None,
     threads: int = 1,
+    told: Told = lambda size: None,
 ) -> Summary:
     """Copy voxels of a source into level 0.
 
@@ -56,13 +60,20 @@ def copy_from_source(
     threads
         Number of sub-blocks that are encoded at once; one more waits. A slab is read by as many
         further threads, or by one if the source can only be read in order.
+    told
+        Called with the size of each sub-block that was written, in bytes, by several threads.
 
     Returns
     -------
     Summary
         Summary of the copied voxels.
     """
-    return _each_sub_block(source, array, partial(_store, array), region, slab, threads)
+
+    def store(place: Region, voxels: np.ndarray) -> None:
+        _store(array, place, voxels)
+        told(voxels.nbytes)
+
+    return _each_sub_block(source, array, store, region, slab, threads)
 
 
 def summarize_source(
@@ -142,6 +153,7 @@ def downsample_level(
     region: Region | None = None,
     mode: kernels.Mode = "mean",
     threads: int = 1,
+    told: Told = lambda size: None,
 ) -> Summary:
     """Write voxels of a level, downsampled from its parent level.
 
@@ -157,6 +169,8 @@ def downsample_level(
         How a window of voxels becomes one (see `neurozarr.voxels.kernels.downsample`).
     threads
         Number of sub-blocks that are computed and encoded at once; one more waits.
+    told
+        As for `copy_from_source`.
 
     Returns
     -------
@@ -169,6 +183,7 @@ def downsample_level(
     def write(place: Region) -> Summary:
         voxels = reduced(parent, child, place, factors, mode)
         _store(child, place, voxels)
+        told(voxels.nbytes)
         return summarize(voxels, checksum(voxels, place, write_chunk, child.shape))
 
     shape = sub_block(child.chunks, write_chunk, child.dtype)

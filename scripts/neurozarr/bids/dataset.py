@@ -1,0 +1,235 @@
+"""The images of a BIDS data set, by their names."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from neurozarr.errors import ConfigError
+from neurozarr.sources.extras import library
+
+logger = logging.getLogger(__name__)
+
+#: Keys in the names of files, by the names of filters (BIDS 1.10, appendix "Entities").
+FILTERS = {
+    "subject": "sub",
+    "session": "ses",
+    "datatype": "datatype",
+    "suffix": "suffix",
+    "task": "task",
+    "acquisition": "acq",
+    "run": "run",
+    "space": "space",
+    "description": "desc",
+}
+#: Endings of images, and those that only microscopy has (BIDS 1.10, "Microscopy").
+_IMAGES = (".nii", ".nii.gz")
+_MICROSCOPY = (".ome.tif", ".ome.btf", ".ome.zarr", ".tif", ".png")
+#: Suffix of pictures that show a sample or electrodes.
+_PHOTO = "photo"
+_DESCRIPTION = "dataset_description.json"
+#: Number of files by whose names a directory without a description is recognized.
+_LOOKED_AT = 10_000
+
+
+class Image(NamedTuple):
+    """An image of a data set.
+
+    Attributes
+    ----------
+    path
+        Its path.
+    folder
+        Its directory within the data set, such as "sub-01/anat".
+    entities
+        What its name says, by the keys of BIDS, such as ``{"sub": "01", "suffix": "T1w"}``.
+    """
+
+    path: str
+    folder: str
+    entities: dict[str, str]
+
+
+def parse(path: str) -> dict[str, str]:
+    """Entities, ``suffix``, ``ext`` and ``datatype`` of a file, by its path in a data set.
+
+    Raises
+    ------
+    SourceError
+        bids2table is not installed.
+    """
+    return dict(library("bids2table", "bids", path).parse_bids_entities(path))
+
+
+def is_dataset(folder: str) -> bool:
+    """Whether a directory is a BIDS data set.
+
+    It is if it has the description of one, or an image in a place that BIDS has for it, such as
+    ``sub-01/anat/sub-01_T1w.nii.gz``. Directories ``sub-*`` alone may be of DICOM files.
+    """
+    if not os.path.isdir(folder):
+        return False
+    if "BIDSVersion" in read_description(folder):
+        return True
+    names = islice(_files(folder), _LOOKED_AT)
+    likely = (parse(path) for path in names if _may_be_image(path))
+    return any("datatype" in named and _is_image(named) for named in likely)
+
+
+def read_description(folder: str) -> dict[str, Any]:
+    """Read the description of a data set; empty if it has none, or a damaged one."""
+    try:
+        with open(os.path.join(folder, _DESCRIPTION), "rb") as file:
+            found = json.loads(file.read())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:
+    """List the images of a data set, in alphabetical order of their paths.
+
+    Parameters
+    ----------
+    root
+        Directory of the data set. Data sets within it, such as those in ``derivatives``, are not
+        looked at.
+    filters
+        Allowed values, by the names in ``FILTERS``; images must have one of each.
+
+    Raises
+    ------
+    ConfigError
+        There are no images, or a value or all values together match none; it says which there are.
+    SourceError
+        bids2table is not installed.
+    """
+    likely = {path: parse(path) for path in _files(root) if _may_be_image(path)}
+    unnamed = [path for path, found in likely.items() if not found.keys() >= {"sub", "suffix"}]
+    if unnamed:
+        logger.warning(
+            "source %s: %d images are left out, because their names are not those of BIDS: %s",
+            root,
+            len(unnamed),
+            ", ".join(unnamed[:3]) + (", ..." if unnamed[3:] else ""),
+        )
+    found = [
+        Image(os.path.join(root, path), os.path.dirname(path), entities)
+        for path, entities in sorted(likely.items())
+        if path not in unnamed and _is_image(entities)
+    ]
+    if not found:
+        raise ConfigError(
+            f"config: source {root}: no image of a BIDS data set is in its directories sub-*: "
+            "there are no files such as sub-01/anat/sub-01_T1w.nii.gz"
+        )
+    return _filtered(root, found, filters)
+
+
+def _filtered(
+    root: str, found: Sequence[Image], filters: Mapping[str, Sequence[str]]
+) -> list[Image]:
+    kept = list(found)
+    for name, wanted in filters.items():
+        key = FILTERS[name]
+        for value in wanted:
+            if not any(_matches(image, key, value) for image in found):
+                raise ConfigError(
+                    f"config: bids.{name} is {value!r}, but no image of {root} has it; there are: "
+                    f"{_values(found, key) or f'no images with a {name}'}"
+                )
+        left = [image for image in kept if any(_matches(image, key, value) for value in wanted)]
+        if not left:
+            raise ConfigError(
+                f"config: bids.{name} is {', '.join(wanted)}, but no image of {root} has it and "
+                f"all of the other filters; with these, there are: {_values(kept, key) or 'none'}"
+            )
+        kept = left
+    return kept
+
+
+def _matches(image: Image, key: str, value: str) -> bool:
+    found = image.entities.get(key)
+    # An index may have zeros before it, which do not count (BIDS 1.10, definition of "index").
+    if key == "run" and found is not None and found.isdecimal() and value.isdecimal():
+        return int(found) == int(value)
+    return found == value
+
+
+def _values(found: Iterable[Image], key: str) -> str:
+    return ", ".join(sorted({image.entities[key] for image in found if key in image.entities}))
+
+
+def _is_image(entities: Mapping[str, str]) -> bool:
+    endings = _IMAGES + _MICROSCOPY if entities.get("datatype") == "micr" else _IMAGES
+    return entities.get("ext") in endings and "sub" in entities and entities.get("suffix") != _PHOTO
+
+
+def _may_be_image(path: str) -> bool:
+    """Whether a file may be an image by its ending, which is fast to tell."""
+    return path.endswith(_IMAGES) or (path.endswith(_MICROSCOPY) and "/micr/" in path)
+
+
+def _files(root: str) -> Iterator[str]:
+    """Paths in a data set of the files of all subjects, and of directories that are a file each.
+
+    Links are followed, but not to a directory that contains them.
+    """
+    with os.scandir(root) as entries:
+        subjects = sorted(
+            entry.name for entry in entries if entry.name.startswith("sub-") and entry.is_dir()
+        )
+    for subject in subjects:
+        yield from _below(root, subject, frozenset())
+
+
+def _below(root: str, folder: str, above: frozenset[str]) -> Iterator[str]:
+    place = os.path.join(root, folder)
+    real = os.path.realpath(place)
+    if real in above:
+        return
+    with os.scandir(place) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        path = f"{folder}/{entry.name}"
+        if entry.name.startswith("."):
+            continue
+        # A directory with an ending, such as .ome.zarr, is a file for BIDS.
+        if "." not in entry.name and entry.is_dir():
+            yield from _below(root, path, above | {real})
+        else:
+            yield path
+
+
+def check_part(path: str) -> None:
+    """Say what to write instead of the directory of a subject, a session or a datatype.
+
+    Parameters
+    ----------
+    path
+        A directory that is not itself a source.
+
+    Raises
+    ------
+    ConfigError
+        It is a directory within those of the subjects of a data set.
+    """
+    whole = os.path.abspath(path).split("/")
+    at = next((at for at, name in enumerate(whole) if name.startswith("sub-")), 0)
+    root = "/".join(whole[:at])
+    if not root or not is_dataset(root):
+        return
+    filters = {"subject": whole[at].removeprefix("sub-")}
+    for name in whole[at + 1 :]:
+        key = "session" if name.startswith("ses-") else "datatype"
+        filters[key] = name.removeprefix("ses-")
+    said = ", ".join(f'{name}: "{value}"' for name, value in filters.items())
+    source = os.path.relpath(root)
+    raise ConfigError(
+        f"config: source {path}: a directory of the BIDS data set {source}: write source: {source} "
+        f"and bids: {{{said}}}"
+    )

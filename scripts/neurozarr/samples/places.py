@@ -1,0 +1,82 @@
+"""Checks of the places of stores in the output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from neurozarr.errors import ConfigError
+from neurozarr.samples.sample import Sample
+
+#: Directories of the output that have what a run writes beside the stores.
+_RESERVED = ("nifti", "verify")
+#: The longest suffix of a file named after a sample.
+_LONGEST_SUFFIX = "_level-10.nii.gz.tmp"
+#: Length of the longest path within a store.
+_LONGEST_PATH = 128
+
+
+def check_folder(path: str, folder: str) -> None:
+    """Raise a ConfigError if stores in a directory would lie among other files of runs.
+
+    Parameters
+    ----------
+    path
+        The source.
+    folder
+        Directory of its store below the output, or "".
+    """
+    first = folder.split("/")[0]
+    if first in _RESERVED:
+        raise ConfigError(
+            f"config: source {path}: its store would be in {first} of the output, where runs write "
+            "other files: rename its directory"
+        )
+
+
+def check_apart(samples: Mapping[str, Sample]) -> None:
+    """Raise a ConfigError if a store would be in a directory that is another store.
+
+    Parameters
+    ----------
+    samples
+        All samples of a run, by their names.
+    """
+    for sample in samples.values():
+        folders = (sample.image or sample.name).split("/")[:-1]
+        for end, folder in enumerate(folders, 1):
+            stem, _, kind = folder.rpartition(".")[0].rpartition(".")
+            above = "/".join([*folders[: end - 1], stem])
+            if folder.endswith(".zarr") and kind and above in samples:
+                raise ConfigError(
+                    f"config: the store of {sample.path} would be within that of "
+                    f"{samples[above].path}: rename the directory {folder}"
+                )
+
+
+def check_lengths(output: str, samples: Iterable[str]) -> None:
+    """Raise a ConfigError if names of output files are longer than the file system allows.
+
+    Parameters
+    ----------
+    output
+        Output directory.
+    samples
+        Names of all samples of a run.
+    """
+    real = there = os.path.realpath(output)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    longest = max(samples, key=len, default="")
+    names = real.split("/")
+    names += (part + _LONGEST_SUFFIX for sample in samples for part in sample.split("/"))
+    for what, size, limit in (
+        ("name", max(len(os.fsencode(name)) for name in names), "PC_NAME_MAX"),
+        ("path", len(os.fsencode(real)) + len(longest) + _LONGEST_PATH, "PC_PATH_MAX"),
+    ):
+        allowed = os.pathconf(there, limit)
+        if size > allowed:
+            raise ConfigError(
+                f"config: output: a file {what} of sample {longest} has {size} bytes, but the file "
+                f"system of {there} allows {allowed}; choose shorter names"
+            )
