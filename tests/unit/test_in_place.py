@@ -110,6 +110,7 @@ def test_images_of_other_programs_get_levels_that_others_read(tmp_path, write, v
         (2, {"filters": [numcodecs.Delta("<u2")], "compressors": numcodecs.LZ4()}),
         (3, {"serializer": zarr.codecs.BytesCodec(endian="big")}),
         (3, {"shards": (16, 16, 16), "dimension_names": ["z", "y", "x"]}),
+        (2, {"compressors": numcodecs.GZip(-1)}),
         (3, {"chunk_key_encoding": {"name": "v2", "separator": "/"}}),
         (3, {"dtype": "f4", "fill_value": float("nan"), "axes": "xyz"}),
     ],

@@ -116,17 +116,18 @@ def _template(last: Document, zarr: Mapping[str, Any]) -> tuple[Document, float]
     """
     try:
         known = options(last)
+        speed = bytes_per_second(ZarrConfig(**known))
     except (KeyError, ValueError) as error:
         if zarr:
             raise ValueError(
                 f"zarr.{next(iter(zarr))} cannot be changed for new levels: {error}"
             ) from None
         return last, _UNKNOWN_CODEC
+    if not zarr:
+        return last, speed
     if "compressor" in zarr:
         known["compressor_options"] = {}
     config = ZarrConfig(**known | dict(zarr))
-    if not zarr:
-        return last, bytes_per_second(config)
     dtype = dtype_of(last)
     if last["zarr_format"] == 3 and _is_big(last["codecs"]):
         raise ValueError(

@@ -19,6 +19,7 @@ from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.images import damage_named, find, image_level_of, level_of
 from neurozarr.sources.zarr.nodes import Node, Store, join
 from neurozarr.zarr import metadata
+from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import FILES, Document, group_documents
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def sample_options(existing: Existing, options: Mapping[str, Any]) -> dict[str, 
         )
     zarr = zarr | {"zarr_version": version}
     try:
-        metadata.options(existing.documents[-1])
+        ZarrConfig(**metadata.options(existing.documents[-1]))
     except (KeyError, ValueError):
         zarr["driver"] = "zarr-python"
     return {**options, "zarr": zarr, "nifti": options["nifti"] | {"nii": False}}
