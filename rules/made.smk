@@ -19,26 +19,38 @@ def others_make_files():
     return len(rules_of("source_made")) > 1 or any(rule.output for rule in others)
 
 
-def makers(path):
-    """The rules that make a file or a directory."""
-    return workflow.dag.output_index.match_producers(path)
+@cache
+def is_made(path, *, folder):
+    """Whether a rule makes a file or, with `folder`, a directory as a whole."""
+    rules = workflow.dag.output_index.match_producers(path)
+    outputs = (file for rule in rules for file in rule.output if file.match(path))
+    return any(bool(is_flagged(file, "directory")) is folder for file in outputs)
 
 
 @cache
 def made_folder(path):
-    """The directory that a rule makes as a whole and in which a path lies, or which it is; or None."""
-    found = (file for rule in makers(path) for file in rule.output)
-    if any(is_flagged(file, "directory") and file.match(path) for file in found):
-        return path
+    """The directory that a rule makes and in which a path lies; or None."""
     parent = os.path.dirname(path)
-    return made_folder(parent) if parent not in ("", path) else None
+    if parent in ("", path):
+        return None
+    return parent if is_made(parent, folder=True) else made_folder(parent)
 
 
 def made_path(path):
-    """A path, or the directory in which it lies, as the rule names it that makes it; or None."""
+    """A path, or the directory in which it lies, as the rule names it that makes it; or None.
+
+    Wildcards also stand for what has slashes: a directory with the name of a file is one in which
+    the file lies, if there is a choice.
+    """
     for name in made.spellings(path):
-        if found := name if makers(name) else made_folder(os.path.dirname(name)):
-            return found
+        folder = made_folder(name)
+        in_folder = folder and made.is_file(name)
+        if is_made(name, folder=False) or (
+            is_made(name, folder=True) and not in_folder
+        ):
+            return name
+        if folder:
+            return folder
     return None
 
 

@@ -19,22 +19,15 @@ def work_left(name):
     )
 
 
-def readable_samples():
-    """Names of the samples whose sources can be read."""
-    all_planned()
-    return [name for name in SAMPLES if not unreadable(name)]
-
-
 def planned_before(wildcards):
     """No files: nothing is made for the target `plan`. Exit if no source can be read."""
-    readable_samples()
+    all_planned()
     return []
 
 
 def plan_of_run(wildcards):
     """Arguments of `neurozarr.steps.plan.describe_run`."""
-    names = readable_samples()
-    works = list(map(work_left, names))
+    works = [work_left(sample.name) for sample in all_planned()]
     found = memory_of_bundles()
     return {
         "output": RUN.output,
@@ -47,8 +40,13 @@ def plan_of_run(wildcards):
             for chosen in to_measure(works).values()
             for name in chosen
         ],
-        "unreadable": len(SAMPLES) - len(names),
+        "unreadable": len(known_samples()) - len(works),
+        "waiting": len(SAMPLES) - len(known_samples()),
         "bundles": len(found),
+        "descriptions": sum(
+            not os.path.exists(file) or file in workflow.dag.forcefiles
+            for file in all_descriptions(wildcards)
+        ),
         "bundle_memory_mb": max(found, default=0),
         "verify": RUN.verify,
         "cores": local_cores(),
@@ -79,13 +77,10 @@ def check_space(names):
     # How large those are that rules of others make is known when they are there.
     there = [name for name in names if name in THERE and not unreadable(name)]
     works = [work_left(name) for name in there]
-    said, problem = space.problem(
-        works,
-        SAMPLES.__getitem__,
-        space.free_space(RUN.output),
-        threads=min(plan.MAX_THREADS, local_cores() or os.cpu_count()),
-    )
-    if said == "does not fit":
-        sys.exit(f"neurozarr: {problem}")
-    if problem:
-        logger.warning(f"neurozarr: {problem}")
+    threads = min(plan.MAX_THREADS, local_cores() or os.cpu_count())
+    for free, some in space.disks(works):
+        said, why = space.problem(some, SAMPLES.__getitem__, free, threads=threads)
+        if said == "does not fit":
+            sys.exit(f"neurozarr: {why}")
+        if why:
+            logger.warning(f"neurozarr: {why}")

@@ -125,7 +125,7 @@ rule read:
 
 
 def test_sources_that_cannot_be_read_stop_no_others(make_parent):
-    """Nothing makes one of them; another is no image, which is known when a rule has made it."""
+    """Nothing makes one of them; another is no image, as is known when a rule has made it."""
     parent = make_parent([*SHEET, "lost\traw/lost.nii", "bad\tregistered/bad.nii"])
     parent.write(MODULE, REGISTER, READ)
     (parent.directory / "raw/bad.nii").write_text("hello")

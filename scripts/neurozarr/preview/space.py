@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +36,15 @@ class Free:
         Number of files that can be created; None if the file system has no limit.
     block
         Space that a file takes at least, in bytes.
+    device
+        Number that tells it from other file systems.
     """
 
     folder: Path
     bytes: int
     files: int | None
     block: int
+    device: int = 0
 
 
 def free_space(output: str | os.PathLike[str]) -> Free:
@@ -54,7 +58,20 @@ def free_space(output: str | os.PathLike[str]) -> Free:
         bytes=found.f_bavail * found.f_frsize,
         files=found.f_favail if found.f_files else None,
         block=found.f_frsize,
+        device=folder.stat().st_dev,
     )
+
+
+def disks(works: Sequence[Work]) -> list[tuple[Free, list[Work]]]:
+    """Each file system to which a run writes, with what it writes there."""
+    folders: dict[str, list[Work]] = defaultdict(list)
+    for work in works:
+        folders[os.path.dirname(work.store)].append(work)
+    found: dict[int, tuple[Free, list[Work]]] = {}
+    for folder, some in folders.items():
+        free = free_space(folder)
+        found.setdefault(free.device, (free, []))[1].extend(some)
+    return list(found.values())
 
 
 def verdict(size: Size, files: int, replaced: int, free: Free) -> Verdict:

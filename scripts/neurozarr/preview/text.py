@@ -29,10 +29,12 @@ class Plan:
         Output directory.
     works
         What is left to be done for each sample that can be read.
-    unreadable
-        Number of the others.
+    unreadable, waiting
+        Number of samples that cannot be read, and of those whose sources other rules make first.
     bundles
         Number of jobs that convert several samples.
+    descriptions
+        Number of jobs that describe a BIDS derivative.
     bundle_memory_mb
         Most memory of one of them, in MB.
     verify
@@ -48,7 +50,9 @@ class Plan:
     output: str
     works: Sequence[Work]
     unreadable: int
+    waiting: int
     bundles: int
+    descriptions: int
     bundle_memory_mb: int
     verify: str
     cores: int | None
@@ -56,7 +60,9 @@ class Plan:
     check_space: bool
 
 
-def plan_text(plan: Plan, found: Estimate, free: Free, said: Verdict) -> str:
+def plan_text(
+    plan: Plan, found: Estimate, fits: Sequence[tuple[Free, Sequence[Work], Verdict]]
+) -> str:
     """Describe a run: levels of samples, jobs, size, time and free space."""
     works = plan.works
     if len(works) <= MAX_DETAILED:
@@ -67,7 +73,7 @@ def plan_text(plan: Plan, found: Estimate, free: Free, said: Verdict) -> str:
         width = max(len(name) for name, *_ in plan.options)
         lines += ["", "options that differ from the defaults:"]
         lines += [f"  {n:<{width}}  {value} (default {old})" for n, value, old in plan.options]
-    return "\n".join([*lines, "", *_totals(plan, found, free, said)])
+    return "\n".join([*lines, "", *_totals(plan, found, fits)])
 
 
 def _levels(work: Work, found: Estimate) -> list[str]:
@@ -138,18 +144,23 @@ def _samples(works: Sequence[Work], found: Estimate) -> list[str]:
     return lines
 
 
-def _totals(plan: Plan, found: Estimate, free: Free, said: Verdict) -> list[str]:
+def _totals(
+    plan: Plan, found: Estimate, fits: Sequence[tuple[Free, Sequence[Work], Verdict]]
+) -> list[str]:
     works = plan.works
     left = [work for work in works if not work.is_done]
     head = f"neurozarr: {len(works)} samples" if len(works) > 1 else "neurozarr: 1 sample"
     if plan.unreadable:
         head += f", and {plan.unreadable} that cannot be read (see above)"
+    if plan.waiting:
+        head += f", and {plan.waiting} whose sources other rules make first"
     if not left:
         return [f"{head}; nothing to do: all stores are complete"]
     if len(left) < len(works):
         head += f", {len(left)} of them not complete"
     jobs = sum((Counter(work.jobs) for work in works), Counter[str]())
     jobs["convert_bundle"] += plan.bundles
+    jobs["describe_dataset"] += plan.descriptions
     memory = max([plan.bundle_memory_mb, *(work.memory_mb for work in left)])
     size, files = found.total(works), sum(map(forecast.inodes, works))
     return [
@@ -158,8 +169,11 @@ def _totals(plan: Plan, found: Estimate, free: Free, said: Verdict) -> list[str]
         f"to {memory} MB of memory each",
         f"size:   {_size(size)} in {files:,} files, from {_source(works)}",
         f"time:   {_time(plan, found)}",
-        f"space:  {bytes_text(free.bytes)} are free in the file system of {free.folder}: "
-        f"{_fit(said, size, files, plan, free)}",
+        *(
+            f"space:  {bytes_text(free.bytes)} are free in the file system of {free.folder}: "
+            f"{_fit(said, plan, found, some, free)}"
+            for free, some, said in fits
+        ),
     ]
 
 
@@ -186,8 +200,8 @@ def _time(plan: Plan, found: Estimate) -> str:
     return f"about {duration(seconds)} on {cores}"
 
 
-def _fit(said: Verdict, size: Size, files: int, plan: Plan, free: Free) -> str:
-    more = replaced(plan.works)
+def _fit(said: Verdict, plan: Plan, found: Estimate, works: Sequence[Work], free: Free) -> str:
+    more, files = replaced(works), sum(map(forecast.inodes, works))
     after = f" when {bytes_text(more)} of old files are replaced" if more else ""
     match said:
         case "fits":
@@ -195,7 +209,7 @@ def _fit(said: Verdict, size: Size, files: int, plan: Plan, free: Free) -> str:
         case "may not fit":
             return f"the stores may not fit{after}; a run would start, and warn"
     if free.files is not None and files > free.files:
-        return explain(size, files, free)
+        return explain(found.total(works), files, free)
     start = (
         "a run would be refused (resources.check_space)"
         if plan.check_space

@@ -81,8 +81,8 @@ class Work:
 
     Attributes
     ----------
-    name, path
-        Name of the sample, and its source.
+    name, path, store
+        Name of the sample, its source, and its store.
     kind
         Text that is the same for samples whose chunks are made alike: shape, data type, format and
         options.
@@ -102,6 +102,7 @@ class Work:
 
     name: str
     path: str
+    store: str
     kind: str
     levels: tuple[LevelWork, ...]
     source_bytes: int
@@ -149,6 +150,7 @@ def left_of(
     known: dict[str, Any] = {
         "name": sample.name,
         "path": sample.path,
+        "store": str(paths.store),
         "source_bytes": sum(file.stat().st_size for file in sample.files),
         "is_bundled": is_bundled,
     }
@@ -156,7 +158,10 @@ def left_of(
         return Work(**known, kind="", levels=(), jobs={}, memory_mb=0, is_done=False)
     coarse = coarse_levels(sample.blocks)
     created, blocks = set[int](), Blocks()
-    is_done = todo.is_done() or (not is_bundled and _has_targets(paths, todo, coarse))
+    has_sidecars = bool(sample.sidecars) or paths.sidecar_receipt.exists()
+    is_done = todo.is_done() or (
+        not is_bundled and _has_targets(paths, todo, coarse, has_sidecars=has_sidecars)
+    )
     if not is_done:
         created, blocks = _left(sample, paths, todo)
     if not is_bundled and any(number in coarse for number, _ in blocks):  # One job makes them all.
@@ -175,7 +180,9 @@ def left_of(
         **known,
         kind=_kind(sample),
         levels=levels,
-        jobs={} if is_bundled or is_done else dict(_jobs(paths, todo, coarse, created, blocks)),
+        jobs={}
+        if is_bundled or is_done
+        else _jobs(paths, todo, coarse, created, blocks, has_sidecars=has_sidecars),
         memory_mb=0 if is_bundled else _memory_mb(sample, blocks, verify, cores),
         is_done=is_done,
     )
@@ -193,11 +200,13 @@ def _voxel_sizes(sample: Sample) -> list[tuple[float, ...]]:
     ]
 
 
-def _has_targets(paths: StorePaths, todo: Todo, coarse: range) -> bool:
+def _has_targets(paths: StorePaths, todo: Todo, coarse: range, *, has_sidecars: bool) -> bool:
     """Whether Snakemake finds nothing to be done: it does not miss what only other jobs need."""
-    targets = [*paths.group, *paths.header]
-    targets += [paths.level(number).document for number in range(coarse.start)]
+    targets = [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
+    levels = [paths.level(number) for number in range(coarse.start)]
+    targets += [level.job_output(level.document) for level in levels if not level.given]
     targets += [paths.verify_receipt] * (todo.verify != "none")
+    targets += [paths.sidecar_receipt] * has_sidecars
     return not todo.stale and todo.is_done(*targets)
 
 
@@ -207,6 +216,8 @@ def _left(sample: Sample, paths: StorePaths, todo: Todo) -> tuple[set[int], Bloc
     blocks: Blocks = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
+        if place.given:
+            continue
         if 0 in created or not todo.is_done(place.document, place.array_receipt):
             created.add(number)
         for block in range(level.blocks):
@@ -221,24 +232,31 @@ def _left(sample: Sample, paths: StorePaths, todo: Todo) -> tuple[set[int], Bloc
 
 
 def _jobs(
-    paths: StorePaths, todo: Todo, coarse: range, created: set[int], blocks: Blocks
-) -> Counter[str]:
+    paths: StorePaths,
+    todo: Todo,
+    coarse: range,
+    created: set[int],
+    blocks: Blocks,
+    *,
+    has_sidecars: bool,
+) -> dict[str, int]:
     """Number of jobs of each step of a sample that is not bundled."""
     found: Counter[str] = Counter()
     found["create_array"] = len(created - set(coarse))
     found["write_base"] = sum(number == 0 for number, _ in blocks)
     found["pyramid_level"] = sum(number > 0 and number not in coarse for number, _ in blocks)
     found["pyramid_level"] += any(number in coarse for number, _ in blocks)
-    group = () if paths.nii else paths.group
+    group = () if paths.nii or paths.place else paths.group
     again = bool(created or blocks) or not todo.is_done(paths.ome_receipt, *group)
-    found["ome_metadata"] = int(again)
+    found["extend_metadata" if paths.place else "ome_metadata"] = int(again)
     if paths.nii:
         again = again or not todo.is_done(*paths.group, *paths.header, paths.header_receipt)
         found["nifti_header"] = int(again)
     # Without a verification, its receipt is not among the files of a complete run.
     verified = todo.verify == "none" or todo.is_done(paths.verify_receipt)
     found["verify_store"] = int(todo.verify != "none" and (again or not verified))
-    return +found
+    found["write_sidecars"] = int(has_sidecars and not todo.is_done(paths.sidecar_receipt))
+    return dict(+found)
 
 
 def _memory_mb(sample: Sample, blocks: Blocks, verify: str, cores: int | None) -> int:

@@ -14,13 +14,15 @@ import xxhash
 
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples.sample import RunSettings, Sample
-from neurozarr.sources import dcm2niix, family_of
+from neurozarr.sources import SUFFIXES, dcm2niix, family_of
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import PLACE, is_address, parts
 from neurozarr.zarr.documents import Document
 
 #: Suffixes of the two files of an image that two rules may make.
 _PAIRS = ((".hdr", ".img"), (".hdr.gz", ".img.gz"), (".HEAD", ".BRIK"), (".HEAD", ".BRIK.gz"))
+#: Endings of the names of files.
+_FILES = tuple(ending for ending in SUFFIXES if not ending.endswith((".zarr", ".n5")))
 #: Fields of a layout that name directories of the run (see `neurozarr.sources.Layout`).
 _PLACES = ("output", "state", "dicom")
 #: Groups of options that decide what is in a store.
@@ -71,6 +73,11 @@ def read_paths(sample: Sample) -> Iterator[str]:
         yield header
     if sample.label_of is not None:
         yield from read_paths(Sample(**sample.label_of))
+
+
+def is_file(path: str) -> bool:
+    """Whether a path has the name of a file, not of a store or another directory."""
+    return path.lower().endswith(_FILES)
 
 
 def spellings(path: str) -> list[str]:

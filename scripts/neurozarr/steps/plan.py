@@ -7,7 +7,7 @@ from typing import Any
 
 from neurozarr.preview import forecast
 from neurozarr.preview.estimate import estimate
-from neurozarr.preview.space import free_space, replaced, verdict
+from neurozarr.preview.space import disks, replaced, verdict
 from neurozarr.preview.text import Plan, plan_text
 from neurozarr.preview.work import Work
 from neurozarr.samples.sample import Sample
@@ -44,6 +44,13 @@ def describe_run(
     plan = Plan(works=list(map(Work.from_plain, works)), **run)
     known = {fields["name"]: Sample(**fields) for fields in samples}
     found = estimate(plan.works, known.__getitem__, threads=threads, seconds=SECONDS)
-    files, free = sum(map(forecast.inodes, plan.works)), free_space(plan.output)
-    said = verdict(found.total(plan.works), files, replaced(plan.works), free)
-    return plan_text(plan, found, free, said), said == "fits" and not plan.unreadable
+    fits = [
+        (
+            free,
+            works,
+            verdict(found.total(works), sum(map(forecast.inodes, works)), replaced(works), free),
+        )
+        for free, works in disks(plan.works)
+    ]
+    is_good = not plan.unreadable and all(said == "fits" for *_, said in fits)
+    return plan_text(plan, found, fits), is_good
