@@ -213,4 +213,4 @@ def test_a_plan_makes_no_sources(make_parent):
     parent("registered/small.nii")
     told = parent("nz_plan").output
     assert re.search("^neurozarr: 1 sample", told, re.M)
-    assert "yet to be made" not in told
+    assert "make first" not in told
