@@ -19,7 +19,7 @@ PYTHONS := 3.11 3.12 3.13
 # A real MRI volume, from nibabel's own tests.
 MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/data/example4d.nii.gz
 # The unit tests that take too long for `make check`; FAST are the others.
-SLOW := bad_input bundle_states claims combinations create_array image memory metadata nodes ownership preview readers round_trip \
+SLOW := bad_input bundle_states claims combinations create_array image memory metadata nodes ownership preview readers report round_trip \
     slabs source_axes source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
 FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
 # What is tested with other versions of Python.

@@ -64,6 +64,7 @@ include: "rules/write_sidecars.smk"
 include: "rules/describe_dataset.smk"
 include: "rules/verify_store.smk"
 include: "rules/export_nifti.smk"
+include: "rules/report_sample.smk"
 include: "rules/extend_metadata.smk"
 
 

@@ -74,21 +74,29 @@ def bundled():
     redo = "all" if forced else "nothing"
     if redo == "nothing" and "verify" in steps_of(settings.targets):
         redo = "verify"
+    pages = wants_reports()
     work = {
         name: (
             bundles.SAMPLE_SECONDS
             if unreadable(name)
             else bundles.seconds(planned(name))
         )
+        + (bundles.PAGE_SECONDS if pages else 0)
         for name in SAMPLES
         if name in new
         and is_bundled(name)
-        and (redo != "nothing" or not is_converted(name))
+        and (
+            redo != "nothing"
+            or not is_converted(name)
+            or (pages and not is_reported(name))
+        )
     }
     for names in samples_by_source():
         for names_at_once in bundles.consecutive(names, new):
             some = {name: work[name] for name in names_at_once if name in work}
-            found = bundles.divide(names, some, cores=local_cores(), redo=redo)
+            found = bundles.divide(
+                names, some, cores=local_cores(), redo=redo, pages=pages
+            )
             for bundle in found:
                 BY_BUNDLE[bundle] = [
                     name for name in bundle.names(names) if name in some
@@ -116,6 +124,22 @@ def samples_by_source():
 def is_converted(name):
     """Whether there is nothing to be done for a sample."""
     return not unreadable(name) and planned(name).is_planned and todo(name).is_done()
+
+
+def wants_reports():
+    """Whether the command line asks for the pages of all samples."""
+    targets = workflow.dag_settings.targets
+    return "report" in steps_of(targets) or INDEX in map(os.path.normpath, targets)
+
+
+@cache
+def is_reported(name):
+    """Whether the page of a sample is there and shows the store as it is.
+
+    Images of others, to which levels are added, have none.
+    """
+    paths = RUN.paths(name)
+    return paths.place is not None or page_records.is_current(paths)
 
 
 def by_bundle():
@@ -174,11 +198,18 @@ def bundle_threads(wildcards):
 
 
 def bundle_memory(wildcards, threads, attempt):
-    return attempt * bundles.memory_mb(readable_members(wildcards), RUN.verify, threads)
+    return attempt * bundles.memory_mb(
+        readable_members(wildcards),
+        RUN.verify,
+        threads,
+        pages=Bundle.from_name(wildcards.bundle).pages,
+    )
 
 
 def bundle_minutes(wildcards, attempt):
-    return attempt * bundles.minutes(readable_members(wildcards))
+    return attempt * bundles.minutes(
+        readable_members(wildcards), pages=Bundle.from_name(wildcards.bundle).pages
+    )
 
 
 def all_bundles(wildcards):

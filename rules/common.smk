@@ -17,6 +17,7 @@ try:
     from neurozarr import plan
     from neurozarr.bids import description
     from neurozarr.errors import ClaimError, NeurozarrError, SourceError
+    from neurozarr.report import page_records
     from neurozarr.run import claims, extending, memory, ownership, publishing, sidecars
     from neurozarr.run.notices import Notices
     from neurozarr.run.paths import Place, coarse_levels
@@ -87,6 +88,9 @@ SIDECARS = str(PATHS.sidecar_receipt)
 DATASET = str(RUN.derivative("{folder}").sidecar_receipt)
 REPORT = without_prefix(PATHS.report)
 EXPORT = str(PATHS.export("{level}"))
+PAGE = str(PATHS.page)
+THUMBNAIL = str(PATHS.thumbnail)
+INDEX = str(PATHS.index)
 # An image of others, to which levels are added: the wildcards do not tell its directory.
 IN_PLACE = replace(PATHS, nii=False, place=Place(group="", names=("0",)))
 IN_PLACE_LEVEL = IN_PLACE.level("{level}")

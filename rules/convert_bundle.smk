@@ -20,5 +20,6 @@ rule convert_bundle:
         samples=bundle_samples,
         run=vars(RUN),
         redo=lambda wildcards: Bundle.from_name(wildcards.bundle).redo,
+        pages=lambda wildcards: Bundle.from_name(wildcards.bundle).pages,
     script:
         "../scripts/convert_bundle.py"

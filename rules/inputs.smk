@@ -93,6 +93,37 @@ def store_to_verify(wildcards):
     ]
 
 
+def store_to_report(wildcards):
+    """Files that a page needs; exit if it would overwrite a file of others."""
+    name, paths = name_of(wildcards), paths_of(wildcards)
+    if not is_there(name) and not paths.page.exists():
+        waited_for(lambda waiting: waiting == name)
+    unreadable(name)
+    check_page(name)
+    if is_bundled(name):
+        return store_to_verify(wildcards)
+    if RUN.verify != "none":
+        return files([paths.verify_receipt])
+    return files([*paths.group, *paths.header, paths.ome_receipt])
+
+
+def check_page(name):
+    """Exit if the page of a sample would overwrite a file of others; tell if it is out of date."""
+    paths = RUN.paths(name)
+    if paths.place is not None:
+        sys.exit(
+            f"neurozarr: sample {name}: there is no page of an image of others to which levels "
+            "are added"
+        )
+    try:
+        page_records.check_name(paths.sample)
+        page_records.check(paths.page_receipt, paths.page, paths.thumbnail)
+    except NeurozarrError as error:
+        sys.exit(f"neurozarr: sample {name}: {error}")
+    if workflow.is_main_process and paths.page.exists() and not is_reported(name):
+        workflow.dag.forcefiles.add(str(paths.page))
+
+
 def level_to_export(wildcards):
     """Files that an export needs; exit if the export would overwrite a file."""
     name, paths, number = name_of(wildcards), paths_of(wildcards), int(wildcards.level)

@@ -89,22 +89,38 @@ def is_there(name):
     if workflow.is_main_process:
         prepare_hooks()
         if files := made_files(name):
-            paths = RUN.paths(name)
             gone = not all(map(os.path.exists, files))
-            try:
-                checkpoints.source_made.get(sample=paths.sample, label=paths.label)
-            except IncompleteCheckpointException:
-                if gone and (
-                    steps_of(workflow.dag_settings.forcerun)
-                    or not made.seems_done(SAMPLES[name], paths, RUN)
-                ):
-                    need_source(name)
-                return False
-            if gone:
+            if (gone or not only_plans()) and not is_noted(name, gone):
                 return False
             SAMPLES[name] = made.when_there(SAMPLES[name], RUN)
     THERE.add(name)
     return True
+
+
+def is_noted(name, gone):
+    """Whether the checkpoint of a source is complete, and the source is not gone."""
+    paths = RUN.paths(name)
+    try:
+        checkpoints.source_made.get(sample=paths.sample, label=paths.label)
+    except IncompleteCheckpointException:
+        forced = steps_of(workflow.dag_settings.forcerun)
+        if gone and (forced or not made.seems_done(SAMPLES[name], paths, RUN)):
+            need_source(name)
+        return False
+    return not gone
+
+
+@cache
+def only_plans():
+    """Whether nothing but the target `plan` is asked for, which makes no source again."""
+    targets = workflow.dag_settings.targets
+    return len(targets) == 1 and steps_of(targets) == {"plan"}
+
+
+def is_awaited(name):
+    """Whether the source of a sample is not there, and its store is not complete without it."""
+    paths = RUN.paths(name)
+    return not (is_there(name) or made.seems_done(SAMPLES[name], paths, RUN))
 
 
 def need_source(name):

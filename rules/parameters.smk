@@ -102,6 +102,15 @@ def export_minutes(wildcards, attempt):
     return attempt * estimates.export_minutes(sample(wildcards), int(wildcards.level))
 
 
+def report_memory(wildcards, attempt):
+    return attempt * estimates.report_memory_mb(sample(wildcards))
+
+
+def report_arguments(wildcards):
+    """Arguments of the step `report_sample`, without the directory of its benchmarks."""
+    return arguments.report_sample(sample(wildcards), RUN, directory=os.getcwd())
+
+
 @known_later
 def verify_memory(wildcards, threads, attempt):
     return attempt * estimates.verify_memory_mb(sample(wildcards), RUN.verify, threads)

@@ -41,7 +41,7 @@ def plan_of_run(wildcards):
             for name in chosen
         ],
         "unreadable": len(known_samples()) - len(works),
-        "waiting": len(SAMPLES) - len(known_samples()),
+        "waiting": sum(map(is_awaited, SAMPLES)),
         "bundles": len(found),
         "descriptions": sum(
             not os.path.exists(file) or file in workflow.dag.forcefiles

@@ -174,9 +174,13 @@ def work_of(job):
             for level in planned_levels
         )
         return Job(f"{name_of(job.wildcards)}: {named}", size)
-    if step_of(job.rule) in ("verify_store", "export_nifti"):
-        done = "verified" if step_of(job.rule) == "verify_store" else "exported"
-        return Job(f"{name_of(job.wildcards)}: {done}")
+    done = {
+        "verify_store": "verified",
+        "export_nifti": "exported",
+        "report_sample": "page made",
+    }
+    if step_of(job.rule) in done:
+        return Job(f"{name_of(job.wildcards)}: {done[step_of(job.rule)]}")
     silent = step_of(job.rule) in STEPS | {"source_made"} or not job.wildcards
     return Job("" if silent else step_of(job.rule))
 
@@ -240,16 +244,20 @@ def end_well():
     end_record("well")
     forget_bundles()
     if TASKS:
-        exports = (
-            any(task.paths.nii for task in TASKS.values())
-            and "export" not in workflow.dag_settings.targets
-        )
+        exports = "export" in workflow.dag_settings.targets
+        commands = {}
+        if any(task.paths.nii for task in TASKS.values()) and not exports:
+            commands["to export to NIfTI"] = command("export")
+        if wants_reports():
+            commands["to see the pages"] = f"open {INDEX} in a browser"
+        else:
+            commands["to make pages"] = command("report")
         print_last(
             summary.success_text(
                 list(TASKS.values()),
                 output=RUN.output,
                 seconds=time.monotonic() - STARTED,
-                export=command("export") if exports else "",
+                commands=commands,
                 notices=NOTICES.all(),
             )
         )
@@ -262,11 +270,30 @@ def end_badly():
     if TASKS:
         # Read again, because files may have changed since the run was planned.
         done = [is_done_now(name) for name in TASKS]
+        if wants_reports():
+            list_failures(done)
         print_last(
             summary.failure_text(
                 list(TASKS.values()), done, again=command(), notices=NOTICES.all()
             )
         )
+
+
+def list_failures(done):
+    """Write the list of all pages, with the reasons of samples that failed.
+
+    The job that would write it has not run, because others failed before.
+    """
+    from neurozarr.report.index import write_index
+
+    failed = {
+        name: {"reason": reason, "log": str(log)}
+        for name, (reason, log) in summary.reasons(list(TASKS.values()), done).items()
+    }
+    try:
+        write_index(RUN.paths(""), failed, samples=SAMPLES)
+    except NeurozarrError as error:
+        logger.error(f"neurozarr: {error}")
 
 
 def is_done_now(name):

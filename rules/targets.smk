@@ -1,5 +1,12 @@
 # Input functions of the targets.
 
+from importlib.util import find_spec
+
+from neurozarr.sources.extras import install_command
+
+# What the jobs that make pages need, and others do not.
+PAGE_PACKAGES = ("jinja2", "matplotlib", "PIL")
+
 
 def all_stores(wildcards):
     """All that a complete run makes."""
@@ -73,6 +80,34 @@ def all_verified(wildcards):
     receipts = files(RUN.paths(name).verify_receipt for name in names)
     waits = waited_for(lambda name: True)
     return [*waits, *all_bundles(wildcards), *receipts]
+
+
+def all_reports(wildcards):
+    """The pages of all samples, and the bundles that make some of them."""
+    # The job that makes the list of all pages only looks what there is.
+    if not workflow.is_main_process:
+        return []
+    if missing := [name for name in PAGE_PACKAGES if find_spec(name) is None]:
+        sys.exit(
+            f"neurozarr: report needs {missing[0]}, which is not installed: "
+            f"{install_command('report')}"
+        )
+    all_planned()
+    paths = RUN.paths("")
+    names = [name for name in known_samples() if RUN.paths(name).place is None]
+    for name in names:
+        check_page(name)
+    try:
+        page_records.check(paths.index_receipt, paths.index)
+    except NeurozarrError as error:
+        sys.exit(f"neurozarr: {error}")
+    if paths.index.exists() and not page_records.is_current_index(paths, SAMPLES):
+        workflow.dag.forcefiles.add(INDEX)
+    together = bundled() if wants_reports() else {}
+    pages = files(RUN.paths(name).page for name in names if name not in together)
+    waits = waited_for(lambda name: not is_reported(name))
+    bundle_names = [bundle.name for bundle in by_bundle()]
+    return [*waits, *expand(BUNDLE, bundle=bundle_names), *pages]
 
 
 def all_exports(wildcards):

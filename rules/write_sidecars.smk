@@ -1,5 +1,7 @@
 rule write_sidecars:
     """Write the BIDS metadata of an image beside its store."""
+    input:
+        source=made_source,
     output:
         # `update` keeps Snakemake from deleting the record of what was written.
         update(SIDECARS),

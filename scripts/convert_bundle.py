@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 from neurozarr.run.joblog import logged
@@ -10,6 +11,8 @@ with logged(snakemake.log[0]):
         RunSettings(**snakemake.params.run),
         log=lambda name: Path(snakemake.log[0]).parent / name / "convert.log",
         redo=snakemake.params.redo,
+        pages=snakemake.params.pages,
+        directory=os.getcwd(),
         threads=snakemake.threads,
         partial=Path(f"{snakemake.output[0]}.partial.json"),
     )

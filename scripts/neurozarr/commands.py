@@ -40,6 +40,7 @@ _RUNS = {
     "plan": (["plan", "--nolock"], "print what run would do: levels, jobs, size, time and space"),
     "verify": (["verify"], "convert what is not converted, and verify all stores again"),
     "export": (["export"], "convert what is not converted, and write levels as .nii.gz files"),
+    "report": (["report"], "convert what is not converted, and make pages with pictures of all"),
 }
 
 

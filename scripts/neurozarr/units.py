@@ -133,6 +133,14 @@ def find_unit(unit: str, kind: str) -> str:
     return NAMES[kind].get(spelling) or _WITHOUT_CASE[kind].get(spelling.casefold(), "")
 
 
+def symbol(unit: str) -> str:
+    """Symbol of a unit that OME-Zarr lists, such as mm; any other text as it is."""
+    if unit.startswith("micro"):  # Of its spellings, the shortest is µ alone.
+        return f"µ{symbol(unit.removeprefix('micro'))}"
+    names = [name for kind in NAMES.values() for name, known in kind.items() if known == unit]
+    return min(names, key=len, default=unit)
+
+
 def factor(unit: str, to: str) -> float:
     """Factor that converts a length or a time from a unit to another; 1 if either is "".
 

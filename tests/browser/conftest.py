@@ -20,9 +20,14 @@ ARGUMENTS = (
 )
 
 
+def executable() -> str | None:
+    """Path of the browser; None if there is none."""
+    return shutil.which("chromium")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
+    path = executable()
     if not path:
         reason = "chromium missing; as root on Debian: apt-get install chromium"
         assert "NEUROZARR_NEEDS_BROWSER" not in os.environ, reason

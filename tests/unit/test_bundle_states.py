@@ -185,7 +185,7 @@ def test_failures_of_some_members_stop_no_other(tmp_path, reference):
             partial=tmp_path / "partial.json",
         )
     first, *lines = str(caught.value).splitlines()
-    assert first == "2 of 3 samples were not converted"
+    assert first == "2 of 3 samples failed"
     assert [line.split(":")[0] for line in lines] == ["sample a", "sample b"]
     assert tree(tmp_path, "c") == reference("c", 0, 0)
     (stranger / "0").unlink()

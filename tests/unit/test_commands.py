@@ -51,6 +51,7 @@ def test_the_workflow_is_at_the_top_of_a_clone(root):
         (["run"], ["--cores", "all"], {}),
         (["verify", "a.nii"], ["verify", "--cores", "all"], {"source": ["a.nii"]}),
         (["export", "a.nii"], ["export", "--cores", "all"], {"source": ["a.nii"]}),
+        (["report", "a.nii"], ["report", "--cores", "all"], {"source": ["a.nii"]}),
         (
             ["plan", "a.nii"],
             ["plan", "--nolock", "--cores", "all"],
@@ -151,7 +152,7 @@ def test_errors_are_one_line_that_names_the_word(capsys):
         assert exits(capsys, *words).startswith(message)
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "verify", "export", "info", "status"])
+@pytest.mark.parametrize("command", ["run", "plan", "verify", "export", "report", "info", "status"])
 def test_help_describes_each_command(capsys, command):
     for words, said in (["--help"], command), ([command, "--help"], f"usage: neurozarr {command}"):
         with pytest.raises(SystemExit) as error:

@@ -18,11 +18,14 @@ CONDA_FORGE = {
     "h5py": ("h5py", "3.16.0"),
     "imagecodecs": ("imagecodecs", "2026.3.6"),
     "isal": ("python-isal", "1.8.0"),  # isa-l is the C library.
+    "jinja2": ("jinja2", "3.1.6"),
     "jsonschema": ("jsonschema", "4.26.0"),
+    "matplotlib": ("matplotlib-base", "3.10.8"),  # matplotlib has a user interface, too.
     "mrcfile": ("mrcfile", "1.5.4"),
     "nibabel": ("nibabel", "5.3.2"),
     "numcodecs": ("numcodecs", "0.16.5"),
     "numpy": ("numpy", "2.4.6"),
+    "pillow": ("pillow", "12.0.0"),
     "pynrrd": ("pynrrd", "1.1.3"),
     "pyyaml": ("pyyaml", "6.0.3"),
     "scipy": ("scipy", "1.17.1"),
@@ -48,7 +51,7 @@ def needed(root):
     (everything,) = project["optional-dependencies"]["sources"]
     lines = project["dependencies"] + [
         line
-        for extra in Requirement(everything).extras
+        for extra in {*Requirement(everything).extras, "report"}
         for line in project["optional-dependencies"][extra]
     ]
     requirements = map(Requirement, lines)

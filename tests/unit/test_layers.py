@@ -15,7 +15,7 @@ LAYERS = [
     {"voxels", "bids"},
     {"drivers", "run"},
     {"samples"},
-    {"verify", "preview"},
+    {"verify", "preview", "report"},
     {"steps"},
     {"conversion", "info", "status", "viewer"},
     {"commands"},

@@ -22,6 +22,7 @@ from neurozarr.regions import grid
 from neurozarr.samples.rerun import Todo
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
+from neurozarr.steps.plan import describe_run
 
 
 class Planned:
@@ -377,3 +378,60 @@ def test_padding_and_indices_of_shards_are_counted(tmp_path):
     assert level.files == 27
     assert level.padding == 125 * 16**3 - 70**3
     assert level.index == 27 * (8 * 16 + 4)
+
+
+def described(works, samples=(), **said):
+    """What the target prints of some work, line by line, and whether it fits."""
+    run = {"output": "out", "unreadable": 0, "waiting": 0, "bundles": 1, "descriptions": 0}
+    run |= {"bundle_memory_mb": 400, "verify": "none", "cores": 2, "options": []}
+    fields = [{name: getattr(s, name) for name in type(s).__dataclass_fields__} for s in samples]
+    plain = [work.plain() for work in works]
+    run |= {"check_space": True, **said}
+    text, fits = describe_run(works=plain, samples=fields, threads=1, **run)
+    return text.splitlines(), fits
+
+
+def test_many_samples_have_a_line_each(tmp_path):
+    for number in range(6):
+        np.save(tmp_path / f"s{number}.npy", VOXELS["labels"][: 20 + number // 3])
+    planned = Planned(tmp_path, tmp_path / "*.npy")
+    lines, fits = described(planned.works(), planned.samples.values())
+    assert fits
+    assert lines[1].split() == [
+        "sample",
+        "shape",
+        "type",
+        "levels",
+        "jobs",
+        "MB",
+        "voxels",
+        "MB",
+        "written",
+    ]
+    assert [line.split()[0] for line in lines[2:8]] == sorted(planned.samples)
+    assert lines[-5:-3] == [
+        "neurozarr: 6 samples",
+        "jobs:   1 (1 convert_bundle); up to 400 MB of memory each",
+    ]
+    assert lines[-3].startswith("size:   about ")
+
+
+def test_levels_of_dicom_are_not_known_before_their_conversion(tmp_path):
+    work = Work(
+        name="a",
+        path="dicoms",
+        store=str(tmp_path / "a.nii.zarr"),
+        kind="",
+        levels=(),
+        source_bytes=5_000_000,
+        is_bundled=True,
+        jobs={},
+        memory_mb=0,
+        is_done=False,
+    )
+    lines, fits = described([work])
+    assert fits
+    assert lines[1].startswith("a: dicoms: 5.0 MB of DICOM files, of which the levels are known ")
+    assert any(line.startswith("size:   about 11.0 MB (0.0 kB to 11.0 MB)") for line in lines)
+    lines, _ = described([], waiting=2)
+    assert lines[-1] == "neurozarr: 0 samples, and 2 whose sources other rules make first"

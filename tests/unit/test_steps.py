@@ -165,6 +165,8 @@ def test_metadata_name_the_versions_that_made_the_levels(steps):
         ("write_base", {"zarr", "tensorstore", "pydicom", "h5py", "tifffile"}),
         ("nifti_header", {"zarr", "tensorstore", "pydicom"}),
         ("verify_store", {"numpy", "zarr", "tensorstore", "nibabel", "pydantic"}),
+        ("convert_bundle", {"matplotlib", "jinja2", "PIL"}),
+        ("report_sample", {"zarr", "tensorstore", "pydicom", "snakemake", "matplotlib.pyplot"}),
     ],
 )
 def test_step_imports_only_the_libraries_it_needs(step, unused):

@@ -115,8 +115,9 @@ def converted(one):
 
 def test_stores_are_listed(tmp_path):
     tasks = [converted(task(tmp_path, "a")), converted(task(tmp_path, "b", size=0))]
+    commands = {"to export": "snakemake export"}
     text = summary.success_text(
-        tasks, output=str(tmp_path), seconds=7.4, export="snakemake export", notices=[]
+        tasks, output=str(tmp_path), seconds=7.4, commands=commands, notices=[]
     )
     _, head, _, first, second, look, export = text.splitlines()
     assert head == "neurozarr: 2 stores in 7 s"
@@ -128,7 +129,7 @@ def test_stores_are_listed(tmp_path):
 
 def test_of_many_stores_there_is_one_line(tmp_path):
     one = converted(task(tmp_path))
-    text = summary.success_text([one] * 21, output="out", seconds=60, export="", notices=[])
+    text = summary.success_text([one] * 21, output="out", seconds=60, commands={}, notices=[])
     assert text.splitlines()[1:] == [
         "neurozarr: 21 stores in out: 42 levels, 105.0 MB in, 52.5 MB out, 60 s",
         f"to look at it:       neurozarr view {one.paths.store}",

@@ -32,9 +32,8 @@ def test_tree_metadata_and_description_follow_the_data_set(bids):
     bids("all", "export")
     out = bids.output
     found = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert {file for file in found if ".zarr" not in file} == {
+    assert {file for file in found if ".zarr" not in file and ".state" not in file} == {
         ".bidsignore",
-        ".state/dataset.json",
         "dataset_description.json",
         *(f"{name}.json" for name in (T1W, OTHER)),
         *(f"{DWI}{ending}" for ending in (".bval", ".bvec")),

@@ -26,7 +26,7 @@ def test_each_rule_says_what_it_does(look):
     listed = look("--list-rules")
     assert listed.code == 0
     lines = [line for line in listed.output.splitlines() if not line.startswith("Using")]
-    assert len(lines) == 19
+    assert len(lines) == 21
     assert all(re.fullmatch(r"\w+ \([A-Z].*\.\)", line) for line in lines), lines
 
 

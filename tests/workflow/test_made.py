@@ -131,7 +131,8 @@ def test_sources_that_cannot_be_read_stop_no_others(make_parent):
     (parent.directory / "raw/bad.nii").write_text("hello")
     assert parent("registered/large.nii").rules == {"register"}
     wanted = ["read/small.txt", "read/bad.txt", "nz_all"]
-    planned = parent(*wanted, "--dry-run")
+    planned = parent(*wanted, "--dry-run", check=False)
+    assert planned.code == 1
     assert {"read", "nz_verify_store", "nz_source_made"} < planned.rules
     assert "mem_mb=<TBD>" in planned.output
     run = parent(*wanted, check=False)
@@ -202,3 +203,14 @@ def test_directories_pairs_headers_and_labels_are_made(make_parent):
     scale = parent.group("stack")["ome"]["multiscales"][0]["datasets"][0]
     assert scale["coordinateTransformations"][0]["scale"] == [2, 2, 2]
     assert NOTHING in parent("--dry-run").output
+
+
+def test_a_plan_makes_no_sources(make_parent):
+    parent = make_parent(SHEET)
+    told = parent("nz_plan").output
+    assert "neurozarr: 0 samples, and 1 whose sources are yet to be made by rules" in told
+    assert not (parent.directory / "registered").exists()
+    parent("registered/small.nii")
+    told = parent("nz_plan").output
+    assert re.search("^neurozarr: 1 sample", told, re.M)
+    assert "yet to be made" not in told

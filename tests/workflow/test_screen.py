@@ -22,7 +22,7 @@ def test_a_volume_takes_few_lines_and_its_store_comes_last(seen):
     steps = [line.split(": ")[1] for line in lines if line.startswith("anatomical: ")]
     assert steps == ["level 0", "levels 1 to 2", "verified"]
     assert re.match(r"anatomical: level 0: 0.1 MB of voxels, .* MB/s; run: 2 of 6 jobs", lines[1])
-    assert lines[-3].startswith("results/anatomical.nii.zarr       3 ")
+    assert lines[-4].startswith("results/anatomical.nii.zarr       3 ")
     (log,) = (seen.directory / ".snakemake/log").iterdir()
     assert "rule write_base:" in log.read_text()
     assert "rule write_base:" in seen("--dry-run", "--forceall").output

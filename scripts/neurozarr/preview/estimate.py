@@ -91,7 +91,7 @@ def to_measure(works: Sequence[Work]) -> dict[str, list[str]]:
     """Choose samples of each kind: the first, the middle and the last, by kind."""
     kinds: dict[str, list[Work]] = defaultdict(list)
     for work in works:
-        if work.levels and forecast.files(work):
+        if work.kind and forecast.files(work):
             kinds[work.kind].append(work)
     largest = sorted(kinds, key=lambda kind: -sum(map(forecast.most, kinds[kind])))
     chosen = {}

@@ -149,11 +149,13 @@ def _totals(
 ) -> list[str]:
     works = plan.works
     left = [work for work in works if not work.is_done]
-    head = f"neurozarr: {len(works)} samples" if len(works) > 1 else "neurozarr: 1 sample"
+    head = "neurozarr: 1 sample" if len(works) == 1 else f"neurozarr: {len(works)} samples"
     if plan.unreadable:
         head += f", and {plan.unreadable} that cannot be read (see above)"
     if plan.waiting:
         head += f", and {plan.waiting} whose sources other rules make first"
+    if not works:
+        return [head]
     if not left:
         return [f"{head}; nothing to do: all stores are complete"]
     if len(left) < len(works):

@@ -85,7 +85,7 @@ class Work:
         Name of the sample, its source, and its store.
     kind
         Text that is the same for samples whose chunks are made alike: shape, data type, format and
-        options.
+        options; "" for DICOM sources, of which no chunks are encoded.
     levels
         What is left of each level, finest first; empty for a DICOM source without a plan.
     source_bytes
@@ -178,7 +178,7 @@ def left_of(
     )
     return Work(
         **known,
-        kind=_kind(sample),
+        kind="" if sample.conversion else _kind(sample),  # dcm2niix would convert it for a chunk.
         levels=levels,
         jobs={}
         if is_bundled or is_done

@@ -15,9 +15,9 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 @contextmanager
-def logged_also(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Log to a second file, while a job works on one of several samples."""
-    handler = logging.FileHandler(path, "w")
+def logged_also(path: str | os.PathLike[str], mode: str = "w") -> Iterator[None]:
+    """Log to a second file, while a job works on one of several samples; "a" appends to it."""
+    handler = logging.FileHandler(path, mode)
     handler.setFormatter(logging.Formatter(FORMAT))
     logging.getLogger().addHandler(handler)
     try:

@@ -1,4 +1,4 @@
-"""Paths of a store, its receipts, its report and its exports."""
+"""Paths of a store, its receipts, its reports and its exports."""
 
 from __future__ import annotations
 
@@ -152,6 +152,36 @@ class StorePaths:
     def report(self) -> Path:
         """Report of the last verification."""
         return Path(self.output, "verify", f"{self.sample}{self.label}.json")
+
+    @property
+    def page(self) -> Path:
+        """Page that shows the image."""
+        return self.index.parent / f"{self.sample}{self.label}.html"
+
+    @property
+    def thumbnail(self) -> Path:
+        """Small picture of the image, for the list of all pages."""
+        return Path(self.index.parent, "thumbnails", f"{self.sample}{self.label}.png")
+
+    @property
+    def page_receipt(self) -> Path:
+        """Record of the page and the thumbnail, and of what they were made from."""
+        return self.page_receipts / f"{self.sample}{self.label}.json"
+
+    @property
+    def page_receipts(self) -> Path:
+        """Directory of the records of all pages."""
+        return Path(self.output, ".state", "pages")
+
+    @property
+    def index(self) -> Path:
+        """List of all pages in the output directory."""
+        return Path(self.output, "reports", "index.html")
+
+    @property
+    def index_receipt(self) -> Path:
+        """Record of the list of all pages."""
+        return Path(self.output, ".state", "index.json")
 
     def sidecar(self, ending: str) -> Path:
         """File beside the store with metadata of its source, such as ".json"."""

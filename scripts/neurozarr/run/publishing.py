@@ -8,14 +8,15 @@ order, and does not depend on the order in which they were: jobs that change it 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
-from neurozarr.durable import make_folder, sync
+from neurozarr.durable import sync
 from neurozarr.ome.reading import members_of, metadata_of
 from neurozarr.run import extending, ownership
+from neurozarr.run.locks import locked
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.documents import (
     GROUP_FILES,
@@ -44,7 +45,7 @@ def publish(paths: StorePaths, documents: Mapping[str, Document]) -> None:
     for name, document in documents.items():
         write_json(paths.store / name, document)
     if paths.label:
-        with _locked(paths):
+        with locked(_lock(paths)):
             _write_list(paths, _published(paths))
     logger.info("%s: published", paths.store)
 
@@ -97,21 +98,14 @@ def _unlisted(paths: StorePaths) -> Iterator[None]:
     if not is_there:
         yield
         return
-    with _locked(paths):
+    with locked(_lock(paths)):
         _write_list(paths, [name for name in _published(paths) if name != paths.store.name])
         yield
 
 
-@contextmanager
-def _locked(paths: StorePaths) -> Iterator[None]:
-    """Hold the lock of the list of an image's labels, which the system frees if a job dies."""
-    make_folder(paths.image.state)
-    with (paths.image.state / "labels.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            logger.warning("%s: the file system has no locks (%s)", file.name, error)
-        yield
+def _lock(paths: StorePaths) -> Path:
+    """The lock of the list of an image's labels."""
+    return paths.image.state / "labels.lock"
 
 
 def _published(paths: StorePaths) -> list[str]:

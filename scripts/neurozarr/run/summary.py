@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +103,23 @@ def ended_early(task: Task) -> tuple[str, Path] | None:
     return None
 
 
+def reasons(tasks: Sequence[Task], done: Sequence[bool]) -> dict[str, tuple[str, Path]]:
+    """Why samples failed, and the log that says more, by the name of the sample.
+
+    Parameters
+    ----------
+    tasks
+        The samples of the jobs of a run.
+    done
+        Whether nothing is left to be done for each of them.
+    """
+    found = {}
+    for task, is_done in zip(tasks, done, strict=True):
+        if reason := failure(task) or (None if is_done else ended_early(task)):
+            found[task.name] = reason
+    return found
+
+
 def last_error(log: Path) -> str:
     """The last error in a log, in one line; "" if there is none."""
     with log.open("rb") as file:
@@ -120,7 +137,12 @@ def last_error(log: Path) -> str:
 
 
 def success_text(
-    tasks: Sequence[Task], *, output: str, seconds: float, export: str, notices: Sequence[str]
+    tasks: Sequence[Task],
+    *,
+    output: str,
+    seconds: float,
+    commands: Mapping[str, str],
+    notices: Sequence[str],
 ) -> str:
     """What is printed last after a run in which no job failed.
 
@@ -132,8 +154,8 @@ def success_text(
         Output directory.
     seconds
         Duration of the run.
-    export
-        Command that exports the stores to NIfTI; "" if they have no NIfTI header.
+    commands
+        What else can be done with the stores, and the command that does it.
     notices
         Warnings of the plan.
     """
@@ -155,9 +177,8 @@ def success_text(
             f"{_mb(store.written):>10} {store.seconds:>10.1f}"
             for store in stores
         ]
-    lines.append(f"to look at it:       neurozarr view {stores[0].store}")
-    if export:
-        lines.append(f"to export to NIfTI:  {export}")
+    for what, command in {"to look at it": f"neurozarr view {stores[0].store}", **commands}.items():
+        lines.append(f"{f'{what}:':<20} {command}")
     return "\n".join(lines)
 
 
@@ -181,20 +202,15 @@ def failure_text(
     notices
         Warnings of the plan.
     """
-    reasons: dict[tuple[str, Path], list[str]] = defaultdict(list)
-    waiting = converted = 0
-    for task, is_done in zip(tasks, done, strict=True):
-        found = failure(task) or (None if is_done else ended_early(task))
-        if found:
-            reasons[found].append(task.name)
-        elif is_done:
-            converted += 1
-        else:
-            waiting += 1
-    failed = sum(map(len, reasons.values()))
-    lines = [*_repeated(notices), "", f"neurozarr: {failed} of {len(tasks)} samples failed"]
-    for (reason, log), (first, *others) in reasons.items():
-        who = f"sample {first}" + (f" and {named(others)}" if others else "")
+    alike: dict[tuple[str, Path], list[str]] = defaultdict(list)
+    failed = reasons(tasks, done)
+    for name, found in failed.items():
+        alike[found].append(name)
+    others = [is_done for task, is_done in zip(tasks, done, strict=True) if task.name not in failed]
+    converted, waiting = others.count(True), others.count(False)
+    lines = [*_repeated(notices), "", f"neurozarr: {len(failed)} of {len(tasks)} samples failed"]
+    for (reason, log), (first, *more) in alike.items():
+        who = f"sample {first}" + (f" and {named(more)}" if more else "")
         lines.append(f"  {who}: {reason} (more in {log})")
     counts = f"{converted} of {len(tasks)} samples are converted all the same"
     lines.append(counts + (f", {waiting} are not finished" if waiting else ""))

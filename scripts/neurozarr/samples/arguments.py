@@ -11,7 +11,7 @@ from typing import Any
 
 from neurozarr.run.paths import StorePaths, coarse_levels
 from neurozarr.samples.rerun import recipe_of
-from neurozarr.samples.sample import Sample
+from neurozarr.samples.sample import RunSettings, Sample
 
 Arguments = dict[str, Any]
 
@@ -110,6 +110,19 @@ def verify_store(sample: Sample, paths: StorePaths) -> Arguments:
             "layout": sample.known,
             "slab": sample.levels[0].slab,
         },
+        "driver": sample.zarr.driver,
+    }
+
+
+def report_sample(sample: Sample, run: RunSettings, *, directory: str) -> Arguments:
+    """Arguments of `neurozarr.steps.report_sample.report_sample`, in a run's directory."""
+    # Imported here, because it reads the schemas, which no other step needs.
+    from neurozarr.samples.commands import convert_again, given_options
+
+    return {
+        "source": sample.path,
+        "options": given_options(sample),
+        "command": convert_again(sample, run, directory=directory),
         "driver": sample.zarr.driver,
     }
 

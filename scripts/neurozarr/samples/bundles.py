@@ -21,6 +21,10 @@ MAX_SECONDS = 120.0
 SAMPLE_SECONDS = 0.1
 #: Time that dcm2niix takes for an MB of DICOM files, in seconds.
 DICOM_SECONDS_PER_MB = 0.1
+#: Time that the page of a sample takes, in seconds.
+PAGE_SECONDS = 2.0
+#: Part of the name of a bundle whose job makes pages, too.
+_PAGES = "pages"
 #: Memory of dcm2niix, which holds a whole image, for each byte of DICOM files.
 DICOM_MEMORY = 3
 #: Bundles for each processor, so that none waits long for the last one.
@@ -40,29 +44,36 @@ class Bundle:
         notices by it that the list of samples has changed.
     redo
         Which finished steps are repeated: "nothing", "verify" or "all".
+    pages
+        Whether pages are made, too.
     """
 
     start: int
     stop: int
     digest: str
     redo: Redo
+    pages: bool = False
 
     @classmethod
-    def of(cls, names: Sequence[str], start: int, stop: int, *, redo: Redo) -> Bundle:
+    def of(
+        cls, names: Sequence[str], start: int, stop: int, *, redo: Redo, pages: bool = False
+    ) -> Bundle:
         """Return the bundle of ``names[start:stop]``, of the names of all samples of a run."""
-        return cls(start, stop, _digest(names[start:stop]), redo)
+        return cls(start, stop, _digest(names[start:stop]), redo, pages)
 
     @classmethod
     def from_name(cls, name: str) -> Bundle:
         """Return the bundle of a given name."""
-        start, stop, digest, *redo = name.split("-")
-        return cls(int(start), int(stop), digest, cast("Redo", redo[0] if redo else "nothing"))
+        start, stop, digest, *more = name.split("-")
+        redo = next((word for word in more if word != _PAGES), "nothing")
+        return cls(int(start), int(stop), digest, cast("Redo", redo), _PAGES in more)
 
     @property
     def name(self) -> str:
         """Name that contains all attributes."""
         redo = "" if self.redo == "nothing" else f"-{self.redo}"
-        return f"{self.start}-{self.stop}-{self.digest}{redo}"
+        pages = f"-{_PAGES}" if self.pages else ""
+        return f"{self.start}-{self.stop}-{self.digest}{redo}{pages}"
 
     def names(self, *lists: Sequence[str]) -> list[str]:
         """Return the names of its samples, from the lists of which it may be a part.
@@ -109,6 +120,7 @@ def divide(
     *,
     cores: int | None,
     redo: Redo = "nothing",
+    pages: bool = False,
 ) -> list[Bundle]:
     """Divide samples into bundles of nearly the same work.
 
@@ -122,6 +134,8 @@ def divide(
         Number of processors that convert them, where they share one machine; None on a cluster.
     redo
         Which finished steps are repeated: "nothing", "verify" or "all".
+    pages
+        Whether pages are made, too.
 
     Returns
     -------
@@ -142,10 +156,12 @@ def divide(
         share = int(count * (before + work[name] / 2) / total)
         before += work[name]
         if members and share > len(found):
-            found.append(Bundle.of(names, members[0], place, redo=redo))
+            bundle = Bundle.of(names, members[0], place, redo=redo, pages=pages)
+            found.append(bundle)
             members = []
         members.append(place)
-    found.append(Bundle.of(names, members[0], members[-1] + 1, redo=redo))
+    last = Bundle.of(names, members[0], members[-1] + 1, redo=redo, pages=pages)
+    found.append(last)
     return found
 
 
@@ -176,7 +192,7 @@ def threads(samples: Sequence[Sample], *, bundles: int, cores: int | None) -> in
     return max(1, min(most, cores // max(bundles, 1)))
 
 
-def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
+def memory_mb(samples: Iterable[Sample], verify: str, threads: int, *, pages: bool) -> int:
     """Return the memory of a bundle's job, in MB: that of the sample which needs most."""
     needed = []
     for sample in samples:
@@ -185,15 +201,18 @@ def memory_mb(samples: Iterable[Sample], verify: str, threads: int) -> int:
             levels = range(len(sample.levels))
             memory = max(estimates.block_memory_mb(sample, level, threads) for level in levels)
             memory = max(memory, estimates.verify_memory_mb(sample, verify, threads))
+        if pages:
+            memory = max(memory, estimates.report_memory_mb(sample))
         if sample.conversion is not None:
             memory += DICOM_MEMORY * sample.megabytes
         needed.append(memory)
     return max(needed, default=BASE_MEMORY_MB)
 
 
-def minutes(samples: Iterable[Sample]) -> int:
+def minutes(samples: Sequence[Sample], *, pages: bool) -> int:
     """Return the time limit of a bundle's job, in minutes: what it takes on a slow node."""
-    return MIN_MINUTES + math.ceil(2 * sum(map(seconds, samples)) / 60)
+    total = sum(map(seconds, samples)) + (PAGE_SECONDS * len(samples) if pages else 0)
+    return MIN_MINUTES + math.ceil(2 * total / 60)
 
 
 def _digest(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from neurozarr import plan
@@ -9,6 +10,9 @@ from neurozarr.voxels import export
 
 if TYPE_CHECKING:
     from neurozarr.samples.sample import Sample
+
+#: Memory of a job that makes a page, beside that of any job and of chunks, in MB.
+REPORT_MB = 400
 
 
 def block_memory_mb(sample: Sample, level: int, threads: int) -> int:
@@ -38,6 +42,14 @@ def export_minutes(sample: Sample, level: int) -> int:
     if not sample.is_planned:
         return plan.MIN_MINUTES + sample.megabytes // 60
     return sample.levels[level].export_minutes
+
+
+def report_memory_mb(sample: Sample) -> int:
+    """Memory of a job that makes the page of a store: that of the pictures, and a few chunks."""
+    chunk = 0
+    if sample.is_planned:
+        chunk = max(math.prod(level.chunks) * level.dtype.itemsize for level in sample.levels)
+    return plan.BASE_MEMORY_MB + REPORT_MB + math.ceil(4 * chunk / 1e6)
 
 
 def verify_memory_mb(sample: Sample, verify: str, threads: int) -> int:

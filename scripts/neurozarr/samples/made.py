@@ -90,6 +90,7 @@ def spellings(path: str) -> list[str]:
 def digest(sample: Sample, run: RunSettings) -> str:
     """Checksum of the options of a sample and of the run, which decide what becomes of a source."""
     said = vars_of(sample) | {"verify": run.verify}
+    del said["existing"], said["bids"]  # Only known when the source is there.
     said["layout"] = {name: sample.layout[name] for name in sample.layout if name not in _PLACES}
     said["label_of"] = sample.label_of and sample.label_of["path"]
     said["options"] = {name: sample.options[name] for name in _DECISIVE}

@@ -107,9 +107,10 @@ class RunSettings:
         return DatasetPaths(output=self.output, folder=folder)
 
     def written(self, samples: Iterable[str]) -> list[Path]:
-        """List the stores, and the directories of receipts and exports, that a run may change."""
+        """List the stores, and the directories of receipts, exports and pages, of a run."""
         stores = [self.paths(name).store for name in samples if name not in self.in_place]
-        beside = [self.paths("").state.parent, self.paths("").export(0).parent]
+        none = self.paths("")
+        beside = [none.state.parent, none.export(0).parent, none.index.parent]
         return [*stores, *beside]
 
     def groups(self) -> dict[str, Path]:

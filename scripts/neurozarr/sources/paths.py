@@ -29,7 +29,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
 #: Directories that a run writes to in the working directory and in the output directory.
 _BESIDE = ("logs", "benchmarks", ".snakemake")
-_INSIDE = ("nifti", "verify", ".state")
+_INSIDE = ("nifti", "reports", "verify", ".state")
 #: Endings of the names of directories that are images.
 _STORES = (".zarr", ".n5")
 #: Number of files that are counted in a directory that is not an image.

@@ -73,7 +73,18 @@ def write_json(path: str | os.PathLike[str], document: Document) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file atomically, and sync it to the disk.
+    """Write a text file as UTF-8, atomically, and sync it to the disk.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written, for example because the disk is full.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file atomically, and sync it to the disk.
 
     Raises
     ------
@@ -84,8 +95,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         make_folder(path.parent)
-        with temporary.open("w") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
