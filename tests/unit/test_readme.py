@@ -1,5 +1,6 @@
 """The table of README.md: each row says the same in a shell, in a file, to Snakemake, in Python."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -34,8 +35,12 @@ ROWS = table()
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch, mri):
     """The working directory, with all files that the table names."""
-    (tmp_path / "scans").mkdir()
-    for name in ("scan.nii.gz", "scans/a.nii.gz", "scans/b.nii.gz"):
+    for folder in ("scans", "bids/sub-01/anat"):
+        (tmp_path / folder).mkdir(parents=True)
+    description = {"Name": "a", "BIDSVersion": "1.10.0"}
+    (tmp_path / "bids/dataset_description.json").write_text(json.dumps(description))
+    bids = [f"bids/sub-01/anat/sub-01_{suffix}.nii.gz" for suffix in ("T1w", "T2w")]
+    for name in ("scan.nii.gz", "scans/a.nii.gz", "scans/b.nii.gz", *bids):
         shutil.copy(mri / "example4d.nii.gz", tmp_path / name)
     (tmp_path / "sheet.tsv").write_text("sample\tsource\tzarr.chunk\none\tscan.nii.gz\t32\n")
     (tmp_path / "my.yaml").write_text("source: scan.nii.gz\nzarr: {chunk: 64}\n")

@@ -208,7 +208,7 @@ def test_directories_pairs_headers_and_labels_are_made(make_parent):
 def test_a_plan_makes_no_sources(make_parent):
     parent = make_parent(SHEET)
     told = parent("nz_plan").output
-    assert "neurozarr: 0 samples, and 1 whose sources are yet to be made by rules" in told
+    assert "neurozarr: 0 samples, and 1 whose sources other rules make first" in told
     assert not (parent.directory / "registered").exists()
     parent("registered/small.nii")
     told = parent("nz_plan").output
