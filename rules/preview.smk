@@ -58,15 +58,18 @@ def plan_of_run(wildcards):
 def memory_of_bundles():
     """Memory of the job of each bundle, in MB."""
     found, cores = by_bundle(), local_cores()
-    samples = [
-        [SAMPLES[name] for name in names if not unreadable(name)]
-        for names in found.values()
-    ]
+    samples = {
+        bundle: [SAMPLES[name] for name in names if not unreadable(name)]
+        for bundle, names in found.items()
+    }
     return [
         bundles.memory_mb(
-            some, RUN.verify, bundles.threads(some, bundles=len(found), cores=cores)
+            some,
+            RUN.verify,
+            bundles.threads(some, bundles=len(found), cores=cores),
+            pages=bundle.pages,
         )
-        for some in samples
+        for bundle, some in samples.items()
     ]
 
 
