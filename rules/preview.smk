@@ -57,17 +57,14 @@ def plan_of_run(wildcards):
 
 def memory_of_bundles():
     """Memory of the job of each bundle, in MB."""
-    found, cores = by_bundle(), local_cores()
-    samples = [
-        [SAMPLES[name] for name in names if not unreadable(name)]
-        for names in found.values()
-    ]
-    return [
-        bundles.memory_mb(
-            some, RUN.verify, bundles.threads(some, bundles=len(found), cores=cores)
+    found, cores, memory = by_bundle(), local_cores(), []
+    for bundle, names in found.items():
+        samples = [SAMPLES[name] for name in names if not unreadable(name)]
+        threads = bundles.threads(samples, bundles=len(found), cores=cores)
+        memory.append(
+            bundles.memory_mb(samples, RUN.verify, threads, pages=bundle.pages)
         )
-        for some in samples
-    ]
+    return memory
 
 
 def check_space(names):
