@@ -57,14 +57,20 @@ def plan_of_run(wildcards):
 
 def memory_of_bundles():
     """Memory of the job of each bundle, in MB."""
-    found, cores, memory = by_bundle(), local_cores(), []
-    for bundle, names in found.items():
-        samples = [SAMPLES[name] for name in names if not unreadable(name)]
-        threads = bundles.threads(samples, bundles=len(found), cores=cores)
-        memory.append(
-            bundles.memory_mb(samples, RUN.verify, threads, pages=bundle.pages)
+    found, cores = by_bundle(), local_cores()
+    samples = {
+        bundle: [SAMPLES[name] for name in names if not unreadable(name)]
+        for bundle, names in found.items()
+    }
+    return [
+        bundles.memory_mb(
+            some,
+            RUN.verify,
+            bundles.threads(some, bundles=len(found), cores=cores),
+            pages=bundle.pages,
         )
-    return memory
+        for bundle, some in samples.items()
+    ]
 
 
 def check_space(names):

@@ -483,7 +483,7 @@ def test_verification_looks_at_added_levels_only(tmp_path):
 def test_jobs_of_plane_images_are_estimated(tmp_path):
     store = others.image(tmp_path / "a.zarr", axes="cyx", shape=(2, 40, 50))
     _, sample = paths_and_sample(store)
-    assert bundles.memory_mb([sample], "full", 2) < 1000
+    assert bundles.memory_mb([sample], "full", 2, pages=True) < 1000
     assert bundles.threads([sample], bundles=1, cores=2) >= 1
     add(store)
     assert [level.shape for level in others.levels(store)] == [

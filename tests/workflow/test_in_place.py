@@ -102,7 +102,7 @@ def test_full_or_read_only_disk_is_named_and_keeps_the_image(in_place):
     try:
         shutil.copytree(store, disk / "a.zarr")
         before, whole = others.tree(store), expected(in_place)
-        in_place.config["source"] = "disk/a.zarr"
+        in_place.config |= {"source": "disk/a.zarr", "resources": {"check_space": False}}
         in_place.bundle = True
         (disk / "fill").write_bytes(bytes(10_000))
         run = in_place(check=False)

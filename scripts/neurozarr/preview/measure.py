@@ -115,7 +115,8 @@ def measure(sample: Sample, *, threads: int, seconds: float) -> Measurement:
     OSError
         No temporary files can be written.
     """
-    source, base = sample.source, sample.levels[0]
+    # The source of levels that are added to an image is its last level.
+    source, base = sample.source, sample.levels[max(sample.first - 1, 0)]
     chosen = places(
         base.shape,
         base.chunks,

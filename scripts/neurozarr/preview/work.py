@@ -194,10 +194,12 @@ def _voxel_sizes(sample: Sample) -> list[tuple[float, ...]]:
     if not source.voxel_size:
         return [()] * len(levels)
     batch = [source.time_step or 1.0 if axis == "t" else 1.0 for axis in source.axes[:-3]]
-    return [
+    sizes = [
         (*batch, *(float(s * f) for s, f in zip(source.voxel_size, place.size, strict=True)))
         for place in of_factors([level.factors[-3:] for level in levels])
     ]
+    # The source of levels that are added to an image is its last level.
+    return [() if number < sample.first - 1 else size for number, size in enumerate(sizes)]
 
 
 def _has_targets(paths: StorePaths, todo: Todo, coarse: range, *, has_sidecars: bool) -> bool:
