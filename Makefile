@@ -99,7 +99,7 @@ bench: $(READY) .venv-bench/ready
 	@touch $@
 
 pictures: $(READY)
-	$(BIN)/python -m tests.browser.pictures docs
+	$(BIN)/python -m tests.browser.pictures .github/pictures
 
 lock:
 	$(PYTHON) -m venv --clear .venv
