@@ -420,7 +420,10 @@ def test_a_sample_is_named_after_its_file(name, expected):
     ("files", "message"),
     [
         (["sub-1/a.nii.gz", "b.nii.gz", "c.NII", "x.txt"], "2 .nii.gz, 1 .NII and 1 of other ki"),
-        (["s/a.nii.gz", "b.nii.gz", "c.nii"], "give a glob such as source='{}/**/*.nii.gz' (with output_tree=true"),
+        (
+            ["s/a.nii.gz", "b.nii.gz", "c.nii"],
+            "give a glob such as source='{}/**/*.nii.gz' (with output_tree=true",
+        ),
         (["a.nii.gz"], "files in it: 1 .nii.gz; to convert each .nii.gz, give a glob such as"),
         (["a.nii.gz"], "source='{}/*.nii.gz', or"),
         (["x.y/a.zarr/zarr.json", ".git/a.nii"], "1 .zarr; to convert each .zarr, give a glob"),
