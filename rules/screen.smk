@@ -225,12 +225,17 @@ def size_of_source(name):
         return 0
 
 
-def command(*targets):
-    """The command of this run, or the same with other targets."""
+def command(target=None):
+    """The command of this run, or the same with another target: snakemake or, if that started it,
+    neurozarr.
+    """
+    process, *words = shlex.split(os.environ.get("NEUROZARR_COMMAND", "0"))
+    if process == str(os.getpid()):
+        return f"neurozarr {shlex.join([target or words[0], *words[1:]])}"
     given = sys.argv[1:]
-    if targets:
+    if target:
         named = workflow.dag_settings.targets
-        given = [*targets, *(arg for arg in given if arg not in named)]
+        given = [target, *(arg for arg in given if arg not in named)]
     return f"snakemake {shlex.join(given)}"
 
 

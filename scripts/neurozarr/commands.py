@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         command = [sys.executable, "-P", "-m", "snakemake", *snakemake_arguments(given)]
         sys.stdout.flush()
+        # The workflow tells by it what the user may say next, if it is this process that runs it.
+        os.environ["NEUROZARR_COMMAND"] = shlex.join([str(os.getpid()), *given])
         os.execv(sys.executable, command)
 
 

@@ -85,7 +85,9 @@ def converted(built, make_workflow, mri):
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
-    assert f"--snakefile {built}/neurozarr/workflow/Snakefile" in run.stderr
+    assert f"profile {built}/neurozarr/workflow/profiles/default" in run.stderr
+    # What can be done next is said in the words of what was done.
+    assert f"neurozarr export {' '.join(words[1:])}\n" in run.stderr
     return made
 
 
