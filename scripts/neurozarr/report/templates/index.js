@@ -22,7 +22,8 @@ function sort(header) {
   const down = header.getAttribute("aria-sort") === "ascending";
   const column = header.cellIndex;
   const names = new Intl.Collator(undefined, { numeric: true });
-  const keyed = Array.from(body.rows, (row) => [row.cells[column].dataset.key, row]);
+  // In the row of a sample without a page, the name has the place of all.
+  const keyed = Array.from(body.rows, (row) => [row.cells[column]?.dataset.key ?? "", row]);
   const isNumber = header.classList.contains("number");
   // Cells without a value come last in either order.
   keyed.sort(([a], [b]) => {
