@@ -212,8 +212,9 @@ def failure_text(
     for (reason, log), (first, *more) in alike.items():
         who = f"sample {first}" + (f" and {named(more)}" if more else "")
         lines.append(f"  {who}: {reason} (more in {log})")
-    counts = f"{converted} of {len(tasks)} samples are converted all the same"
-    lines.append(counts + (f", {waiting} are not finished" if waiting else ""))
+    counts = [f"{converted} of {len(tasks)} samples are converted all the same"] * bool(converted)
+    counts += [f"{waiting} are not finished"] * bool(waiting)
+    lines += [", ".join(counts)] * bool(counts)
     lines.append(f"to go on, when the reasons are removed (it does only what is missing): {again}")
     return "\n".join(lines)
 
