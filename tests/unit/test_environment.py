@@ -26,6 +26,7 @@ CONDA_FORGE = {
     "numcodecs": ("numcodecs", "0.16.5"),
     "numpy": ("numpy", "2.4.6"),
     "pillow": ("pillow", "12.0.0"),
+    "pygments": ("pygments", "2.19.2"),
     "pynrrd": ("pynrrd", "1.1.3"),
     "pyyaml": ("pyyaml", "6.0.3"),
     "scipy": ("scipy", "1.17.1"),

@@ -92,8 +92,9 @@ def test_failed_samples_are_named_with_reason_and_log(tmp_path):
 
 
 def test_counts_of_none_are_left_out(tmp_path):
+    one = task(tmp_path)
     write_log(tmp_path / "a.log", f"{STAMP} ERROR a.nii: cut\n")
-    text = summary.failure_text([task(tmp_path)], [False], again="again", notices=[])
+    text = summary.failure_text([one], [False], again="again", notices=[])
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["neurozarr:", "sample", "to"]
 
 

@@ -6,6 +6,7 @@ It is read from the receipts and from the logs of the jobs, wherever these ran.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,7 +178,8 @@ def success_text(
             f"{_mb(store.written):>10} {store.seconds:>10.1f}"
             for store in stores
         ]
-    for what, command in {"to look at it": f"neurozarr view {stores[0].store}", **commands}.items():
+    view = shlex.join(["neurozarr", "view", str(stores[0].store)])
+    for what, command in {"to look at it": view, **commands}.items():
         lines.append(f"{f'{what}:':<20} {command}")
     return "\n".join(lines)
 
