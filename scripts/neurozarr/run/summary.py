@@ -214,9 +214,13 @@ def failure_text(
     for (reason, log), (first, *more) in alike.items():
         who = f"sample {first}" + (f" and {named(more)}" if more else "")
         lines.append(f"  {who}: {reason} (more in {log})")
-    counts = [f"{converted} of {len(tasks)} samples are converted all the same"] * bool(converted)
-    counts += [f"{waiting} are not finished"] * bool(waiting)
-    lines += [", ".join(counts)] * bool(counts)
+    counts = []
+    if converted:
+        counts.append(f"{converted} of {len(tasks)} samples are converted all the same")
+    if waiting:
+        counts.append(f"{waiting} are not finished")
+    if counts:
+        lines.append(", ".join(counts))
     lines.append(f"to go on, when the reasons are removed (it does only what is missing): {again}")
     return "\n".join(lines)
 
