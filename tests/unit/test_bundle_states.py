@@ -1,6 +1,5 @@
 """Whatever earlier runs left of a sample, a bundle makes the bytes of a fresh conversion."""
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -16,16 +15,14 @@ from neurozarr.samples import rerun
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_bundle
 
+from .power import PowerOffError, power_off_at
+
 NAMES = "abc"
 OPTIONS = [
     {"zarr": {"chunk": 8}},
     {"zarr": {"chunk": 8}, "pyramid": {"mode": "median"}},
     {"zarr": {"chunk": 16, "compressor": "gzip"}},
 ]
-
-
-class PowerOffError(BaseException):
-    """Ends a conversion where it stands."""
 
 
 def write_source(folder, name, seed):
@@ -42,30 +39,16 @@ def convert(folder, names, options, stop=None):
         for sample in samples.values()
         if not rerun.Todo(sample, run.paths(sample.name), verify=run.verify).is_done()
     ]
-    calls = 0
-
-    def counted(function):
-        def call(*args, **kwargs):
-            nonlocal calls
-            calls += 1
-            if calls == stop:
-                raise PowerOffError
-            return function(*args, **kwargs)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("fsync", "replace", "unlink", "rename"):
-            patch.setattr(os, name, counted(getattr(os, name)))
-        with suppress(PowerOffError):
-            convert_bundle(
-                todo,
-                run,
-                log=lambda name: folder / f"logs/{name}",
-                redo="nothing",
-                threads=1,
-                partial=folder / "partial.json",
-            )
+    names = ("fsync", "replace", "unlink", "rename")
+    with suppress(PowerOffError), power_off_at(stop, names):
+        convert_bundle(
+            todo,
+            run,
+            log=lambda name: folder / f"logs/{name}",
+            redo="nothing",
+            threads=1,
+            partial=folder / "partial.json",
+        )
     return {sample.name for sample in todo}
 
 

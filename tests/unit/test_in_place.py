@@ -27,13 +27,10 @@ from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 
 from . import others
+from .power import PowerOffError, power_off_at
 
 #: Documents of a group that may change: they get the new levels.
 GROUP = {".zattrs", ".zmetadata", "zarr.json"}
-
-
-class PowerOffError(BaseException):
-    """Ends a conversion where it stands."""
 
 
 def add(store, output=None, **options):
@@ -316,26 +313,12 @@ def test_kill_at_any_moment_leaves_a_whole_image(tmp_path, version):
 
 def _stopped(store, stop):
     """Add levels until a number of system calls; whether it was enough."""
-    calls = 0
-
-    def counted(function):
-        def call(*args, **kwargs):
-            nonlocal calls
-            calls += 1
-            if calls == stop:
-                raise PowerOffError
-            return function(*args, **kwargs)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("replace", "unlink", "rename"):
-            patch.setattr(os, name, counted(getattr(os, name)))
-        try:
+    try:
+        with power_off_at(stop):
             paths, sample = paths_and_sample(store, zarr={"driver": "zarr-python"})
             convert_sample(sample, paths, verify="none", threads=1)
-        except PowerOffError:
-            return False
+    except PowerOffError:
+        return False
     return True
 
 

@@ -1,7 +1,6 @@
 """Labels beneath an image: where they lie, when they are listed, and what becomes of them."""
 
 import json
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,13 +25,10 @@ from neurozarr.steps.export_nifti import export_nifti
 from neurozarr.steps.verify_store import verify_store
 
 from .conversions import DRIVER
+from .power import PowerOffError, power_off_at
 
 SHAPE = (10, 9, 8)
 COLORS = {"colors": [{"label-value": 3, "rgba": [255, 0, 0, 255]}]}
-
-
-class PowerOffError(BaseException):
-    """Ends a conversion where it stands."""
 
 
 class Sheet:
@@ -58,25 +54,8 @@ class Sheet:
     def run(self, *, stop=None, after=None, verify="none"):
         """Convert what is to be done, at most until a system call; what was to be done."""
         run, samples = self.read()
-        calls = 0
-
-        def counted(function):
-            def call(*args, **kwargs):
-                nonlocal calls
-                calls += 1
-                if calls == stop:
-                    raise PowerOffError
-                result = function(*args, **kwargs)
-                if after:
-                    after()
-                return result
-
-            return call
-
         done = []
-        with pytest.MonkeyPatch.context() as patch, suppress(PowerOffError):
-            for name in ("replace", "unlink", "rename"):
-                patch.setattr(os, name, counted(getattr(os, name)))
+        with suppress(PowerOffError), power_off_at(stop, after=after):
             for sample in samples.values():
                 paths = run.paths(sample.name)
                 sample.check()
