@@ -2,7 +2,8 @@ import os
 from pathlib import Path
 
 from neurozarr.run.joblog import logged
-from neurozarr.samples.sample import RunSettings, Sample
+from neurozarr.samples.sample import Sample
+from neurozarr.samples.settings import RunSettings
 from neurozarr.steps.convert_bundle import convert_bundle
 
 with logged(snakemake.log[0]):

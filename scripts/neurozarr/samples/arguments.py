@@ -11,7 +11,8 @@ from typing import Any
 
 from neurozarr.run.paths import StorePaths, coarse_levels
 from neurozarr.samples.rerun import recipe_of
-from neurozarr.samples.sample import RunSettings, Sample
+from neurozarr.samples.sample import Sample
+from neurozarr.samples.settings import RunSettings
 
 Arguments = dict[str, Any]
 

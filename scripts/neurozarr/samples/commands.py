@@ -9,8 +9,9 @@ from typing import Any
 
 from neurozarr.samples.columns import LAYOUT, RUN_OPTIONS
 from neurozarr.samples.names import file_name
-from neurozarr.samples.sample import SIZES, RunSettings, Sample
+from neurozarr.samples.sample import SIZES, Sample
 from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
+from neurozarr.samples.settings import RunSettings
 from neurozarr.sources.paths import is_glob
 from neurozarr.zarr.documents import LABELS
 

@@ -13,7 +13,8 @@ from typing import Any
 import xxhash
 
 from neurozarr.run.paths import StorePaths
-from neurozarr.samples.sample import RunSettings, Sample
+from neurozarr.samples.sample import Sample
+from neurozarr.samples.settings import RunSettings
 from neurozarr.sources import SUFFIXES, dcm2niix, family_of
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import PLACE, is_address, parts

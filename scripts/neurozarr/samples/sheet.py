@@ -30,8 +30,9 @@ from neurozarr.samples.in_place import existing, sample_options
 from neurozarr.samples.made import of_dicom, vars_of
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.places import check_apart, check_folder, check_lengths
-from neurozarr.samples.sample import SIZES, RunSettings, Sample
+from neurozarr.samples.sample import SIZES, Sample
 from neurozarr.samples.schema import CONFIG_SCHEMA, SHEET_SCHEMA, Schema, suggest
+from neurozarr.samples.settings import RunSettings
 from neurozarr.sources import family_of
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource

@@ -15,7 +15,8 @@ from neurozarr.run.partial import Partial
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments, rerun
 from neurozarr.samples.bundles import Redo
-from neurozarr.samples.sample import RunSettings, Sample
+from neurozarr.samples.sample import Sample
+from neurozarr.samples.settings import RunSettings
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.extend_metadata import extend_metadata
 from neurozarr.steps.nifti_header import publish_header
