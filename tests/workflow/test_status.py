@@ -22,11 +22,8 @@ def test_a_run_is_seen_from_its_start_to_its_end(workflow):
             looks.append(seen(workflow))
     assert process.wait().code == 0, process.wait().output
     states = [found.get("anatomical") for found, _ in looks]
-    assert [state for state in (None, "waiting", "running") if state in states] == [
-        None,
-        "waiting",
-        "running",
-    ]
+    # How long it waits before its first job runs may be shorter than the time between two looks.
+    assert {None, "running"} <= set(states)
     order = [None, "waiting", "running", "done"]
     assert [order.index(state) for state in states] == sorted(map(order.index, states))
     written = [round(size, 6) for _, size in looks]
