@@ -8,7 +8,7 @@ from snakemake.io import ancient, checkpoint_target, is_flagged
 
 from neurozarr.samples import made
 
-# Samples of which the source is there, and is not made again by a job of this run that is left.
+# Samples whose sources are there, and which no remaining job of this run makes again.
 THERE = set()
 
 
@@ -81,8 +81,8 @@ def not_there(name):
 def is_there(name):
     """Whether the source of a sample can be read now, because no job that is left makes it.
 
-    A source that was deleted after its conversion, as those that are `temp()`, is not there, and
-    not made again, unless something of its store is missing.
+    A source that was deleted after its conversion, such as one marked `temp()`, is not there. It is
+    made again only if something of its store is missing.
     """
     if name in THERE:
         return True

@@ -9,7 +9,7 @@ PLANNED_AT_ONCE, TRIED = 8, 20
 def planned(name):
     """Return a sample after checking its source and planning its levels; exit on errors.
 
-    If a rule made the source, perhaps in this run, others go on, and it is then never there.
+    If a rule made the source, other samples go on, and this one counts as not there.
     """
     if error := unreadable(name):
         if workflow.is_main_process and made_files(name):

@@ -226,9 +226,7 @@ def size_of_source(name):
 
 
 def command(target=None):
-    """The command of this run, or the same with another target: snakemake or, if that started it,
-    neurozarr.
-    """
+    """The command of this run, or the same with another target, as the user would type it."""
     process, *words = shlex.split(os.environ.get("NEUROZARR_COMMAND", "0"))
     if process == str(os.getpid()):
         return f"neurozarr {shlex.join([target or words[0], *words[1:]])}"

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from neurozarr.ome.placement import Placement
-from neurozarr.ome.reading import images_of, metadata_of
+from neurozarr.ome.reading import flat, images_of, metadata_of
 from neurozarr.zarr.documents import Document
 
 #: A number at the end of a part of a path.
@@ -89,11 +89,11 @@ def dataset(last: Document, name: str, placement: Placement) -> Document:
         The last level has no scale, or transformations other than scales and translations.
     """
     steps = last.get("coordinateTransformations") or []
-    scale, shift = _scale_and_shift(last["path"], list(_flat(steps)), len(placement.size))
+    scale, shift = _scale_and_shift(last["path"], list(flat(steps)), len(placement.size))
     shift = [t + s * first for t, s, first in zip(shift, scale, placement.first, strict=True)]
     scale = [s * size for s, size in zip(scale, placement.size, strict=True)]
     made: list[Document] = [{"type": "scale", "scale": scale}]
-    if any(shift) or any(step["type"] == "translation" for step in _flat(steps)):
+    if any(shift) or any(step["type"] == "translation" for step in flat(steps)):
         made.append({"type": "translation", "translation": shift})
     if "output" in steps[-1]:  # From 0.6 on: one transformation, from the array to a system.
         whole = made[0] if len(made) == 1 else {"type": "sequence", "transformations": made}
@@ -122,14 +122,6 @@ def _scale_and_shift(
     if not any(step["type"] == "scale" for step in steps):
         raise ValueError(f"its metadata give no scale of the level {path}")
     return scale, shift
-
-
-def _flat(steps: Sequence[Document]) -> Iterator[Document]:
-    for step in steps:
-        if step["type"] == "sequence":
-            yield from _flat(step["transformations"])
-        else:
-            yield step
 
 
 def extended(attributes: Document, extension: Document) -> Document:

@@ -199,7 +199,7 @@ def _scaling(
     if "coordinateSystems" not in image:
         steps += image.get("coordinateTransformations", ())
     scale, shift = (1.0,) * ndim, (0.0,) * ndim
-    for step in _flat(steps):
+    for step in flat(steps):
         kind = step["type"]
         if kind == "scale" and "scale" in step:
             factors = _numbers(step["scale"], ndim)
@@ -255,10 +255,10 @@ def _end(end: Any) -> Any:
     return end.get("name") if isinstance(end, dict) else end
 
 
-def _flat(steps: Sequence[Document]) -> Iterator[Document]:
+def flat(steps: Sequence[Document]) -> Iterator[Document]:
     """Transformations in order, with sequences replaced by their members."""
     for step in steps:
         if step["type"] == "sequence":
-            yield from _flat(step["transformations"])
+            yield from flat(step["transformations"])
         else:
             yield step

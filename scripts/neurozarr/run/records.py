@@ -129,8 +129,8 @@ class RunRecord:
     samples
         Its samples, by name.
     host, machine, process
-        Name of the machine; something that no other has and that changes when it is restarted, ""
-        if unknown; and the number and the time of start of the process.
+        Name of the machine; an identifier of it, which changes when it is restarted, or "" if
+        unknown; and the number and the time of start of the process.
     began
         When its files were first written, by the clock of the file system; 0 if they were not
         written again since.
