@@ -22,6 +22,8 @@ MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/da
 SLOW := bad_input bundle_states claims combinations create_array image memory metadata nodes ownership preview readers report round_trip \
     slabs source_axes source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
 FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
+# A worker that ends has crashed, or waited for too long; what it ran would do so again.
+PYTEST = $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # What is tested with other versions of Python.
 QUICK = tests/workflow/test_convert.py $(FAST)
 
@@ -72,10 +74,10 @@ mypy: $(READY)
 check test quick: export PYTHONDONTWRITEBYTECODE :=
 
 check: lint
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(FAST)
+	$(PYTEST) $(FAST)
 
 test: lint
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 # With -j, several at once.
 pythons: $(PYTHONS:%=python-%)
@@ -87,7 +89,7 @@ $(PYTHONS:%=python-%): python-%:
 	PIP_NO_COMPILE=1 $(MAKE) --no-print-directory quick VENV=.venv-$* DEMO=demo-$* PYTHON=$$python
 
 quick: demo
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(QUICK)
+	$(PYTEST) $(QUICK)
 
 bench: $(READY) .venv-bench/ready
 	$(BIN)/python tests/benchmarks/bench.py

@@ -14,6 +14,7 @@ import pytest
 import neurozarr
 
 from ..omezarr import write
+from ..programs import Program
 from .viewing import Viewed, serving
 
 if importlib.util.find_spec("neuroglancer") is None:
@@ -56,7 +57,7 @@ def brain(path, orientation, angles, dtype):
 def command(*stores):
     """The address that the command prints, which is interrupted at the end."""
     words = [sys.executable, "-m", "neurozarr", "view", "--no-browser", *map(str, stores)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    with Program(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().split()[-1]
         finally:

@@ -10,6 +10,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from ..programs import Program
 from . import folders
 from .cluster import missing, require
 
@@ -50,7 +51,7 @@ def running(mark):
 def test_cluster_of_a_killed_test_run_is_removed(etc, root):
     require(etc)
     mark = f"NEUROZARR_TEST_{uuid.uuid4().hex}"
-    owner = subprocess.Popen(
+    owner = Program(
         [sys.executable, "-c", OWNER, str(etc)],
         cwd=root,
         env=os.environ | {mark: ""},

@@ -9,6 +9,8 @@ from neurozarr.errors import ClaimError
 from neurozarr.run import claims
 from neurozarr.run.claims import Run
 
+from ..programs import Program
+
 # Claims a sample repeatedly, each time at the same moment as another process, and prints the error,
 # or "" if it won.
 RIVAL = """
@@ -124,22 +126,19 @@ def test_one_of_two_simultaneous_claims_wins(tmp_path, monkeypatch, before):
         (tmp_path / before).mkdir()
         states = [tmp_path / str(number) for number in range(rounds)]
         claims.start(states, run(tmp_path / before), is_running=bool)
-    rivals = {
-        name: subprocess.Popen(
-            [sys.executable, "-c", RIVAL, tmp_path, name, str(rounds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in "ab"
-    }
-    for _ in range(rounds):
-        for rival in rivals.values():
-            assert rival.stdout.readline() == "ready\n"
-        for rival in rivals.values():
-            rival.stdin.write("\n")
-            rival.stdin.flush()
-    told = {name: json.loads(rival.communicate()[0]) for name, rival in rivals.items()}
+    command = [sys.executable, "-c", RIVAL, tmp_path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        Program([*command, "a", str(rounds)], **pipes) as one,
+        Program([*command, "b", str(rounds)], **pipes) as other,
+    ):
+        for _ in range(rounds):
+            for rival in (one, other):
+                assert rival.stdout.readline() == "ready\n"
+            for rival in (one, other):
+                rival.stdin.write("\n")
+                rival.stdin.flush()
+        told = {"a": json.loads(one.communicate()[0]), "b": json.loads(other.communicate()[0])}
     for number, (first, second) in enumerate(zip(told["a"], told["b"], strict=True)):
         assert (first == "") != (second == ""), (number, first, second)
         winner = "a" if first == "" else "b"

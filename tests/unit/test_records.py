@@ -17,6 +17,8 @@ from neurozarr.run.processes import start_of_process
 from neurozarr.run.records import Now, PlannedLevel, PlannedSample, RunRecord
 from neurozarr.zarr.config import ZarrConfig
 
+from ..programs import Program
+
 #: A process that writes a record and waits for the end of its input.
 RUN = """
 import sys
@@ -98,7 +100,7 @@ def test_samples_that_are_planned_later_do_not_make_it_younger(tmp_path):
 
 def test_a_killed_run_is_gone_at_once(tmp_path):
     command = [sys.executable, "-c", RUN, tmp_path]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+    with Program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
         run.stdout.readline()
         assert [found.state for found in records.find(str(tmp_path))] == ["active"]
         run.kill()

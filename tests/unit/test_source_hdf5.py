@@ -23,6 +23,7 @@ from neurozarr.sources.base import Layout
 from neurozarr.sources.hdf5 import Hdf5Source
 from neurozarr.sources.matlab import MatlabHdf5Source
 
+from ..programs import Program
 from .conversions import convert
 from .families import assert_holds
 
@@ -431,7 +432,7 @@ def test_a_file_locked_by_a_writer_is_read(tmp_path):
     path = write(tmp_path / "a.h5", {"a": VOXELS[0, 0]})
     program = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, 2); print(); input()"
     command = [sys.executable, "-c", program, path]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with Program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         with pytest.raises(OSError, match="lock"):
             h5py.File(path, "r", locking=True)

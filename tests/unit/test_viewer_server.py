@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,7 @@ from neurozarr.viewer.ranges import asked_range
 from neurozarr.viewer.server import Server
 
 from ..omezarr import write
+from ..programs import Program
 
 if importlib.util.find_spec("neuroglancer") is None:
     pytest.skip("neuroglancer missing: extra view", allow_module_level=True)
@@ -275,7 +277,7 @@ def command(*words, **variables):
     program = [sys.executable, "-m", "neurozarr", "view", *words]
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     environment |= variables
-    return subprocess.Popen(
+    return Program(
         program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
@@ -299,20 +301,26 @@ def test_command_serves_until_it_is_interrupted(store):
 
 
 def test_command_opens_the_page_in_a_browser(store, tmp_path):
-    browser, opened = tmp_path / "browser", tmp_path / "opened"
-    browser.write_text(f'#!/bin/sh\necho "$1" >{shlex.quote(str(opened))}\n')
+    # It goes on until it is closed, as some browsers do.
+    browser, opened, closed = (tmp_path / name for name in ("browser", "opened", "closed"))
+    browser.write_text(
+        f"#!/bin/sh\ncd {shlex.quote(str(tmp_path))}\n"
+        'echo "$1" >opened\nuntil [ -e closed ]; do sleep 0.1; done\n'
+    )
     browser.chmod(0o755)
-    os.mkfifo(opened)
     with command(str(store), DISPLAY=":99", BROWSER=str(browser)) as process:
-        address = opened.read_text().strip()
         printed = process.stdout.readline().split()[-1]
+        while not (opened.exists() and opened.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        address = opened.read_text().strip()
         assert urlsplit(address).netloc == urlsplit(printed).netloc
         assert address != printed
         with urllib.request.urlopen(address, timeout=20) as page:
             assert page.url.startswith(f"{printed}v/view/")
+        closed.touch()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
-        process.communicate()
 
 
 def test_command_says_what_cannot_be_shown(tmp_path):

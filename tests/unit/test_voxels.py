@@ -148,16 +148,16 @@ def test_summaries_are_merged_in_any_order():
 
 
 def test_next_item_is_computed_while_one_is_in_use():
-    done = []
+    begun = [threading.Event() for _ in range(6)]
 
     def work(item):
-        done.append(item)
+        begun[item].set()
         return -item
 
-    for number, (item, result) in enumerate(one_ahead(work, range(5))):
+    for number, (item, result) in enumerate(one_ahead(work, range(6))):
         assert (item, result) == (number, -number)
-        time.sleep(0.02)
-        assert len(done) == min(number + 2, 5)
+        assert all(event.wait(10) for event in begun[: number + 2])
+        assert not any(event.is_set() for event in begun[number + 2 :])
 
 
 def test_error_in_one_ahead_is_raised():

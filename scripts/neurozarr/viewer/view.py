@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import webbrowser
 from collections.abc import Sequence
 
@@ -35,14 +36,19 @@ def view(paths: Sequence[str], *, port: int = 0, browser: bool = True) -> None:
     together = with_units([image for images in found for image in images])
     server = Server(together, title=title, port=port)
     with server:
-        print(f"{title}: {server.address}\nPress Ctrl-C to end.", flush=True)
+        # Some browsers are waited for until they are closed, and they need answers at once.
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
         try:
+            print(f"{title}: {server.address}\nPress Ctrl-C to end.", flush=True)
             if browser and _has_screen():
                 webbrowser.open(server.once())
-            server.serve_forever()
+            serving.join()
         except KeyboardInterrupt:
             if sys.stdout.isatty():
                 print()  # The terminal shows ^C.
+        finally:
+            server.shutdown()
 
 
 def _has_screen() -> bool:
