@@ -9,7 +9,7 @@ import zarr
 
 import neurozarr
 from neurozarr.errors import SourceError
-from neurozarr.viewer.images import open_images
+from neurozarr.viewer.images import MAX_LAYERS, open_images
 
 from ..omezarr import write
 from .test_info import image as write_image
@@ -65,6 +65,37 @@ def test_window_that_the_metadata_lack_is_of_the_voxels(tmp_path):
     (image,) = open_images(str(write(tmp_path / "a", voxels, "czyx", omero=omero)))
     assert [channel.window for channel in image.channels] == [None, (2, 3), (0, 7)]
     assert [channel.name for channel in image.channels] == ["", "b", ""]
+
+
+def test_window_of_a_large_volume_is_that_of_its_middle(tmp_path):
+    path = tmp_path / "a"
+    write(path, np.zeros((4, 4, 4), "u2"))
+    array = zarr.create_array(
+        path / "0", shape=(700,) * 3, chunks=(50,) * 3, dtype="u2", overwrite=True
+    )
+    array[350:400, 350:400, 350:400] = np.resize(np.linspace(100, 400, 50).round(), (50, 50, 50))
+    array[:50, :50, :50] = 60_000
+    ((channel,),) = (image.channels for image in open_images(str(path)))
+    assert channel.window == (100, 400)
+    array[350:400, 350:400, 350:400] = 7
+    ((channel,),) = (image.channels for image in open_images(str(path)))
+    assert channel.window is None
+
+
+def test_many_channels_are_not_all_read(tmp_path):
+    voxels = np.arange(MAX_LAYERS + 1, dtype="u1")[:, np.newaxis, np.newaxis] + np.eye(
+        4, dtype="u1"
+    )
+    path = write(tmp_path / "a", voxels, "cyx", chunk=1)
+    windows = [channel.window for channel in open_images(str(path))[0].channels]
+    assert windows == [(0, 1), *[None] * MAX_LAYERS]
+
+
+def test_channels_without_a_colour_have_different_ones(tmp_path):
+    omero = {"channels": [{}, {"color": "FFFFFF"}, {}]}
+    path = write(tmp_path / "a", np.zeros((3, 4, 4, 4), "u1"), "czyx", omero=omero)
+    colors = [channel.color for channel in open_images(str(path))[0].channels]
+    assert colors == ["FF0000", "FFFFFF", "0000FF"]
 
 
 @pytest.mark.parametrize("version", ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6"])
