@@ -112,6 +112,19 @@ def test_page_has_the_facts_of_the_store(brain):
         assert said in text, said
 
 
+def test_large_numbers_have_all_their_digits(tmp_path):
+    voxels = np.zeros((2, 3, 200), "u8")
+    voxels[0, 0] = 2**64 - 1
+    np.save(tmp_path / "a.npy", voxels)
+    options = {"voxel_size": "12345.6,40,70000", "unit": "nm", "nifti": {"nii": False}}
+    paths, told = convert(tmp_path / "a.npy", tmp_path / "out", **options)
+    text = Elements(make_page(paths, **told).html).text
+    assert "12346 \N{MULTIPLICATION SIGN} 40 \N{MULTIPLICATION SIGN} 70000 nm" in text
+    assert "from 0 to 18446744073709551615" in text
+    assert "2000000 nm" in text
+    assert "check of 1 file," in text
+
+
 def test_page_is_accessible_and_needs_no_other_file(brain):
     page = Elements(make_page(brain[0], **brain[1]).html)
     assert page.of("html") == [{"lang": "en"}]

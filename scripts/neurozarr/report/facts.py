@@ -19,6 +19,7 @@ from neurozarr.nifti.header import affines
 from neurozarr.report.image import Image, Level
 from neurozarr.run.benchmarks import Measured
 from neurozarr.run.paths import StorePaths
+from neurozarr.tables import length_text
 from neurozarr.zarr import metadata as zarr_metadata
 from neurozarr.zarr.documents import HEADER, Document, read_record
 
@@ -82,7 +83,7 @@ class StepFacts:
 
 def by(numbers: Iterable[object]) -> str:
     """Numbers as text, such as 2 × 3 × 4."""
-    texts = (f"{each:.4g}" if isinstance(each, float) else str(each) for each in numbers)
+    texts = (length_text(each) if isinstance(each, float) else str(each) for each in numbers)
     return _TIMES.join(texts)
 
 

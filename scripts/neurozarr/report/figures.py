@@ -27,6 +27,7 @@ from neurozarr.report.planes import (
     spread,
 )
 from neurozarr.report.views import View, views
+from neurozarr.tables import length_text
 
 #: Most voxels of a channel whose values are counted in the histogram.
 COUNTED = 2**21
@@ -222,7 +223,7 @@ class Painter:
             is_coarse=max(rows, columns) < _COARSE,
             letters=view.letters,
             bar=100 * bar / width,
-            bar_text=f"{bar:g} {unit}",
+            bar_text=f"{length_text(bar)} {unit}",
             frames=frames,
         )
 

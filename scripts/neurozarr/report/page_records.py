@@ -19,7 +19,7 @@ from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.documents import LABELS, Document, read_record, write_bytes, write_json
 
 #: Increased when pages of the same store look different from before: all are then made again.
-FORMAT = 1
+FORMAT = 2
 
 
 def made_from(paths: StorePaths) -> str:
