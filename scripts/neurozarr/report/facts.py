@@ -31,6 +31,7 @@ _STEPS = {
     "write_base": "write the voxels of the source",
     "pyramid_level": "downsample",
     "ome_metadata": "check all levels, make the metadata",
+    "extend_metadata": "check the added levels, list them in the metadata",
     "nifti_header": "write the NIfTI header",
     "verify_store": "verify",
 }
@@ -44,7 +45,10 @@ _DECIMALS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class LevelFacts:
-    """A row of the table of levels: texts, and bytes of voxels, files, and bytes on disk."""
+    """A row of the table of levels: texts, and bytes of voxels, files, and bytes on disk.
+
+    The last two are None for levels of others.
+    """
 
     number: int
     shape: str
@@ -52,8 +56,8 @@ class LevelFacts:
     chunks: str
     shards: str
     raw: int
-    files: int
-    stored: int
+    files: int | None
+    stored: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +106,22 @@ def level_facts(image: Image, paths: StorePaths) -> list[LevelFacts]:
                 chunks=by(level.chunks),
                 shards=by(level.shards) if level.shards else "none",
                 raw=math.prod(level.shape) * level.dtype.itemsize,
-                files=sum(block.get("files", 0) for block in blocks),
-                stored=sum(block.get("bytes", 0) for block in blocks),
+                files=None if level.is_given else sum(block.get("files", 0) for block in blocks),
+                stored=None if level.is_given else sum(block.get("bytes", 0) for block in blocks),
             )
         )
     return found
 
 
 def codec(document: Document) -> str:
-    """The compression of an array, such as "blosc (cname zstd, clevel 1)"."""
-    options = zarr_metadata.options(document)
+    """The compression of an array, such as "blosc (cname zstd, clevel 1)".
+
+    Of codecs that only others write, the names.
+    """
+    try:
+        options = zarr_metadata.options(document)
+    except (KeyError, ValueError):
+        return ", ".join(zarr_metadata.codec_names(document))
     if options["compressor"] is None:
         return "none"
     settings = ", ".join(f"{name} {value}" for name, value in options["compressor_options"].items())
@@ -144,13 +154,14 @@ def steps(measured: Sequence[Measured], image: Image) -> list[StepFacts]:
         if each.step in order and (level or 0) < len(image.levels):
             groups[order.index(each.step), -1 if level is None else level].append(each)
     numbers = {level for step, level in groups if order[step] == "pyramid_level"}
+    parent = max((level.number for level in image.levels if level.is_given), default=0)
     found = []
     for (step, level), jobs in sorted(groups.items(), key=lambda group: _when(*group[0])):
         name, text = order[step], _STEPS[order[step]]
         levels: Sequence[Level] = ()
         if name in ("write_base", "pyramid_level"):
             # The job that is named after the last level makes all coarse levels.
-            before = max((number for number in numbers if number < level), default=0)
+            before = max((number for number in numbers if number < level), default=parent)
             levels = image.levels[min(level, before + 1) : level + 1]
         if level >= 0:
             many = f"levels {levels[0].number} to {level}" if len(levels) > 1 else f"level {level}"
@@ -183,11 +194,12 @@ def source_files(paths: StorePaths) -> tuple[str, int, int]:
     return str(receipt.get("recipe", {}).get("path", "")), len(files), size
 
 
-def versions(paths: StorePaths, levels: int) -> dict[str, str]:
+def versions(paths: StorePaths, levels: Sequence[Level]) -> dict[str, str]:
     """Versions of this package that made the levels, and of packages that are installed now."""
-    receipts = [read_record(paths.level(number).array_receipt) or {} for number in range(levels)]
+    numbers = [level.number for level in levels if not level.is_given]
+    receipts = [read_record(paths.level(number).array_receipt) or {} for number in numbers]
     made = dict.fromkeys(str(receipt.get("version", "unknown")) for receipt in receipts)
-    found = {"neurozarr": ", ".join(made)}
+    found = {"neurozarr": ", ".join(made)} if made else {}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)

@@ -91,7 +91,7 @@ class Painter:
         """The level of the histogram, and its region; None if it is only counted in planes."""
         for level in self.image.levels:
             region = tuple(slice(0, length) for length in level.space)
-            is_small = decoded_bytes(region, level.chunks[-3:], level.itemsize) <= MAX_BYTES
+            is_small = decoded_bytes(region, level.space_chunks, level.itemsize) <= MAX_BYTES
             if math.prod(level.space) <= COUNTED and is_small:
                 return level, region
         return self.image.levels[-1], None
@@ -155,7 +155,7 @@ class Painter:
         sides = [slice(0, length) for length in level.space]
         places = spread(level.space[view.normal], SLICES)
         sides[view.normal] = slice(0, 1)
-        size = decoded_bytes(tuple(sides), level.chunks[-3:], level.itemsize)
+        size = decoded_bytes(tuple(sides), level.space_chunks, level.itemsize)
         if len(places) == 1 or size > MAX_BYTES:
             return None
         if _runs_backwards(view, self.image):
@@ -228,7 +228,7 @@ class Painter:
         )
 
     def _plane(self, view: View, level: Level) -> Plane | None:
-        return central_plane(view, level.space, level.chunks[-3:], level.itemsize, level.size)
+        return central_plane(view, level.space, level.space_chunks, level.itemsize, level.size)
 
     def _shown(self) -> list[int]:
         """The channels that are drawn together."""

@@ -367,9 +367,9 @@ def _window(coarsest: Level, axes: str, channel: int) -> tuple[float, float] | N
         zip(axes, coarsest.shape, array.chunks, strict=True)
     ):
         if axis in SPATIAL:
-            start = middle[axis] // size * size
+            before = middle[axis] // size * size
             whole[number] = slice(0, length)
-            chunk[number] = slice(start, min(start + size, length))
+            chunk[number] = slice(before, min(before + size, length))
     itemsize = np.dtype(array.dtype).itemsize
     is_small = _count(whole) * itemsize <= MAX_BYTES
     if not is_small and _count(chunk) * itemsize > MAX_BYTES:
