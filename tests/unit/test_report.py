@@ -11,6 +11,7 @@ import numcodecs
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+import zarr
 from PIL import Image as Pillow
 
 import neurozarr
@@ -345,6 +346,19 @@ def test_page_of_an_image_in_place_has_its_voxels(tmp_path, axes):
     assert "Added levels1, 2; the others are of the owner" in page.text
     assert (HOSTILE in page.text) == ("c" in axes)
     assert page.of("script") == []
+
+
+def test_page_in_place_of_the_largest_numbers(tmp_path):
+    store = others.image(tmp_path / "a.zarr", dtype="f8")
+    array = zarr.open_array(store / "0")
+    array[:] = -1.7e308
+    array[:, :10] = 1.7e308
+    document = json.loads((store / "zarr.json").read_text())
+    document["attributes"]["ome"]["omero"] = {"channels": [{}]}
+    (store / "zarr.json").write_text(json.dumps(document))
+    page = report_in_place(store, pyramid={"levels": 0})
+    assert set(picture(page.of("img")[0]["src"]).ravel()) == {0, 255}
+    assert "Added levelsnone" in page.text
 
 
 def test_page_in_place_has_what_is_strange_in_the_metadata(tmp_path):

@@ -67,6 +67,26 @@ def test_window_that_the_metadata_lack_is_of_the_voxels(tmp_path):
     assert [channel.name for channel in image.channels] == ["", "b", ""]
 
 
+def test_window_of_the_largest_numbers_is_finite(tmp_path):
+    voxels = np.full((4, 4, 4), -1.7e308)
+    voxels[2:] = 1.7e308
+    ((channel,),) = (image.channels for image in open_images(str(write(tmp_path / "a", voxels))))
+    assert channel.window == (-1.7e308, 1.7e308)
+
+
+def test_impossible_details_of_labels_are_ignored(tmp_path):
+    values = np.ones((4, 4, 4), "u1")
+    color = {"label-value": 1, "rgba": [1, 2, 3, 4]}
+    details = {
+        "colors": [{"rgba": [1, 2, 3, 4]}, {"label-value": 2, "rgba": [0.5, 0, 0, 1]}, 7, color],
+        "properties": [{"name": "x"}, None, {"label-value": "y"}],
+    }
+    path = write(tmp_path / "a", values, labels={"b": (values, details)})
+    _, labels = open_images(str(path))
+    assert labels.labels == {"colors": [color]}
+    assert labels.names is None
+
+
 def test_window_of_a_large_volume_is_that_of_its_middle(tmp_path):
     path = tmp_path / "a"
     write(path, np.zeros((4, 4, 4), "u2"))

@@ -280,7 +280,8 @@ def _percentiles(values: np.ndarray[Any, Any]) -> Window:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    start, end = np.percentile(finite, PERCENTILES)
+    # Between two values, there may be none that is finite.
+    start, end = np.percentile(finite, PERCENTILES, method="nearest")
     return float(start), float(end)
 
 

@@ -18,6 +18,7 @@ from neurozarr.axes import SPATIAL
 from neurozarr.errors import SourceError
 from neurozarr.nifti.header import affines
 from neurozarr.ome import reading
+from neurozarr.ome.labels import valid_details
 from neurozarr.ome.placement import of_shapes
 from neurozarr.ome.writing import channels
 from neurozarr.regions import Region
@@ -257,7 +258,7 @@ def _open(path: str, name: str) -> Image:
         position=tuple(start.get(axis, 0.0) for axis in axes),
         affine=_known_affine(source),
         channels=() if is_labels else tuple(_channels(source, levels[-1])),
-        labels=source.labels,
+        labels=None if source.labels is None else valid_details(source.labels),
         levels=levels,
     )
 
@@ -382,7 +383,8 @@ def _window(coarsest: Level, axes: str, channel: int) -> tuple[float, float] | N
     finite = voxels[np.isfinite(voxels)]
     if not finite.size:
         return None
-    start, end = map(float, np.percentile(finite, PERCENTILES))
+    # Between two values, there may be none that is finite.
+    start, end = map(float, np.percentile(finite, PERCENTILES, method="nearest"))
     if start >= end:
         start, end = float(finite.min()), float(finite.max())
     if start < end:
