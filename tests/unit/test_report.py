@@ -348,6 +348,14 @@ def test_page_of_an_image_in_place_has_its_voxels(tmp_path, axes):
     assert page.of("script") == []
 
 
+def test_page_in_place_of_labels_without_details_has_labels(tmp_path):
+    (tmp_path / "labels").mkdir()
+    store = others.image(tmp_path / "labels/a.zarr", shape=(4, 5, 6), dtype="u1")
+    page = report_in_place(store, pyramid={"levels": 1})
+    count = len(set(others.voxels((4, 5, 6), "u1").ravel()) - {0})
+    assert f"{count} different labels in level 0" in page.text
+
+
 def test_page_in_place_of_the_largest_numbers(tmp_path):
     store = others.image(tmp_path / "a.zarr", dtype="f8")
     array = zarr.open_array(store / "0")

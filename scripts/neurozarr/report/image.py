@@ -261,6 +261,8 @@ def read_image(store: Path, zarr_version: int, *, driver: str, given: int = 0) -
         )
     time_step = dict(zip(axes, grids[0].scale or (), strict=False)).get("t", 0.0)
     labels = reading.labels_of(attributes)
+    if labels is None and store.parent.name == LABELS and levels[0].dtype.kind in "biu":
+        labels = {}  # As `ZarrSource` takes them.
     return Image(
         name=str(image.get("name", "")),
         axes=axes,
