@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 import neurozarr
 from neurozarr.errors import DamageError, OwnershipError
-from neurozarr.report import page_records
+from neurozarr.report import facts, page_records
 from neurozarr.report.figures import Painter
 from neurozarr.report.image import read_image
 from neurozarr.report.index import render, write_index
@@ -344,8 +344,23 @@ def test_page_of_an_image_in_place_has_its_voxels(tmp_path, axes):
         shown = drawn[..., number] if "c" in axes else drawn
         np.testing.assert_allclose(shown, scaled / (end - start) * 255, atol=1)
     assert "Added levels1, 2; the others are of the owner" in page.text
+    space = [axis for axis in axes if axis in "xyz"]
+    sizes = " \N{MULTIPLICATION SIGN} ".join("0.25" for _ in space)
+    assert f"Voxel size ({', '.join(space)}){sizes} (unit not known)" in page.text
     assert (HOSTILE in page.text) == ("c" in axes)
     assert page.of("script") == []
+
+
+def test_voxel_size_is_in_the_order_of_the_axes(tmp_path):
+    store = others.image(tmp_path / "a.zarr", axes="xyz")
+    document = json.loads((store / "zarr.json").read_text())
+    axes = document["attributes"]["ome"]["multiscales"][0]["axes"]
+    for axis, unit in zip(axes, ("micrometer", "millimeter", "millimeter"), strict=True):
+        axis["unit"] = unit
+    (store / "zarr.json").write_text(json.dumps(document))
+    image = read_image(store, 3, driver="tensorstore", given=1)
+    size = facts.voxel_size(image, image.levels[0])
+    assert size.replace("\N{MULTIPLICATION SIGN}", "x") == "0.25 x 250 x 250 \N{MICRO SIGN}m"
 
 
 def test_page_in_place_of_labels_without_details_has_labels(tmp_path):

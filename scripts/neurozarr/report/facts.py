@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurozarr import units
+from neurozarr.axes import SPATIAL
 from neurozarr.drivers import open_array
 from neurozarr.nifti.header import affines
 from neurozarr.report.image import Image, Level
@@ -91,9 +92,14 @@ def by(numbers: Iterable[object]) -> str:
     return _TIMES.join(texts)
 
 
+def voxel_size(image: Image, level: Level) -> str:
+    """Voxel size of a level along the spatial axes, in the order of the array, with its unit."""
+    sizes = [level.size[SPATIAL.index(axis)] for axis in image.space_axes]
+    return f"{by(sizes)} {units.symbol(image.unit)}".strip()
+
+
 def level_facts(image: Image, paths: StorePaths) -> list[LevelFacts]:
     """Shape, voxel size, chunks and size on disk of each level."""
-    unit = units.symbol(image.unit)
     found = []
     for level in image.levels:
         receipts = (paths.state / str(level.number)).glob("block-*.json")
@@ -102,7 +108,7 @@ def level_facts(image: Image, paths: StorePaths) -> list[LevelFacts]:
             LevelFacts(
                 number=level.number,
                 shape=by(level.shape),
-                size=f"{by(level.size)} {unit}".strip(),
+                size=voxel_size(image, level),
                 chunks=by(level.chunks),
                 shards=by(level.shards) if level.shards else "none",
                 raw=math.prod(level.shape) * level.dtype.itemsize,

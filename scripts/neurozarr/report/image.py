@@ -208,6 +208,11 @@ class Image:
     labels: Document | None
     version: str
 
+    @property
+    def space_axes(self) -> str:
+        """Letters of the spatial axes of its arrays, in their order."""
+        return "".join(axis for axis in self.axes if axis in SPATIAL)
+
 
 def read_image(store: Path, zarr_version: int, *, driver: str, given: int = 0) -> Image:
     """Read the metadata of an image that this workflow has published.

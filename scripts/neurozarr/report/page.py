@@ -139,7 +139,7 @@ def make_page(
         "shape": facts.by(image.levels[0].shape),
         "axes": image.axes,
         "dtype": str(image.levels[0].dtype),
-        "size": f"{facts.by(image.levels[0].size)} {units.symbol(image.unit)}".strip(),
+        "size": levels[0].size,
         "levels": len(levels),
         "stored": None if given else stored,
         "voxels": math.prod(image.levels[0].shape),
