@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 _AXES = {1: ("x",), 2: ("yx",), 3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
 #: NIfTI data types (NIfTI-Zarr 1.0.rc1, table 4.2) that Zarr does not have.
 _TOO_WIDE = {1536: "float128", 2048: "complex256"}
+#: Intent codes of CIFTI (CIFTI-2 specification, "File header").
+_CIFTI = range(3000, 3100)
 _MGH = (".mgh", ".mgz", ".mgh.gz")
 _GZIP = (".gz", ".mgz")
 _COMPRESSED = (*_GZIP, ".bz2", ".zst")
@@ -92,6 +94,11 @@ class NibabelSource(Source):
         shape = tuple(map(int, proxy.shape))
         while len(shape) > max(_AXES) and shape[-1] == 1:
             shape = shape[:-1]
+        if raw is not None and int(nifti.fields(raw)["intent_code"]) in _CIFTI:
+            raise SourceError(
+                f"{path}: a CIFTI file, whose values are not on a grid of voxels; export its "
+                "volume, for example by wb_command -cifti-separate"
+            )
         names = _AXES.get(len(shape), ())
         if not names or min(shape) < 1:
             raise SourceError(
