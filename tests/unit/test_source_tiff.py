@@ -569,6 +569,7 @@ def test_the_aspect_of_pixels_is_kept_without_a_unit(tmp_path):
         (25_400, "inch", 1 / 25_400, "inch"),
         (72, "inch", 1, ""),
         (93, "inch", 1, ""),
+        (26, "inch", 1, ""),
         (93.5, "inch", 1 / 93.5, "inch"),
         (28.35, "centimeter", 1, ""),
         (1, "inch", 1, ""),

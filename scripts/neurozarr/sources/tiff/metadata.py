@@ -23,8 +23,8 @@ _RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 #: Pixels per inch of screens, printers and scanners, which programs write by default: these are not
 #: voxel sizes.
 _DEFAULT_DPI = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 400, 600, 1200, 2400)
-#: Smallest and largest pixels per inch of screens, for which programs write any whole number.
-_SCREEN_DPI = (60, 400)
+#: Largest number of pixels per inch of screens: programs write any whole number up to it.
+_MAX_SCREEN_DPI = 400
 
 
 def describe_ome(path: str, image: ElementTree.Element, axes: str, channels: int) -> dict[str, Any]:
@@ -300,7 +300,7 @@ def _pixel(tags: Any, axis: str) -> float | None:
 def _is_default(size: float, unit: str) -> bool:
     """Whether a pixel size is of a resolution that programs write by default."""
     dpi = 1 / (size * units.factor(unit, "inch"))
-    if unit == "inch" and _SCREEN_DPI[0] <= dpi <= _SCREEN_DPI[1]:
+    if unit == "inch" and 1 <= dpi <= _MAX_SCREEN_DPI:
         return math.isclose(dpi, round(dpi), rel_tol=1e-6)
     return size == 1 or any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
 
