@@ -267,11 +267,35 @@ def test_tiles_of_lsm_are_refused(tmp_path):
         open_source(path)
 
 
+def add_micromanager_plane(content, following, plane, metadata):
+    """Add a directory of 13 entries, a plane and its metadata; where each of these is.
+
+    ``following`` is where the offset of the directory belongs.
+    """
+    content += bytes(len(content) % 2)
+    place = len(content)
+    struct.pack_into("<I", content, following, place)
+    pixels = place + 2 + 13 * 12 + 4
+    resolution = pixels + plane.nbytes
+    metadata, said = resolution + 16, json.dumps(metadata).encode()
+    height, width = plane.shape
+    entries = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1),
+        (273, 4, 1, pixels), (277, 3, 1, 1), (278, 3, 1, height), (279, 4, 1, plane.nbytes),
+        (282, 5, 1, resolution), (283, 5, 1, resolution + 8), (296, 3, 1, 3),
+        (51123, 2, len(said), metadata),
+    ]  # fmt: skip
+    content += struct.pack("<H", len(entries))
+    content += b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    content += bytes(4) + plane.astype("<u2").tobytes()
+    content += struct.pack("<4I", 10_000, 1, 10_000, 1) + said
+    return place, pixels, metadata
+
+
 def ndtiff(folder, planes, summary):
     """Write an NDTiff 3.2 data set (its README, "File format"): planes by their coordinates.
 
-    A header with the summary; directories of 13 entries, each with its plane and its metadata; and
-    the index, which lists them.
+    A header with the summary, the planes, and an index that lists them.
     """
     folder.mkdir()
     name, said = "a_NDTiffStack.tif", json.dumps(summary).encode()
@@ -279,29 +303,50 @@ def ndtiff(folder, planes, summary):
     content += said
     following, index = 4, b""
     for axes, plane in planes:
-        content += bytes(len(content) % 2)
-        struct.pack_into("<I", content, following, len(content))
-        metadata = json.dumps({"Axes": axes, "PixelSizeUm": 0.5}).encode()
-        directory = len(content)
-        pixels = directory + 2 + 11 * 12 + 4
-        height, width = plane.shape
-        entries = [
-            (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 16), (259, 3, 1, 1),
-            (262, 3, 1, 1), (273, 4, 1, pixels), (277, 3, 1, 1), (278, 3, 1, height),
-            (279, 4, 1, plane.nbytes), (296, 3, 1, 1),
-            (51123, 2, len(metadata), pixels + plane.nbytes),
-        ]  # fmt: skip
-        content += struct.pack("<H", len(entries))
-        content += b"".join(struct.pack("<HHII", *entry) for entry in entries)
-        following = len(content)
-        content += bytes(4) + plane.astype("<u2").tobytes() + metadata
+        known = {"Axes": axes, "PixelSizeUm": 0.5}
+        place, pixels, metadata = add_micromanager_plane(content, following, plane, known)
+        following = place + 2 + 13 * 12
         key = json.dumps(axes).encode()
         index += struct.pack("<I", len(key)) + key + struct.pack("<I", len(name)) + name.encode()
-        index += struct.pack("<Iiiii", pixels, width, height, 1, 0)
-        index += struct.pack("<Iii", pixels + plane.nbytes, len(metadata), 0)
+        index += struct.pack("<Iiiii", pixels, *plane.shape[::-1], 1, 0)
+        index += struct.pack("<Iii", metadata, len(content) - metadata, 0)
     (folder / name).write_bytes(content)
     (folder / "NDTiff.index").write_bytes(index)
     return folder / name
+
+
+def mmstack(path, planes, summary):
+    """Write a stack of Micro-Manager ("Micro-Manager File Formats"): planes by c, z, t, position.
+
+    A header with the summary, the planes, and a map of them.
+    """
+    said = json.dumps(summary | {"MicroManagerVersion": "1.4", "Prefix": ""}).encode()
+    head = struct.pack("<2sHI8I", b"II", 42, 0, 54773648, 0, 483765892, 0, 99384722, 0, 2355492, 0)
+    content = bytearray(head + said)
+    struct.pack_into("<I", content, 36, len(said))
+    following, places = 4, []
+    for key, plane in planes:
+        place, *_ = add_micromanager_plane(content, following, plane, {})
+        following = place + 2 + 13 * 12
+        places += [*key, place]
+    struct.pack_into("<I", content, 12, len(content))
+    content += struct.pack(f"<{2 + len(places)}I", 3453623, len(planes), *places)
+    path.write_bytes(content)
+    return path
+
+
+def test_each_position_of_micromanager_is_an_image(tmp_path):
+    voxels = RNG.integers(0, 999, (2, 3, 16, 24)).astype("u2")
+    planes = [((0, z, 0, p), voxels[p, z]) for p, z in np.ndindex(voxels.shape[:2])]
+    summary = {"Channels": 1, "Slices": 3, "Frames": 1, "Positions": 2, "PixelSize_um": 0.25}
+    summary |= {"z-step_um": 1.5, "TimeFirst": False, "SlicesFirst": False}
+    path = mmstack(tmp_path / "a_MMStack.tif", planes, summary)
+    with pytest.raises(SourceError, match=r"0: ZYX \(3, 16, 24\) uint16; 1: ZYX"):
+        open_source(path)
+    for number, expected in enumerate(voxels):
+        source = open_source(path, dataset=str(number))
+        assert_holds(source, expected)
+        assert (source.voxel_size, source.space_unit) == ((1.5, 0.25, 0.25), "micrometer")
 
 
 def test_ndtiff_gives_sizes_and_the_names_of_channels(tmp_path):
