@@ -266,6 +266,14 @@ def test_channels_may_lack_a_name_or_a_colour(tmp_path, color, expected):
     assert source.channel_colors == ((expected, "", "") if expected else ())
 
 
+def test_the_name_and_the_colour_of_a_single_channel_are_kept(tmp_path):
+    channel = {"Name": "DAPI", "Color": 65535}
+    path = write(tmp_path / "a.ome.tif", VOXELS, metadata={"axes": "ZYX", "Channel": channel})
+    source = open_source(path)
+    assert source.axes == "zyx"
+    assert (source.channel_names, source.channel_colors) == (("DAPI",), ("0000FF",))
+
+
 PLANES = {
     "PositionX": [7.0, 8.0, 9.0],
     "PositionXUnit": ["nm"] * 3,

@@ -454,7 +454,7 @@ def _describe(
     user has renamed it.
     """
     tags, axes = image.keyframe.tags, source.file_axes
-    channels = source.file_shape[axes.index("c")] if "c" in axes else 0
+    channels = source.file_shape[axes.index("c")] if "c" in axes else 1
     if element is not None:
         fields = metadata.describe_ome(path, element, axes, channels)
     else:

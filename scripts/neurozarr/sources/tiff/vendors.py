@@ -146,9 +146,9 @@ def _lsm_times_and_channels(lsm: dict[str, Any], axes: str, channels: int) -> di
         fields |= {"time_step": step, "time_unit": "second"}
     known = lsm.get("ChannelColors", {})
     names, colors = known.get("ColorNames", ()), known.get("Colors", ())
-    if channels and len(names) == channels:
+    if len(names) == channels:
         fields["channel_names"] = tuple(map(str, names))
-    if channels and len(colors) == channels:
+    if len(colors) == channels:
         fields["channel_colors"] = tuple(
             "".join(f"{int(value) & 255:02X}" for value in color[:3]) for color in colors
         )
