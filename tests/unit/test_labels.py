@@ -184,7 +184,7 @@ def test_images_of_freesurfer_without_a_table_are_intensities(tmp_path, caplog):
 
 
 TABLE = "index\tname\tabbreviation\tcolor\tmapping\n0\tUnknown\tn/a\t#000000\t\n"
-TABLE += "4\tLeft Ventricle\tLV\t#78128E\t5\n9\tRight\tn/a\tn/a\t\n"
+TABLE += '4\t"Left Ventricle"\tLV\t#78128E\t5\n9\tRight\tn/a\tn/a\t\n'
 DESCRIBED = {
     "colors": [{"label-value": 4, "rgba": [120, 18, 142, 255]}],
     "properties": [

@@ -50,7 +50,8 @@ def details(image: str) -> dict[str, Any]:
     check_file(file)
     try:
         with open(file, encoding="utf-8-sig", newline="") as lines:
-            return _details(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+            rows = [[_plain(cell) for cell in row] for row in csv.reader(lines, _Tabs)]
+        return _details(rows)
     except (KeyError, ValueError, csv.Error) as error:
         logger.warning(
             "%s: the labels of %s get no names and colours, because this table is damaged (%s)",
@@ -61,13 +62,27 @@ def details(image: str) -> dict[str, Any]:
         return {}
 
 
-def _details(rows: csv.DictReader[str]) -> dict[str, Any]:
+class _Tabs(csv.Dialect):
+    """Cells between tabs; BIDS has no quotes around them."""
+
+    delimiter = "\t"
+    lineterminator = "\n"
+    quoting = csv.QUOTE_NONE
+
+
+def _plain(cell: str) -> str:
+    """A cell without the quotes that programs such as fMRIPrep write around text."""
+    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+
+
+def _details(rows: list[list[str]]) -> dict[str, Any]:
     colors, properties = [], []
-    for row in rows:
-        value = int(row.pop("index"))
-        color = row.pop("color", None) or ""
-        kept = {name: text for name, text in row.items() if name and text not in (None, *_MISSING)}
-        properties.append({"label-value": value, "name": row["name"]} | kept)
+    heading = rows[0] if rows else []
+    for row in filter(any, rows[1:]):
+        cells = dict(zip(heading, row, strict=False))
+        value, color = int(cells.pop("index")), cells.pop("color", "")
+        kept = {name: text for name, text in cells.items() if name and text not in _MISSING}
+        properties.append({"label-value": value, "name": cells["name"]} | kept)
         if value != _BACKGROUND and re.fullmatch(r"#?[0-9a-fA-F]{6}", color):
             colors.append({"label-value": value, "rgba": [*bytes.fromhex(color[-6:]), 255]})
     return {"colors": colors, "properties": properties}
