@@ -11,10 +11,12 @@ from typing import Any
 
 #: Size of TR, flip angle, TE, TI and field of view, in bytes.
 _SCAN = 20
-#: TAG_OLD_COLORTABLE, whose content has no length, and the last tag, TAG_OLD_MGH_XFORM's.
-_COLOR_TABLE, _OLD_XFORM, _END = 1, 30, 0
-#: Tags without a length and content: TAG_OLD_USEREALRAS and TAG_OLD_SURF_GEOM.
+#: TAG_OLD_COLORTABLE: the table follows, without its length.
+_COLOR_TABLE = 1
+#: Tags without length and content: TAG_OLD_USEREALRAS and TAG_OLD_SURF_GEOM.
 _EMPTY = (2, 20)
+#: Where no more tags are read: at the end, or at TAG_OLD_MGH_XFORM, whose length is not reliable.
+_LAST = (0, 30)
 #: Version of tables whose entries have numbers of their own.
 _NUMBERED = -2
 #: Label of what is outside, which FreeSurfer does not draw.
@@ -32,7 +34,7 @@ class _Reader:
     def is_at_end(self) -> bool:
         return self._place >= len(self._content)
 
-    def skip(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         end = self._place + count
         if not self._place <= end <= len(self._content):
             raise ValueError(f"{count} bytes at byte {self._place} of {len(self._content)}")
@@ -42,11 +44,11 @@ class _Reader:
 
     def integers(self, count: int, kind: str = "i") -> tuple[int, ...]:
         numbers = f">{count}{kind}"
-        return struct.unpack(numbers, self.skip(struct.calcsize(numbers)))
+        return struct.unpack(numbers, self.take(struct.calcsize(numbers)))
 
     def text(self) -> str:
         (length,) = self.integers(1)
-        return self.skip(length).rstrip(b"\0").decode("utf-8", "replace")
+        return self.take(length).rstrip(b"\0").decode("utf-8", "replace")
 
 
 def labels(after: bytes) -> dict[str, Any] | None:
@@ -72,11 +74,11 @@ def labels(after: bytes) -> dict[str, Any] | None:
         (tag,) = reader.integers(1)
         if tag == _COLOR_TABLE:
             return _table(reader)
-        if tag in (_END, _OLD_XFORM):
+        if tag in _LAST:
             return None
         if tag not in _EMPTY:
             (length,) = reader.integers(1, "q")
-            reader.skip(length)
+            reader.take(length)
     return None
 
 
