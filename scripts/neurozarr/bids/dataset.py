@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from neurozarr.errors import ConfigError
+from neurozarr.errors import ConfigError, SourceError
+from neurozarr.files import check_kind
 from neurozarr.sources.extras import library
 
 logger = logging.getLogger(__name__)
@@ -81,13 +82,29 @@ def is_dataset(folder: str) -> bool:
 
 
 def read_description(folder: str) -> dict[str, Any]:
-    """Read the description of a data set; empty if it has none, or a damaged one."""
+    """Read the description of a data set; empty if it has none, or a damaged one.
+
+    Raises
+    ------
+    SourceError
+        It cannot be read, or its content is elsewhere.
+    """
+    path = os.path.join(folder, _DESCRIPTION)
+    check_kind(path)
     try:
-        with open(os.path.join(folder, _DESCRIPTION), "rb") as file:
+        with open(path, "rb") as file:
             found = json.loads(file.read())
-    except (OSError, ValueError):
+        reason = "" if isinstance(found, dict) else "not a JSON object"
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except OSError as error:
+        raise SourceError(f"{path}: it cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    if reason:
+        logger.warning("%s: damaged (%s): it is treated as missing", path, reason)
+        return {}
+    return dict(found)
 
 
 def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:

@@ -222,8 +222,8 @@ def _as_label(where: str, label: Sample, samples: Mapping[str, Sample]) -> Sampl
 def _check_source(where: str, path: str) -> None:
     """Raise a ConfigError if there is no such source, or its first file cannot be read."""
     found = find(path)
-    if not found and (away := content_elsewhere(path)):
-        raise ConfigError(f"{where}: source {path} {away}")
+    if not found and (why := content_elsewhere(path)):
+        raise ConfigError(f"{where}: source {path}: {why}")
     if not found:
         raise ConfigError(f"{where}: source {path} does not exist")
     if not (is_address(path) or os.access(found[0], os.R_OK)):
@@ -335,6 +335,8 @@ def _each_image(
 ) -> Iterator[dict[str, str]]:
     """Replace a row whose dataset is "*" by one for each image of its source."""
     unknown = _known_later(row)
+    if unknown and (why := content_elsewhere(row["source"])):
+        raise ConfigError(f"{where}: source {row['source']}: {why}")
     if unknown and absent is not None and not find(row["source"]):
         absent.append(
             f"{where}: source {row['source']} does not exist, so that {unknown} are not known: "
