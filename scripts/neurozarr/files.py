@@ -31,9 +31,10 @@ def check_kind(path: str | Path) -> None:
     SourceError
         The path is a directory, a pipe, a socket or a device, or its content is elsewhere.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
+    status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
         raise SourceError(f"{path}: a directory, a pipe or a device, not a file")
-    if why := content_elsewhere(path):
+    if why := _elsewhere(path, status):
         raise SourceError(f"{path}: {why}")
 
 
@@ -60,12 +61,16 @@ def content_elsewhere(path: str | Path) -> str:
     (git-annex, "Internals: pointer files"). Git LFS leaves such a text, too (Git LFS
     specification, "The Pointer").
     """
-    if os.path.islink(path) and not os.path.exists(path):
+    return _elsewhere(path, _status(path))
+
+
+def _elsewhere(path: str | Path, status: os.stat_result | None) -> str:
+    if status is None and os.path.islink(path):
         target = os.path.realpath(path)
         if _ANNEX.decode() in target:
             return f"its content is not here, only a link of git-annex: {_get(path)}"
         return f"there is no such file, only a link to {target}"
-    start = _start_of_small(path)
+    start = b"" if status is None else _start_of_small(path, status)
     if start.startswith(_ANNEX):
         return f"its content is not here, only a pointer of git-annex: {_get(path)}"
     if start.startswith(_LFS):
@@ -102,12 +107,19 @@ def _get(path: str | Path) -> str:
     )
 
 
-def _start_of_small(path: str | Path) -> bytes:
-    """The first bytes of a file, if it is small enough to be a pointer and can be read."""
+def _status(path: str | Path) -> os.stat_result | None:
+    """The status of what a path leads to; None if that does not exist or cannot be known."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_POINTER:
-            return b""
+        return os.stat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _start_of_small(path: str | Path, status: os.stat_result) -> bytes:
+    """The first bytes of a file, if it is small enough to be a pointer and can be read."""
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_POINTER:
+        return b""
+    try:
         with open(path, "rb", buffering=0) as file:
             return file.read(len(_LFS))
     except OSError:  # Whoever reads the file says so.

@@ -126,8 +126,8 @@ def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:
         bids2table is not installed.
     """
     likely = {path: parse(path) for path in _files(root) if _may_be_image(path)}
-    unnamed = [path for path, found in likely.items() if not found.keys() >= {"sub", "suffix"}]
-    if unnamed:
+    named = {path for path, found in likely.items() if found.keys() >= {"sub", "suffix"}}
+    if unnamed := [path for path in likely if path not in named]:
         logger.warning(
             "source %s: %d images are left out, because their names are not those of BIDS: %s",
             root,
@@ -137,7 +137,7 @@ def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:
     found = [
         Image(os.path.join(root, path), os.path.dirname(path), entities)
         for path, entities in sorted(likely.items())
-        if path not in unnamed and _is_image(entities)
+        if path in named and _is_image(entities)
     ]
     if not found:
         raise ConfigError(

@@ -78,6 +78,7 @@ SeriesSource.families = FAMILIES
 
 #: File name endings of all formats.
 SUFFIXES = tuple(dict.fromkeys(suffix for family in FAMILIES for suffix in family.suffixes))
+_LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 #: Placeholders of axes in a pattern, with their prefix, such as _z{z}.
 _PLACES = "[_.-]*({})".format("|".join(rf"{axis}?\{{{axis}\}}" for axis in STORED_ORDER))
 
@@ -222,7 +223,7 @@ def stem(path: str | Path) -> str:
     """
     path = parts(str(path))[0]
     name = re.sub(_PLACES, "", Path(path).name) if has_places(path) else Path(path).name
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+    for suffix in _LONGEST_FIRST:
         if name.lower() == suffix:
             return Path(path).parent.name
         if name.lower().endswith(suffix):
