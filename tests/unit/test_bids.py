@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurozarr.bids import dataset, description, sidecars
 from neurozarr.errors import ConfigError, SourceError
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.version import VERSION
 
 from . import dicoms

@@ -15,7 +15,7 @@ import zarr
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_file
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.sources import open_source
 
 from . import dicoms

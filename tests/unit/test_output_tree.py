@@ -6,7 +6,7 @@ import pytest
 
 from neurozarr import convert
 from neurozarr.errors import ConfigError
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 
 from .bids_sets import VOXELS, data_set, image, text
 
