@@ -13,7 +13,8 @@ import tensorstore
 import tifffile
 import zarr
 
-from neurozarr.errors import ConfigError, SourceError
+from neurozarr import convert
+from neurozarr.errors import ConfigError, OwnershipError, SourceError
 from neurozarr.files import check_file
 from neurozarr.samples.reading import read_run
 from neurozarr.sources import open_source
@@ -364,3 +365,13 @@ def test_data_set_in_a_repository_of_git_annex(bids, monkeypatch, adjusted):
     for name, voxels in expected.items():
         assert (clone / name).is_symlink() != adjusted
         np.testing.assert_array_equal(read(clone / name), voxels)
+
+
+@pytest.mark.parametrize("lose", [drop, point])
+def test_metadata_of_others_without_content_are_not_overwritten(bids, lose):
+    mine = text(bids.parent / "out/sub-01/dwi/sub-01_dwi.bval", "mine")
+    lose(mine)
+    before = os.lstat(mine)
+    with pytest.raises(OwnershipError, match=r"sub-01_dwi.bval was not written by this workflow"):
+        convert("bids", "out", bids={"subject": "01"})
+    assert os.lstat(mine).st_ino == before.st_ino

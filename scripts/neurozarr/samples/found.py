@@ -72,6 +72,7 @@ def sources_of(options: Document, absent: list[str] | None) -> Iterator[Found]:
                 is_found = os.path.isdir(path) and dataset.is_dataset(path)
                 if not is_found and os.path.isdir(path) and family_of(path) is None:
                     dataset.check_part(path)
+                    dataset.check_around(path)
             except SourceError as error:
                 raise ConfigError(f"config: source {error}") from None
             if is_found:
