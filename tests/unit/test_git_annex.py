@@ -375,3 +375,13 @@ def test_metadata_of_others_without_content_are_not_overwritten(bids, lose):
     with pytest.raises(OwnershipError, match=r"sub-01_dwi.bval was not written by this workflow"):
         convert("bids", "out", bids={"subject": "01"})
     assert os.lstat(mine).st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("lose", [drop, point])
+def test_lookup_table_without_content_is_refused(bids, lose):
+    path = image(bids / "sub-02/anat/sub-02_dseg.nii.gz")
+    lose(text(bids / "dseg.tsv", "index\tname\n1\tone\n"))
+    lose(bids / "dataset_description.json")
+    (sample,) = read_run({"source": str(path)})[1].values()
+    with pytest.raises(SourceError, match=r"bids/dseg.tsv: its content is not here"):
+        sample.check()
