@@ -7,7 +7,7 @@ import neurozarr
 from neurozarr.report.index import render, write_index
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.report_sample import report_sample
 
 HOSTILE = "<img src=http://example.org/x onerror=alert(1)><script>throw 1</script>"

@@ -24,7 +24,7 @@ from neurozarr.report.matching import labels_at
 from neurozarr.report.page import make_page
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 from neurozarr.steps.report_sample import report_sample
 from neurozarr.zarr.documents import read_record
