@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from pathlib import Path
 
 import h5py
 import nibabel
@@ -255,6 +256,8 @@ def test_output_path_is_interpreted_as_in_a_shell(read, directory, output, norma
         (["sample|source"], "samples.tsv: the sheet has no samples"),
         (["sample|source", "a|a.nii|x"], "samples.tsv, line 2: more cells than columns"),
         (["sample|source", "a|"], "samples.tsv, line 2: source is missing"),
+        (["sample|source|", "a|a.nii|", "b|b.nii|x"], "line 3: more cells than columns (2)"),
+        (["sample||source", "a|x|a.nii"], "line 2: the column of the cell 'x' has no name"),
         (["sample|source", "a|a.nii", "a|b.nii"], "line 3: two samples are named 'a': a.nii"),
         (["sample|source", "../a|a.nii"], "line 2: sample is '../a'; allowed: a name of letters"),
         (["sample|source", "a/b|a.nii"], "line 2: sample is 'a/b'; allowed: a name of letters"),
@@ -283,6 +286,17 @@ def test_wrong_sheet_is_named_in_one_line(read_sheet, lines, message):
         read_sheet(*lines)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_sheet_of_a_spreadsheet_is_read(read, encoding, end):
+    lines = ["", "sample \t\t source\tpyramid.mode\t", '"a"\t\t"a.nii"\t median \t', "\t\t \t\t"]
+    lines += ["b\t\tb.nii", "", "\t\t\t"]
+    Path("samples.tsv").write_bytes(end.join(lines).encode(encoding))
+    _, samples = read({"samples": "samples.tsv"})
+    read_as = {name: (one.path, one.options["pyramid"]["mode"]) for name, one in samples.items()}
+    assert read_as == {"a": ("a.nii", "median"), "b": ("b.nii", "auto")}
 
 
 def test_sheet_that_is_not_text_is_an_error(read):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import csv
 import logging
@@ -290,29 +291,21 @@ def _read_sheet(
         check_kind(path)
     except SourceError as error:
         raise ConfigError(f"config: samples {error}") from None
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            columns = reader.fieldnames or []
-            lines = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise ConfigError(f"config: samples {path} cannot be read: {error}") from None
-    except OSError as error:
-        raise ConfigError(f"config: samples {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"config: samples {path} is not UTF-8 text ({error.reason})") from None
-    check_columns(path, list(columns), schema)
+    columns, lines = _table(path)
+    check_columns(path, columns, schema)
     if not lines:
         raise ConfigError(f"{path}: the sheet has no samples")
     # Most rows of a large sheet have the same options, which are then parsed and checked once.
     known: dict[tuple[tuple[str, str], ...], Document] = {}
     for number, line in lines:
         where = f"{path}, line {number}"
-        if None in line:
+        if len(line) > len(columns):
             raise ConfigError(f"{where}: more cells than columns ({len(columns)})")
-        row = {name: cell.strip() for name, cell in line.items() if cell and cell.strip()}
+        row = {name: cell for name, cell in zip(columns, line, strict=False) if cell}
+        if "" in row:
+            raise ConfigError(f"{where}: the column of the cell {row['']!r} has no name")
         if "source" not in row:
-            check_line(where, list(line.values()))
+            check_line(where, line)
         try:
             rows.check({name: row[name] for name in row if name in COLUMNS})
             row |= {
@@ -328,6 +321,36 @@ def _read_sheet(
             raise ConfigError(f"{where}: {error}") from None
         for image in _each_image(where, row, known[cells], absent):
             yield from _with_labels(where, image, known[cells], rows)
+
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Names of the columns of a sheet, and the cells of each line that has any, with its number.
+
+    Spreadsheets leave spaces around cells, columns and lines without content, and save tab-separated
+    text of any characters as UTF-16.
+    """
+    try:
+        with path.open("rb") as file:
+            has_utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        with path.open(newline="", encoding="utf-16" if has_utf_16 else "utf-8-sig") as text:
+            reader = csv.reader(text, delimiter="\t")
+            read = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except csv.Error as error:
+        raise ConfigError(f"config: samples {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"config: samples {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"config: samples {path} is not UTF-8 text ({error.reason}): save it as UTF-8 or, in "
+            "Excel, as Unicode Text"
+        ) from None
+    lines = [(number, _without_end(cells)) for number, cells in read if any(cells)]
+    return (lines[0][1], lines[1:]) if lines else ([], [])
+
+
+def _without_end(cells: list[str]) -> list[str]:
+    """Cells without the empty ones after the last that is not."""
+    return cells[: max((place for place, cell in enumerate(cells, 1) if cell), default=0)]
 
 
 def _each_image(
