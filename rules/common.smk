@@ -22,6 +22,7 @@ try:
     from neurozarr.run.notices import Notices
     from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
+    from neurozarr.samples.config_file import check_config_file
     from neurozarr.samples.names import explanations
     from neurozarr.samples.sheet import read_run
 except ModuleNotFoundError as error:
@@ -60,6 +61,9 @@ if IS_MAIN and workflow.is_main_process:
 # Why samples are not known yet.
 ABSENT = []
 try:
+    # Those of another workflow are its own.
+    for file in workflow.configfiles if IS_MAIN and workflow.is_main_process else []:
+        check_config_file(file)
     # Sources need not exist: a rule may make them, or the run may not need them.
     RUN, SAMPLES = read_run(config, absent=ABSENT, files=workflow.configfiles)
 except NeurozarrError as error:

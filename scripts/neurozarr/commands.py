@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import re
@@ -81,15 +82,22 @@ def snakemake_arguments(arguments: Sequence[str]) -> list[str]:
         parser.error("give a command: " + ", ".join(commands))
     command = commands[given[0]]
     # Sources and options may stand before, between and after the others.
-    asked = command.parse_intermixed_args(given[1:])
+    asked, unknown = command.parse_known_intermixed_args(given[1:])
+    if unknown:
+        command.error(f"unrecognized arguments: {shlex.join(unknown)}; {_meant(given[0], unknown)}")
     theirs = _reserved(others)
     if theirs.config is not None or theirs.configfile is not None:
         command.error(
             "--config and --configfile of Snakemake are not given after --, but before it: options "
             "as NAME=VALUE, and --configfile FILE"
         )
+    # It imports the YAML parser.
+    from neurozarr.samples.config_file import FOUND_CONFIG, check_config_file
+
     try:
         config = _config(asked)
+        for file in ([FOUND_CONFIG] if FOUND_CONFIG.exists() else []) + (asked.configfile or []):
+            check_config_file(file)
     except ConfigError as error:
         command.error(str(error))
     made = [*_RUNS[given[0]][0], *others, "--snakefile", str(snakefile())]
@@ -100,6 +108,25 @@ def snakemake_arguments(arguments: Sequence[str]) -> list[str]:
     if config:
         made += ["--config", *(f"{name}={value}" for name, value in config.items())]
     return made
+
+
+def _meant(command: str, unknown: Sequence[str]) -> str:
+    """What may be meant by arguments that a command does not know: how to write it."""
+    name, _, value = unknown[0].partition("=")
+    word = name.lstrip("-").replace("-", "_")
+    own = difflib.get_close_matches(name, ["--output", "--samples", "--configfile"], n=1)
+    if own or word == "o":
+        return f"did you mean {own[0] if own else '--output'}?"
+    from neurozarr.samples.schema import CONFIG_SCHEMA, Schema  # It imports more than others need.
+
+    value = value or next((one for one in unknown[1:] if not one.startswith("-")), "VALUE")
+    options = [
+        name for name in Schema(CONFIG_SCHEMA).options() if word in (name, name.split(".")[-1])
+    ]
+    if options:
+        written = " or ".join(shlex.quote(f"{name}={value}") for name in options)
+        return f"options are written without --: did you mean {written}?"
+    return f"options of Snakemake follow --, as in neurozarr {command} ... -- {shlex.join(unknown)}"
 
 
 def snakefile() -> Path:

@@ -26,11 +26,12 @@ from neurozarr.samples.columns import (
     check_line,
     given,
 )
+from neurozarr.samples.config_file import FOUND_CONFIG
 from neurozarr.samples.found import Found, filters_of, sources_of
 from neurozarr.samples.in_place import existing, sample_options
 from neurozarr.samples.made import of_dicom, vars_of
 from neurozarr.samples.names import file_name, names_of
-from neurozarr.samples.places import check_apart, check_folder, check_lengths
+from neurozarr.samples.places import check_apart, check_folder, check_output
 from neurozarr.samples.sample import SIZES, Sample
 from neurozarr.samples.schema import CONFIG_SCHEMA, SHEET_SCHEMA, Schema, suggest
 from neurozarr.samples.settings import RunSettings
@@ -51,8 +52,6 @@ from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
 
-#: Configuration file that Snakemake reads if it is in the working directory.
-FOUND_CONFIG = Path("config/config.yaml")
 _OF_ANOTHER_PROJECT = (
     " (this file is read because it is in the working directory: if it belongs to another project, "
     "run in another directory)"
@@ -124,7 +123,7 @@ def read_run(
         if sample.image is not None:
             samples[sample.name] = _as_label(where, sample, samples)
     check_apart(samples)
-    check_lengths(options["output"], samples)
+    check_output(options["output"], samples)
     datasets: dict[str, list[str]] = {}
     for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
         datasets.setdefault(f"{folder}/" if folder else "", []).append(root)
@@ -326,8 +325,8 @@ def _read_sheet(
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Names of the columns of a sheet, and the cells of each line that has any, with its number.
 
-    Spreadsheets leave spaces around cells, columns and lines without content, and save tab-separated
-    text of any characters as UTF-16.
+    Spreadsheets leave spaces around cells, and columns and lines without content; some save
+    tab-separated text only as UTF-16 if it has letters such as ü.
     """
     try:
         with path.open("rb") as file:
