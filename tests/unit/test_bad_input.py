@@ -725,6 +725,26 @@ def test_invalid_paths_are_refused(read, config):
 
 
 @pytest.mark.parametrize(
+    ("output", "what"),
+    [
+        ("a.nii", "a.nii is no directory"),
+        ("a.nii/b", "a.nii is no directory"),
+        ("link/b", "link is no directory"),
+        ("away", "away is a link to purged, which does not exist"),
+        ("away/b/c", "away is a link to purged, which does not exist"),
+        ("loop", "loop is a link to loop"),
+    ],
+)
+def test_output_below_what_is_no_directory_is_refused(read, output, what):
+    for link, to in (("link", "a.nii"), ("away", "purged"), ("loop", "loop")):
+        os.symlink(to, link)
+    with pytest.raises(
+        ConfigError, match=f"output is '{output}', but /.*/{what}.*; choose another"
+    ):
+        read({"source": "a.nii", "output": output})
+
+
+@pytest.mark.parametrize(
     ("sheet", "message"),
     [
         ("", "samples.tsv: column 'sample' is missing"),

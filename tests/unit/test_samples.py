@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import h5py
@@ -156,6 +157,10 @@ def test_text_from_the_command_line_is_parsed_as_yaml(read):
             {"source": "a.nii", "zarr": {"compressor": "zlib"}},
             "config: compressor is 'zlib', which",
         ),
+        ({"verify": False}, "config: verify is false; allowed: how a store"),
+        ({"pyramid": {"mode": None}}, "config: pyramid.mode is null; allowed: how"),
+        ({"output": 2026}, "; text that is also a number, a date, yes or no needs quotes"),
+        ({"ome": {"name": date(2026, 1, 31)}}, "ome.name is 2026-01-31; allowed: name of the im"),
         ({"source": 3}, "config: source is 3; allowed: a file, a list of files, a glob"),
         ({"source": []}, "config: source is []; allowed"),
         ({"source": "c.nii"}, "config: source c.nii does not exist"),

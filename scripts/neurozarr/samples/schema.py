@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -211,9 +212,19 @@ def _explain(error: jsonschema.ValidationError) -> str:
         name = next(name for name in asked if name not in value)
         return f"{name} is missing"
     description = " ".join(schema.get("description", error.message).split())
-    quoted = repr(value)
+    quoted = _quoted(value)
     quoted = quoted if len(quoted) <= MAX_QUOTED else f"{quoted[:MAX_QUOTED]}..."
-    return f"{where} is {quoted}; allowed: {description}"
+    wants_text = error.validator == "type" and "string" in asked
+    is_other = wants_text and isinstance(value, (bool, int, float, date))
+    hint = "; text that is also a number, a date, yes or no needs quotes" if is_other else ""
+    return f"{where} is {quoted}; allowed: {description}{hint}"
+
+
+def _quoted(value: Any) -> str:
+    """A value as it is written in YAML."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value) if isinstance(value, date) else repr(value)
 
 
 def suggest(name: str, known: list[str]) -> str:

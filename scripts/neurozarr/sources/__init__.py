@@ -120,6 +120,8 @@ def open_source(
         The format is not supported, the file is damaged, or the arguments do not fit it.
     """
     path = str(path)
+    if os.path.isfile(path) and not os.path.getsize(path):
+        raise SourceError(f"{path}: the file is empty: it was not downloaded or copied to its end")
     family = family_of(path)
     if family is None and os.path.isdir(path):
         raise SourceError(
