@@ -38,7 +38,7 @@ def test_a_failed_sample_comes_last(seen):
     assert len(lines) < 25
     assert lines[-4] == "neurozarr: 1 of 2 samples failed"
     assert lines[-3].startswith("  sample not: not.mgz: ")
-    assert lines[-2] == "1 of 2 samples are converted all the same"
+    assert lines[-2] == "1 of 2 samples is converted all the same"
     told = [line for line in lines if line.startswith("sample not: SourceError: ")]
     assert [line.count("(more in ") for line in told] == [1]
 
