@@ -10,7 +10,8 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -137,15 +138,39 @@ def snakefile() -> Path:
 
 
 def _info(arguments: list[str]) -> None:
-    """Print a table of each store; exit with a message if there is none."""
-    _, commands = _parsers()
-    asked = commands["info"].parse_args(arguments)
+    """Print a table of each store; then exit with a message if there are none at some paths."""
+    parser = _parsers()[1]["info"]
+    asked = parser.parse_args(arguments)
     from neurozarr.info import describe  # It imports the drivers, which Snakemake does not need.
 
+    described, wrong = [], []
+    for store in asked.stores:
+        try:
+            described.append(describe(store))
+        except NeurozarrError as error:
+            wrong.append(str(error))
+    if described:
+        with _printing(parser):
+            print("\n\n".join(described), flush=True)
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+@contextmanager
+def _printing(parser: _Parser) -> Iterator[None]:
+    """Exit if nobody reads what a command prints, or with a message if it cannot be printed."""
     try:
-        print("\n\n".join(map(describe, asked.stores)))
-    except NeurozarrError as error:
-        sys.exit(str(error))
+        yield
+    except BrokenPipeError:  # Of `neurozarr status | head`; Python would complain at its end.
+        _print_no_more()
+        sys.exit(1)
+    except OSError as error:
+        _print_no_more()
+        parser.error(f"{error.filename or 'what it prints'}: {error.strerror}")
+
+
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _status(arguments: list[str]) -> NoReturn:
@@ -156,15 +181,11 @@ def _status(arguments: list[str]) -> NoReturn:
     from neurozarr.status import configured_output, watch
 
     try:
-        outputs = asked.outputs or [configured_output()]
-        sys.exit(watch(outputs, everything=asked.all, seconds=asked.watch))
+        with _printing(parser):
+            outputs = asked.outputs or [configured_output()]
+            sys.exit(watch(outputs, everything=asked.all, seconds=asked.watch))
     except NeurozarrError as error:
         parser.error(str(error))
-    except BrokenPipeError:  # Of `neurozarr status | head`; Python would complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        parser.error(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit(130)
 

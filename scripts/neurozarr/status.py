@@ -91,8 +91,9 @@ def is_active(status: Status) -> bool:
 def _read(output: str) -> Status:
     found = read(output)
     if not found.samples:
-        exists = Path(output).is_dir()
+        if not Path(output).exists():
+            raise ConfigError(f"{output}: it does not exist")
         raise ConfigError(
-            f"{output}: {'no run has written to it' if exists else 'it does not exist'}"
+            f"{output}: no run has written to it; give the directory that was the output of a run"
         )
     return found
