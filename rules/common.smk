@@ -58,6 +58,14 @@ if IS_MAIN and workflow.is_main_process:
     logging.getLogger("neurozarr").addHandler(NOTICES)
     logging.getLogger("neurozarr").propagate = False
 
+# Snakemake itself would end with a traceback.
+if IS_MAIN and workflow.is_main_process:
+    if not os.access(".snakemake" if os.path.exists(".snakemake") else ".", os.W_OK):
+        sys.exit(
+            f"neurozarr: {os.getcwd()} cannot be written, where Snakemake keeps the records of a "
+            "run (.snakemake) and logs: run in another directory, with paths of sources from there"
+        )
+
 # Why samples are not known yet.
 ABSENT = []
 try:
