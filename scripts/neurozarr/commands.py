@@ -104,6 +104,8 @@ def snakemake_arguments(arguments: Sequence[str]) -> list[str]:
     made = [*_RUNS[given[0]][0], *others, "--snakefile", str(snakefile())]
     if theirs.cores is None:
         made += ["--cores", "all"]
+    if os.environ.get("NO_COLOR"):  # Of no-color.org; Snakemake itself does not know it.
+        made.append("--nocolor")
     if asked.configfile:
         made += ["--configfile", *asked.configfile]
     if config:

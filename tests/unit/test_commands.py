@@ -198,6 +198,13 @@ def test_all_processors_are_used_unless_snakemake_is_told(options, cores):
     assert config == {"source": ["a.nii"]}
 
 
+def test_colours_are_left_out_if_nobody_wants_them(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert asked("run", "a.nii")[0] == ["--cores", "all", "--nocolor"]
+    monkeypatch.setenv("NO_COLOR", "")
+    assert asked("run", "a.nii")[0] == ["--cores", "all"]
+
+
 @given(st.lists(NAMES, min_size=1), NAMES)
 def test_snakemake_reads_any_name_of_a_source(names, value):
     sources = [f"./{name}" for name in names]

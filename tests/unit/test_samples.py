@@ -142,6 +142,18 @@ def test_text_from_the_command_line_is_parsed_as_yaml(read):
     assert len(sample.levels) == 3
 
 
+@pytest.mark.parametrize("text", ["64, 32,16", "[64, 32, 16]"])
+def test_a_list_may_be_written_without_brackets(read, read_sheet, text):
+    assert read({"source": "a.nii", "zarr": {"chunk": text}})[1]["a"].zarr.chunk == (64, 32, 16)
+    sheet = "sample|source|zarr.chunk|ome.name|export.levels", f"a|a.nii|{text}|b, c|0,1"
+    sample = read_sheet(*sheet)["a"]
+    assert sample.zarr.chunk == (64, 32, 16)
+    assert sample.options["ome"]["name"] == "b, c"
+    assert sample.options["export"]["levels"] == [0, 1]
+    with pytest.raises(ConfigError, match=r"zarr\.chunk is '64,'"):
+        read({"source": "a.nii", "zarr": {"chunk": "64,"}})
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

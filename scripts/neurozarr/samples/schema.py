@@ -111,7 +111,7 @@ class Schema:
             raise ConfigError(_explain(found))
 
     def parse(self, name: str, value: Any) -> Any:
-        """Return a valid value as it is; parse any other value as YAML.
+        """Return a valid value as it is; parse any other value as YAML, or as items of a list.
 
         Parameters
         ----------
@@ -123,6 +123,9 @@ class Schema:
         if self._is_valid(name, value):
             return value
         read = _from_text(value)
+        several = isinstance(value, str) and "," in value and all(map(str.strip, value.split(",")))
+        if several and not self._is_valid(name, read):
+            read = _from_text(f"[{value}]")
         return read if self._is_valid(name, read) else value
 
     def _is_valid(self, name: str, value: Any) -> bool:

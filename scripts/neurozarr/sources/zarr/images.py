@@ -84,7 +84,11 @@ def open_store(path: str) -> Store:
                 f"{path}: not a store, but a directory with {counted(len(inside), 'store')}: name "
                 f"a store, such as {os.path.join(path, inside[0])}"
             )
-        other = f"; is it {PRECOMPUTED}{path}?" if store.is_address else ""
+        other = (
+            f"; is it {PRECOMPUTED}{path}? Other files must be downloaded"
+            if store.is_address
+            else ""
+        )
         raise SourceError(
             f"{path}: neither Zarr nor N5: it has none of {', '.join(DOCUMENTS)}{store.denied}"
             f"{other}"
