@@ -28,6 +28,12 @@ def test_a_volume_takes_few_lines_and_its_store_comes_last(seen):
     assert "rule write_base:" in seen("--dry-run", "--forceall").output
 
 
+def test_an_export_says_where_it_is(seen):
+    lines = seen("export").output.strip().splitlines()
+    place = next(line for line in lines if line.startswith("exported to: ")).split(": ")[1].strip()
+    assert (seen.directory / place / "anatomical_level-0.nii.gz").exists()
+
+
 def test_a_failed_sample_comes_last(seen):
     (seen.directory / "not.mgz").write_bytes(b"hello")
     seen.config["source"] = ["anatomical.nii", "not.mgz"]
