@@ -555,7 +555,7 @@ def test_pipes_devices_and_directories_are_refused(tmp_path, name):
     refused(path, "there is no such file")
     path.unlink()
     path.touch()
-    refused(path, "not an? |missing|cut short")
+    refused(path, "not an? |missing|cut short|the file is empty")
     refused(tmp_path / ("long" * 999 + name), "there is no such file")
 
 
