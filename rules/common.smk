@@ -22,6 +22,7 @@ try:
     from neurozarr.run.notices import Notices
     from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
+    from neurozarr.samples.config_file import check_config_file
     from neurozarr.samples.names import explanations
     from neurozarr.samples.reading import read_run
 except ModuleNotFoundError as error:
@@ -57,9 +58,20 @@ if IS_MAIN and workflow.is_main_process:
     logging.getLogger("neurozarr").addHandler(NOTICES)
     logging.getLogger("neurozarr").propagate = False
 
+# Snakemake itself would end with a traceback.
+if IS_MAIN and workflow.is_main_process:
+    if not os.access(".snakemake" if os.path.exists(".snakemake") else ".", os.W_OK):
+        sys.exit(
+            f"neurozarr: {os.getcwd()} cannot be written, where Snakemake keeps the records of a "
+            "run (.snakemake) and logs: run in another directory, with paths of sources from there"
+        )
+
 # Why samples are not known yet.
 ABSENT = []
 try:
+    # Those of another workflow are its own.
+    for file in workflow.configfiles if IS_MAIN and workflow.is_main_process else []:
+        check_config_file(file)
     # Sources need not exist: a rule may make them, or the run may not need them.
     RUN, SAMPLES = read_run(config, absent=ABSENT, files=workflow.configfiles)
 except NeurozarrError as error:

@@ -150,11 +150,15 @@ def all_planned():
     if wrong and not others and not any(map(made_files, errors)):
         sys.exit("\n".join(wrong))
     if wrong:
-        rest = [f"neurozarr: the other {others} go on"] if others else []
+        rest = [f"neurozarr: {goes_on(others)}"] if others else []
         logger.error("\n".join([*wrong, *rest]))
         if workflow.output_settings.dryrun:
             fail_dry_run(f"{len(wrong)} of {len(SAMPLES)} samples cannot be converted")
     return [planned(name) for name in known if not PROBLEMS[name]]
+
+
+def goes_on(others):
+    return "the other goes on" if others == 1 else f"the other {others} go on"
 
 
 def fail_dry_run(reason):

@@ -249,6 +249,8 @@ def end_well():
     if TASKS:
         exports = "export" in workflow.dag_settings.targets
         commands = {}
+        if exports:
+            commands["exported to"] = RUN.paths("").export(0).parent
         if any(task.paths.nii for task in TASKS.values()) and not exports:
             commands["to export to NIfTI"] = command("export")
         if wants_reports():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -81,25 +83,53 @@ def snakemake_arguments(arguments: Sequence[str]) -> list[str]:
         parser.error("give a command: " + ", ".join(commands))
     command = commands[given[0]]
     # Sources and options may stand before, between and after the others.
-    asked = command.parse_intermixed_args(given[1:])
+    asked, unknown = command.parse_known_intermixed_args(given[1:])
+    if unknown:
+        command.error(f"unrecognized arguments: {shlex.join(unknown)}; {_meant(given[0], unknown)}")
     theirs = _reserved(others)
     if theirs.config is not None or theirs.configfile is not None:
         command.error(
             "--config and --configfile of Snakemake are not given after --, but before it: options "
             "as NAME=VALUE, and --configfile FILE"
         )
+    # It imports the YAML parser.
+    from neurozarr.samples.config_file import FOUND_CONFIG, check_config_file
+
     try:
         config = _config(asked)
+        for file in ([FOUND_CONFIG] if FOUND_CONFIG.exists() else []) + (asked.configfile or []):
+            check_config_file(file)
     except ConfigError as error:
         command.error(str(error))
     made = [*_RUNS[given[0]][0], *others, "--snakefile", str(snakefile())]
     if theirs.cores is None:
         made += ["--cores", "all"]
+    if os.environ.get("NO_COLOR"):  # Of no-color.org; Snakemake itself does not know it.
+        made.append("--nocolor")
     if asked.configfile:
         made += ["--configfile", *asked.configfile]
     if config:
         made += ["--config", *(f"{name}={value}" for name, value in config.items())]
     return made
+
+
+def _meant(command: str, unknown: Sequence[str]) -> str:
+    """What may be meant by arguments that a command does not know: how to write it."""
+    name, _, value = unknown[0].partition("=")
+    word = name.lstrip("-").replace("-", "_")
+    own = difflib.get_close_matches(name, ["--output", "--samples", "--configfile"], n=1)
+    if own or word == "o":
+        return f"did you mean {own[0] if own else '--output'}?"
+    from neurozarr.samples.schema import CONFIG_SCHEMA, Schema  # It imports more than others need.
+
+    value = value or next((one for one in unknown[1:] if not one.startswith("-")), "VALUE")
+    options = [
+        name for name in Schema(CONFIG_SCHEMA).options() if word in (name, name.split(".")[-1])
+    ]
+    if options:
+        written = " or ".join(shlex.quote(f"{name}={value}") for name in options)
+        return f"options are written without --: did you mean {written}?"
+    return f"options of Snakemake follow --, as in neurozarr {command} ... -- {shlex.join(unknown)}"
 
 
 def snakefile() -> Path:
@@ -110,15 +140,39 @@ def snakefile() -> Path:
 
 
 def _info(arguments: list[str]) -> None:
-    """Print a table of each store; exit with a message if there is none."""
-    _, commands = _parsers()
-    asked = commands["info"].parse_args(arguments)
+    """Print a table of each store; then exit with a message if there are none at some paths."""
+    parser = _parsers()[1]["info"]
+    asked = parser.parse_args(arguments)
     from neurozarr.info import describe  # It imports the drivers, which Snakemake does not need.
 
+    described, wrong = [], []
+    for store in asked.stores:
+        try:
+            described.append(describe(store))
+        except NeurozarrError as error:
+            wrong.append(str(error))
+    if described:
+        with _printing(parser):
+            print("\n\n".join(described), flush=True)
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+@contextmanager
+def _printing(parser: _Parser) -> Iterator[None]:
+    """Exit if nobody reads what a command prints, or with a message if it cannot be printed."""
     try:
-        print("\n\n".join(map(describe, asked.stores)))
-    except NeurozarrError as error:
-        sys.exit(str(error))
+        yield
+    except BrokenPipeError:  # Of `neurozarr status | head`; Python would complain at its end.
+        _print_no_more()
+        sys.exit(1)
+    except OSError as error:
+        _print_no_more()
+        parser.error(f"{error.filename or 'what it prints'}: {error.strerror}")
+
+
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _status(arguments: list[str]) -> NoReturn:
@@ -129,15 +183,11 @@ def _status(arguments: list[str]) -> NoReturn:
     from neurozarr.status import configured_output, watch
 
     try:
-        outputs = asked.outputs or [configured_output()]
-        sys.exit(watch(outputs, everything=asked.all, seconds=asked.watch))
+        with _printing(parser):
+            outputs = asked.outputs or [configured_output()]
+            sys.exit(watch(outputs, everything=asked.all, seconds=asked.watch))
     except NeurozarrError as error:
         parser.error(str(error))
-    except BrokenPipeError:  # Of `neurozarr status | head`; Python would complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        parser.error(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit(130)
 

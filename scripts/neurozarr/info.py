@@ -6,7 +6,13 @@ from pathlib import Path
 
 from neurozarr.errors import SourceError
 from neurozarr.ome import reading
-from neurozarr.sources.zarr.images import damage_named, images, level_of, open_store
+from neurozarr.sources.zarr.images import (
+    check_converted,
+    damage_named,
+    images,
+    level_of,
+    open_store,
+)
 from neurozarr.sources.zarr.nodes import Node, Store, join
 from neurozarr.sources.zarr.store import grid_of_image
 from neurozarr.tables import by, level_line, voxel_size
@@ -21,6 +27,7 @@ def describe(path: str) -> str:
     SourceError
         There is no store, it contains no image, or its metadata are damaged.
     """
+    check_converted(path)
     with damage_named(path):
         store = open_store(path)
         nodes = [node for name in images(store, "") if (node := store.node(name))]

@@ -13,7 +13,8 @@ from neurozarr.errors import ConfigError
 from neurozarr.run.live import is_terminal
 from neurozarr.run.status import Status, read
 from neurozarr.run.status_text import text
-from neurozarr.samples.options import FOUND_CONFIG, output_of
+from neurozarr.samples.config_file import FOUND_CONFIG
+from neurozarr.samples.options import output_of
 
 #: ECMA-48: move to the start of the screen, and erase all from the cursor on.
 _HOME, _ERASE = "\x1b[H", "\x1b[J"
@@ -90,8 +91,9 @@ def is_active(status: Status) -> bool:
 def _read(output: str) -> Status:
     found = read(output)
     if not found.samples:
-        exists = Path(output).is_dir()
+        if not Path(output).exists():
+            raise ConfigError(f"{output}: it does not exist")
         raise ConfigError(
-            f"{output}: {'no run has written to it' if exists else 'it does not exist'}"
+            f"{output}: no run has written to it; give the directory that was the output of a run"
         )
     return found

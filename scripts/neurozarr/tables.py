@@ -35,6 +35,16 @@ def bytes_text(size: float) -> str:
     return f"{size / 1000:,.1f} PB"
 
 
+def megabytes(size: float) -> str:
+    """A number of megabytes with one decimal or, if it would be 0.0, two significant digits."""
+    return f"{size:.2g}" if 0.0001 <= size < 0.05 else f"{size:.1f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 level" or "3 levels"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """A duration in words, such as "40 s", "12 min" or "3.4 h"."""
     if seconds < 120:

@@ -555,7 +555,7 @@ def test_pipes_devices_and_directories_are_refused(tmp_path, name):
     refused(path, "there is no such file")
     path.unlink()
     path.touch()
-    refused(path, "not an? |missing|cut short")
+    refused(path, "not an? |missing|cut short|the file is empty")
     refused(tmp_path / ("long" * 999 + name), "there is no such file")
 
 
@@ -725,6 +725,26 @@ def test_invalid_paths_are_refused(read, config):
 
 
 @pytest.mark.parametrize(
+    ("output", "what"),
+    [
+        ("a.nii", "a.nii is no directory"),
+        ("a.nii/b", "a.nii is no directory"),
+        ("link/b", "link is no directory"),
+        ("away", "away is a link to purged, which does not exist"),
+        ("away/b/c", "away is a link to purged, which does not exist"),
+        ("loop", "loop is a link to loop"),
+    ],
+)
+def test_output_below_what_is_no_directory_is_refused(read, output, what):
+    for link, to in (("link", "a.nii"), ("away", "purged"), ("loop", "loop")):
+        os.symlink(to, link)
+    with pytest.raises(
+        ConfigError, match=f"output is '{output}', but /.*/{what}.*; choose another"
+    ):
+        read({"source": "a.nii", "output": output})
+
+
+@pytest.mark.parametrize(
     ("sheet", "message"),
     [
         ("", "samples.tsv: column 'sample' is missing"),
@@ -733,8 +753,8 @@ def test_invalid_paths_are_refused(read, config):
         ("sam\0ple\tsource\na\ta.nii\n", "unknown column 'sam.x00ple'"),
         ("sample\tsource\na\ta.\0nii\n", "line 2: source is 'a..x00nii'"),
         ("sample\tsource\tsource\na\ta\tb\n", "there are two columns 'source'"),
-        ("sample\tsource\na\ta.nii\n".encode("utf-16"), "samples.tsv is not UTF-8 text"),
-        (b"sample\tsource\na\t\xff.nii\n", "samples.tsv is not UTF-8 text"),
+        ("sample\tsource\na\ta.nii\n".encode("utf-16")[:-1], "samples.tsv is not UTF-8 text"),
+        (b"sample\tsource\na\t\xff.nii\n", "not UTF-8 text .*: save it as UTF-8 or, in Excel, as"),
         (f'sample\tsource\na\t"{"x" * 200_000}"\n', "cannot be read: field larger than"),
         ('sample\tsource\n"a\ta.nii\nb\ta.nii\n', "line 3: source is missing"),
         ("sample\tsource\tvoxel_size\na\ta.nii\t1.2.3\n", "voxel_size is '1.2.3'"),

@@ -65,7 +65,7 @@ def test_option_says_the_same_as_a_column(directory, name):
         ({"voxel_size": [1, [2], 3]}, "config: voxel_size is [1, [2], 3]; allowed"),
         ({"voxel_size": [1, 2, 3, 4]}, "config: voxel_size is '1,2,3,4'; allowed"),
         ({"shape": []}, "config: shape is []; allowed: shape of the array of raw voxels"),
-        ({"offset": True}, "config: offset is True; allowed"),
+        ({"offset": True}, "config: offset is true; allowed"),
         ({"offset": 1.5}, "config: offset is '1.5'; allowed"),
         ({"dtype": np.uint8}, "config: dtype is <class 'numpy.uint8'>; allowed"),
         ({"order": {"C": 1}}, "config: order is {'C': 1}; allowed"),

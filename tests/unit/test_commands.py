@@ -1,5 +1,6 @@
 """What the command ``neurozarr`` asks of Snakemake, and its messages."""
 
+import os
 import tomllib
 from importlib import metadata
 
@@ -7,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake.cli import parse_config
+from snakemake.common.configfile import load_configfile
 
 from neurozarr import commands
+from neurozarr.samples.config_file import check_config_file
 from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
 from neurozarr.sources.extras import install_command
 
@@ -72,11 +75,6 @@ def test_the_workflow_is_at_the_top_of_a_clone(root):
         ),
         (["run", "./a=b.nii"], ["--cores", "all"], {"source": ["./a=b.nii"]}),
         (
-            ["run", "--samples", "s.tsv", "--configfile", "a.yaml", "--configfile", "b.yaml"],
-            ["--cores", "all", "--configfile", "a.yaml", "b.yaml"],
-            {"samples": "s.tsv"},
-        ),
-        (
             ["run", "zarr.chunk=[1, 2, 3]", "zarr.shard=auto", "ome.name=a=b", "verify=none"],
             ["--cores", "all"],
             {
@@ -89,6 +87,95 @@ def test_the_workflow_is_at_the_top_of_a_clone(root):
 )
 def test_command_line_becomes_options_of_snakemake(words, others, config):
     assert asked(*words) == (others, config)
+
+
+def test_configuration_files_are_passed_on(tmp_path):
+    files = [tmp_path / "a.yaml", tmp_path / "b.json"]
+    files[0].write_text("source: a.nii\n")
+    files[1].write_text('{"verify":\t"none"}')
+    given = [word for file in files for word in ("--configfile", str(file))]
+    others, config = asked("run", "--samples", "s.tsv", *given)
+    assert others == ["--cores", "all", "--configfile", *map(str, files)]
+    assert config == {"samples": "s.tsv"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("zarr: {chunk: 64}\noutput: a\nzarr: {shard: auto}", ", line 3: zarr is given twice"),
+        ("zarr:\n  chunk: 64\n  chunk: 32", ", line 3: zarr.chunk is given twice"),
+        ('{"zarr": {"chunk": 64}, "zarr": {}}', ": zarr is given twice"),
+        ("zarr:\n\tchunk: 64", ", line 2: not YAML, which is indented by spaces, not by tabs"),
+        ("output: a\nsource: *.nii", ", line 2: not YAML: a value that begins with * or & needs q"),
+        ("source: [a.nii\n", ", line 2: not YAML: expected ',' or ']'"),
+        ("[" * 10_000, " is not YAML: maximum recursion depth"),
+        ("# source: a.nii\n", " has no options: write at least one, such as source: scan.nii.gz"),
+        ("- a.nii", " has no options"),
+        ("source: grün.nii".encode("latin-1"), " is not UTF-8 text (invalid"),
+        ("source: a\0.nii", " is not YAML: unacceptable character #x0000"),
+        (None, " cannot be read: No such file or directory"),
+    ],
+    ids=range(12),
+)
+def test_a_malformed_configuration_file_is_named(capsys, tmp_path, text, message):
+    file = tmp_path / "my.yaml"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    line = exits(capsys, "run", "--configfile", str(file))
+    assert line.startswith(f"neurozarr run: {file}{message}")
+
+
+def test_the_configuration_file_of_a_directory_is_checked(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("zarr:\n\tchunk: 64\n")
+    line = exits(capsys, "run", "a.nii")
+    assert line.startswith("neurozarr run: config/config.yaml, line 2: not YAML, which is indented")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {chunk: 64, shard: auto}\nb: {<<: *a}\nc: *a\n",
+        "\ufeffsource: a.nii\r\nzarr:\r\n  chunk: 64\r\npyramid:\r\n  levels: 2\r\n",
+        'source: a.nii\n? b\n: 3\n"é": 4\n',
+    ],
+    ids=range(3),
+)
+def test_what_snakemake_reads_is_not_refused(tmp_path, text):
+    (tmp_path / "my.yaml").write_text(text)
+    check_config_file(tmp_path / "my.yaml")
+    assert load_configfile(tmp_path / "my.yaml")
+
+
+def test_a_pipe_is_left_to_snakemake(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    check_config_file(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--cores", "4"],
+            "--cores 4; options of Snakemake follow --, as in neurozarr plan ... -- ",
+        ),
+        (["-n"], "-n; options of Snakemake follow --, as in neurozarr plan ... -- -n"),
+        (["--chunk", "64"], "options are written without --: did you mean zarr.chunk=64?"),
+        (["--chunk=64"], "options are written without --: did you mean zarr.chunk=64?"),
+        (["--ome-version"], "options are written without --: did you mean ome.ome_version=VALUE?"),
+        (["--zarr.shard", "a b"], "did you mean 'zarr.shard=a b'?"),
+        (["--levels", "2"], "did you mean pyramid.levels=2 or export.levels=2?"),
+        (["--voxel-size=2"], "did you mean voxel_size=2?"),
+        (["-o", "out"], "-o out; did you mean --output?"),
+        (["--outptu", "out"], "--outptu out; did you mean --output?"),
+    ],
+    ids=str,
+)
+def test_unknown_arguments_say_how_to_write_them(capsys, words, message):
+    line = exits(capsys, "plan", "a.nii", *words)
+    assert line.startswith(f"neurozarr plan: unrecognized arguments: {words[0]}")
+    assert message in line
 
 
 @pytest.mark.parametrize(
@@ -108,6 +195,13 @@ def test_all_processors_are_used_unless_snakemake_is_told(options, cores):
     others, config = asked("run", "a.nii", "--", *options)
     assert others == [*options, *(["--cores", "all"] if cores else [])]
     assert config == {"source": ["a.nii"]}
+
+
+def test_colours_are_left_out_if_nobody_wants_them(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert asked("run", "a.nii")[0] == ["--cores", "all", "--nocolor"]
+    monkeypatch.setenv("NO_COLOR", "")
+    assert asked("run", "a.nii")[0] == ["--cores", "all"]
 
 
 @given(st.lists(NAMES, min_size=1), NAMES)

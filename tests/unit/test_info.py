@@ -114,6 +114,34 @@ def test_path_without_an_image_is_an_error_of_one_line(tmp_path):
         assert "\n" not in error
 
 
+def test_what_is_not_a_store_is_said_with_what_to_give(tmp_path):
+    image(tmp_path / "a.ome.zarr", "0.5")
+    inside = f"{tmp_path}: not a store, but a directory with 1 store: name a store, such as "
+    assert run(tmp_path) == ([], f"{inside}{tmp_path}/a.ome.zarr")
+    file = tmp_path / "a.nii"
+    file.touch()
+    assert run(file) == ([], f"{file}: a file, not a store; convert it first: neurozarr run {file}")
+    (tmp_path / "empty").mkdir()
+    assert ": neither Zarr nor N5: it has none of" in run(tmp_path / "empty")[1]
+
+
+def test_stores_beside_a_wrong_one_are_described(tmp_path):
+    path = image(tmp_path / "a", "0.5")
+    command = [sys.executable, "-m", "neurozarr", "info", str(tmp_path / "b"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == run(path)[0]
+    assert done.stderr == f"{tmp_path}/b: there is no such directory\n"
+    assert done.returncode == 1
+
+
+def test_a_full_disk_is_an_error_of_one_line(tmp_path):
+    command = [sys.executable, "-m", "neurozarr", "info", str(image(tmp_path / "a", "0.5"))]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "neurozarr info: what it prints: No space left on device (see neurozarr info --help)\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
 def test_command_prints_only_the_error(tmp_path):
     path = image(tmp_path / "a", "0.3")
     command = [sys.executable, "-m", "neurozarr", "info", str(path)]

@@ -50,6 +50,12 @@ def test_a_step_of_hundreds_of_jobs_takes_few_lines():
     )
 
 
+def test_a_low_speed_is_not_told_as_none():
+    assert follow([Job("a: level 0", 0.07)], seconds=2) == [
+        "a: level 0: 0.1 MB of voxels, 0.035 MB/s; run: 1 of 1 jobs"
+    ]
+
+
 def test_one_long_job_is_told_too():
     lines = follow([Job("a: level 0", 36_000)], seconds=36_000, parts=3600)
     assert len(lines) == 61

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+from datetime import date
+from pathlib import Path
 
 import h5py
 import nibabel
@@ -140,6 +142,18 @@ def test_text_from_the_command_line_is_parsed_as_yaml(read):
     assert len(sample.levels) == 3
 
 
+@pytest.mark.parametrize("text", ["64, 32,16", "[64, 32, 16]"])
+def test_a_list_may_be_written_without_brackets(read, read_sheet, text):
+    assert read({"source": "a.nii", "zarr": {"chunk": text}})[1]["a"].zarr.chunk == (64, 32, 16)
+    sheet = "sample|source|zarr.chunk|ome.name|export.levels", f"a|a.nii|{text}|b, c|0,1"
+    sample = read_sheet(*sheet)["a"]
+    assert sample.zarr.chunk == (64, 32, 16)
+    assert sample.options["ome"]["name"] == "b, c"
+    assert sample.options["export"]["levels"] == [0, 1]
+    with pytest.raises(ConfigError, match=r"zarr\.chunk is '64,'"):
+        read({"source": "a.nii", "zarr": {"chunk": "64,"}})
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -155,6 +169,10 @@ def test_text_from_the_command_line_is_parsed_as_yaml(read):
             {"source": "a.nii", "zarr": {"compressor": "zlib"}},
             "config: compressor is 'zlib', which",
         ),
+        ({"verify": False}, "config: verify is false; allowed: how a store"),
+        ({"pyramid": {"mode": None}}, "config: pyramid.mode is null; allowed: how"),
+        ({"output": 2026}, "; text that is also a number, a date, yes or no needs quotes"),
+        ({"ome": {"name": date(2026, 1, 31)}}, "ome.name is 2026-01-31; allowed: name of the im"),
         ({"source": 3}, "config: source is 3; allowed: a file, a list of files, a glob"),
         ({"source": []}, "config: source is []; allowed"),
         ({"source": "c.nii"}, "config: source c.nii does not exist"),
@@ -255,6 +273,8 @@ def test_output_path_is_interpreted_as_in_a_shell(read, directory, output, norma
         (["sample|source"], "samples.tsv: the sheet has no samples"),
         (["sample|source", "a|a.nii|x"], "samples.tsv, line 2: more cells than columns"),
         (["sample|source", "a|"], "samples.tsv, line 2: source is missing"),
+        (["sample|source|", "a|a.nii|", "b|b.nii|x"], "line 3: more cells than columns (2)"),
+        (["sample||source", "a|x|a.nii"], "line 2: the column of the cell 'x' has no name"),
         (["sample|source", "a|a.nii", "a|b.nii"], "line 3: two samples are named 'a': a.nii"),
         (["sample|source", "../a|a.nii"], "line 2: sample is '../a'; allowed: a name of letters"),
         (["sample|source", "a/b|a.nii"], "line 2: sample is 'a/b'; allowed: a name of letters"),
@@ -283,6 +303,17 @@ def test_wrong_sheet_is_named_in_one_line(read_sheet, lines, message):
         read_sheet(*lines)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_sheet_of_a_spreadsheet_is_read(read, encoding, end):
+    lines = ["", "sample \t\t source\tpyramid.mode\t", '"a"\t\t"a.nii"\t median \t', "\t\t \t\t"]
+    lines += ["b\t\tb.nii", "", "\t\t\t"]
+    Path("samples.tsv").write_bytes(end.join(lines).encode(encoding))
+    _, samples = read({"samples": "samples.tsv"})
+    read_as = {name: (one.path, one.options["pyramid"]["mode"]) for name, one in samples.items()}
+    assert read_as == {"a": ("a.nii", "median"), "b": ("b.nii", "auto")}
 
 
 def test_sheet_that_is_not_text_is_an_error(read):

@@ -104,7 +104,7 @@ def test_unsupported_arrays_are_refused(tmp_path, values, axes, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "its .npy header cannot be read"),
+        (b"", "the file is empty"),
         (b"hello, world", "its .npy header cannot be read"),
         (b"\x93NUMPY\x01\x00\x04\x00{'a'", "its .npy header cannot be read"),
         (b"\x93NUMPY\x09\x00\x04\x00{'a'", r"version 9\.0 of the \.npy format is unknown"),

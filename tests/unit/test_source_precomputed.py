@@ -165,7 +165,9 @@ def test_a_url_is_read(tmp_path, served, sharding):  # noqa: F811
     assert stem("precomputed://https://example.org/a/em/") == "em"
     with pytest.raises(SourceError, match=r"/info: there is no such document"):
         open_source(f"precomputed://{served.address}/d")
-    with pytest.raises(SourceError, match=r"neither Zarr nor N5.*; is it precomputed://http"):
+    with pytest.raises(
+        SourceError, match=r"neither Zarr nor N5.*; is it precomputed://http.* Other files must"
+    ):
         open_source(f"{served.address}/b%20c")
 
 

@@ -477,7 +477,7 @@ def test_damaged_minc_is_refused(mri, tmp_path):
     refused(path, rf"shape \(10, 20, 20\) at byte -{start}: its header is damaged")
     path.write_bytes((mri / "small.mnc").read_bytes()[:9000])
     refused(path, "")
-    path.write_bytes(b"")
+    path.write_bytes(b"hello")
     refused(path, r"neither MINC 1 \(netCDF\) nor MINC 2 \(HDF5\)")
     path = tmp_path / "c.mnc.gz"
     path.write_bytes(gzip.compress((mri / "small.mnc").read_bytes()))

@@ -656,7 +656,7 @@ def test_fax_pages_of_pillow_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a TIFF that tifffile can read"),
+        (b"", "the file is empty"),
         (b"hello, world", "not a TIFF that tifffile can read"),
         (struct.pack("<2sHI", b"II", 42, 0), "it holds no pages"),
         (struct.pack("<2sHI", b"II", 42, 1000), "(it holds no pages|not a TIFF)"),

@@ -220,7 +220,7 @@ def test_a_compressed_file_is_read_in_order(tmp_path, voxels):
     ("name", "content", "message"),
     [
         ("a.nii", b"hello", "not an image that nibabel can open"),
-        ("a.nii", b"", "not an image that nibabel can open"),
+        ("a.nii", b"", "the file is empty"),
         ("a.nii.gz", b"not gzip", "not an image that nibabel can open"),
         ("a.txt", b"hello", "not a supported format; supported file names end in \\."),
         ("a.mgz", b"hello", "not an image that nibabel can open"),
@@ -230,6 +230,16 @@ def test_errors_name_a_file_that_is_not_an_image(tmp_path, name, content, messag
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=f"{name}: {message}"):
         open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "suffix", ["nii.gz", "mnc", "tif", "png", "h5", "dcm", "raw", "npy", "xml"]
+)
+def test_an_empty_file_is_said_to_be_so(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    path.touch()
+    with pytest.raises(SourceError, match=f"a.{suffix}: the file is empty"):
+        open_source(path)
 
 
 def test_missing_and_truncated_files_are_refused_at_once(mri, tmp_path):

@@ -86,7 +86,7 @@ def test_failed_samples_are_named_with_reason_and_log(tmp_path):
         f"(more in {tmp_path}/b.log)",
         "  sample e and 2 more: f, g: its job ended early: it was killed, or needed more memory or "
         f"time than it had (more in {shared})",
-        "1 of 7 samples are converted all the same, 1 are not finished",
+        "1 of 7 samples is converted all the same, 1 is not finished",
         "to go on, when the reasons are removed (it does only what is missing): snakemake -c1",
     ]
 
@@ -105,7 +105,7 @@ def test_errors_of_earlier_runs_are_not_told(tmp_path):
     before = claims.started(one.paths.state) - 10
     os.utime(log, (before, before))
     assert summary.failure(one) is None
-    assert "1 are not finished" in summary.failure_text([one], [False], again="", notices=[])
+    assert "1 is not finished" in summary.failure_text([one], [False], again="", notices=[])
 
 
 def converted(one):
@@ -132,6 +132,14 @@ def test_stores_are_listed(tmp_path):
     assert second.split()[2] == "-"
     assert look.endswith(f"neurozarr view {tmp_path}/a.nii.zarr")
     assert export.endswith("snakemake export")
+
+
+def test_the_size_of_a_small_store_is_not_zero(tmp_path):
+    one = converted(task(tmp_path, "a", size=30_000))
+    for level, size in ((0, 2_000), (1, 400)):
+        write_json(one.paths.level(level).block_receipt(0), {"bytes": size})
+    text = summary.success_text([one], output="out", seconds=7, commands={}, notices=[])
+    assert text.splitlines()[3].split()[2:4] == ["0.03", "0.0024"]
 
 
 def test_of_many_stores_there_is_one_line(tmp_path):

@@ -171,7 +171,7 @@ def test_an_image_of_which_all_planes_are_missing_is_said(tmp_path, caplog):
             "some of its planes are in no file that it names",
         ),
         (lambda text: text.replace("c.ome.tif", "pipe"), "pipe: a directory, a pipe or a device"),
-        (lambda text: "", "its OME-XML is damaged"),
+        (lambda text: "", "the file is empty"),
     ],
 )
 def test_damaged_companions_are_refused(tmp_path, change, message):

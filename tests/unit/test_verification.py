@@ -72,7 +72,8 @@ def test_new_store_is_undamaged(tmp_path, mri, config, driver):
     assert made.verify(driver=driver)["sound"]
     assert (made.state / "verify.json").exists()
     levels = len(made.sample.levels)
-    start = f"{made.store}: no damage found by a full check of {levels} levels, "
+    levels = "1 level" if levels == 1 else f"{levels} levels"
+    start = f"{made.store}: no damage found by a full check of {levels}, "
     assert summarize([made.report]).startswith(start)
 
 

@@ -147,7 +147,7 @@ def test_what_cannot_be_shown_is_refused_by_name(tmp_path):
     file.touch()
     assert "a file, not a store; convert it first: neurozarr run" in refusal(file)
     assert "there is no such directory" in refusal(tmp_path / "none")
-    assert "neither Zarr nor N5" in refusal(tmp_path)
+    assert "not a store, but a directory with 1 store" in refusal(tmp_path)
     assert "only stores on this computer" in refusal("https://127.0.0.1/a.zarr")
 
 

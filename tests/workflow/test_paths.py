@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +43,27 @@ def test_output_path_is_interpreted_as_in_a_shell(workflow, fresh, output, place
         "benchmarks",
     }
     assert not any((here / "a/b").iterdir())
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_directory_that_cannot_be_written_is_named(tmp_path, mri, root, command, kept):
+    here = tmp_path / "data"
+    (here / ".snakemake" if kept else here).mkdir(parents=True)
+    (here / ".snakemake" if kept else here).chmod(0o555)
+    # Root can write everywhere, unless it gives up that right.
+    right = "--bounding-set=-dac_override", "--inh-caps=-dac_override"
+    as_others = ["setpriv", *right] if os.geteuid() == 0 else []
+    words = [sys.executable, "-m", "neurozarr", command, str(mri / "anatomical.nii")]
+    words += ["--output", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(root / "scripts")}
+    run = subprocess.run(
+        [*as_others, *words], cwd=here, capture_output=True, text=True, env=environment, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith(f"neurozarr: {here} cannot be written, where")
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_sample_name_may_have_200_letters(workflow):

@@ -28,6 +28,12 @@ def test_a_volume_takes_few_lines_and_its_store_comes_last(seen):
     assert "rule write_base:" in seen("--dry-run", "--forceall").output
 
 
+def test_an_export_says_where_it_is(seen):
+    lines = seen("export").output.strip().splitlines()
+    place = next(line for line in lines if line.startswith("exported to: ")).split(": ")[1].strip()
+    assert (seen.directory / place / "anatomical_level-0.nii.gz").exists()
+
+
 def test_a_failed_sample_comes_last(seen):
     (seen.directory / "not.mgz").write_bytes(b"hello")
     seen.config["source"] = ["anatomical.nii", "not.mgz"]
@@ -38,7 +44,7 @@ def test_a_failed_sample_comes_last(seen):
     assert len(lines) < 25
     assert lines[-4] == "neurozarr: 1 of 2 samples failed"
     assert lines[-3].startswith("  sample not: not.mgz: ")
-    assert lines[-2] == "1 of 2 samples are converted all the same"
+    assert lines[-2] == "1 of 2 samples is converted all the same"
     told = [line for line in lines if line.startswith("sample not: SourceError: ")]
     assert [line.count("(more in ") for line in told] == [1]
 

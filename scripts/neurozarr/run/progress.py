@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from neurozarr import tables
 from neurozarr.run import pace
 
 #: Between two lines about a step that is not finished: at least these seconds, and this share of
@@ -147,7 +148,7 @@ class Progress:
         if self._total:
             said.append(f"{self._megabytes:.1f} of {self._total:.1f} MB")
         if speed := self._speed():
-            said.append(f"{speed:.1f} MB/s")
+            said.append(f"{tables.megabytes(speed)} MB/s")
         return f"{', '.join(said)}{self._left()}" + (f"; {', '.join(steps)}" if steps else "")
 
     @property
@@ -167,7 +168,7 @@ class Progress:
             megabytes = step.megabytes + sum(self._parts[number] for number in step.running)
             speed = megabytes / max(now - step.begun, 0.001)
             of = f" of {step.total:.1f}" if step.finished < step.count else ""
-            said.append(f"{megabytes:.1f}{of} MB of voxels, {speed:.1f} MB/s")
+            said.append(f"{megabytes:.1f}{of} MB of voxels, {tables.megabytes(speed)} MB/s")
         said.append(f"run: {self._jobs_done} of {len(self._jobs)} jobs{self._left()}")
         return f"{name}: {'; '.join(said)}"
 

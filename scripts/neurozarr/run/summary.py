@@ -15,6 +15,7 @@ from pathlib import Path
 from neurozarr.run import claims
 from neurozarr.run.notices import named
 from neurozarr.run.paths import StorePaths
+from neurozarr.tables import megabytes
 from neurozarr.zarr.documents import read_record
 
 #: Stores that are listed; of more, there is one line for all.
@@ -142,7 +143,7 @@ def success_text(
     *,
     output: str,
     seconds: float,
-    commands: Mapping[str, str],
+    commands: Mapping[str, str | Path],
     notices: Sequence[str],
 ) -> str:
     """What is printed last after a run in which no job failed.
@@ -156,7 +157,8 @@ def success_text(
     seconds
         Duration of the run.
     commands
-        What else can be done with the stores, and the command that does it.
+        What else can be done with the stores, and the command that does it; or what was made
+        beside them, and where it is.
     notices
         Warnings of the plan.
     """
@@ -216,13 +218,19 @@ def failure_text(
         lines.append(f"  {who}: {reason} (more in {log})")
     counts = []
     if converted:
-        counts.append(f"{converted} of {len(tasks)} samples are converted all the same")
+        counts.append(
+            f"{converted} of {len(tasks)} samples {_are(converted)} converted all the same"
+        )
     if waiting:
-        counts.append(f"{waiting} are not finished")
+        counts.append(f"{waiting} {_are(waiting)} not finished")
     if counts:
         lines.append(", ".join(counts))
     lines.append(f"to go on, when the reasons are removed (it does only what is missing): {again}")
     return "\n".join(lines)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _repeated(notices: Sequence[str]) -> list[str]:
@@ -230,7 +238,7 @@ def _repeated(notices: Sequence[str]) -> list[str]:
 
 
 def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f}" if size else "-"
+    return megabytes(size / 1e6) if size else "-"
 
 
 def _time(file: Path) -> float:

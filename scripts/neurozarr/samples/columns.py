@@ -99,19 +99,18 @@ def check_columns(path: Path, columns: list[str], schema: Schema) -> None:
             raise ConfigError(
                 f"{path}: {name!r} must be the same for all samples; set it in config"
             )
-        if name not in (*COLUMNS, *allowed):
+        if name not in (*COLUMNS, *allowed, ""):
             raise ConfigError(
                 f"{path}: unknown column {name!r}{suggest(name, allowed + list(COLUMNS))}"
             )
     for name in ("sample", "source"):
         if name not in columns:
             raise ConfigError(f"{path}: column {name!r} is missing (columns are separated by tabs)")
-    if len(set(columns)) < len(columns):
-        twice = next(name for name in columns if columns.count(name) > 1)
+    if twice := next((name for name in columns if name and columns.count(name) > 1), None):
         raise ConfigError(f"{path}: there are two columns {twice!r}")
 
 
-def check_line(where: str, cells: list[str | None]) -> None:
+def check_line(where: str, cells: list[str]) -> None:
     """Raise a ConfigError if the cells of a line of a sheet are not separated by tabs.
 
     Parameters
@@ -119,10 +118,10 @@ def check_line(where: str, cells: list[str | None]) -> None:
     where
         The sheet and the number of the line.
     cells
-        The cells of the line; None for those that it does not have.
+        The cells of the line.
     """
     first, *others = cells
-    if first and "\t" not in first and not any(others) and (found := _separator(first.strip(), [])):
+    if "\t" not in first and not any(others) and (found := _separator(first, [])):
         raise ConfigError(
             f"{where}: its cells are separated by {found[0]}, not by tabs; write "
             f"{'<tab>'.join(found[1])}"

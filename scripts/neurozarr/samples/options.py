@@ -11,13 +11,12 @@ import yaml
 
 from neurozarr.errors import ConfigError
 from neurozarr.samples.columns import as_cells
+from neurozarr.samples.config_file import FOUND_CONFIG
 from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
 from neurozarr.samples.settings import RunSettings
 from neurozarr.sources.paths import expand, is_within, normal
 from neurozarr.zarr.documents import Document
 
-#: Configuration file that Snakemake reads if it is in the working directory.
-FOUND_CONFIG = Path("config/config.yaml")
 _OF_ANOTHER_PROJECT = (
     " (this file is read because it is in the working directory: if it belongs to another project, "
     "run in another directory)"

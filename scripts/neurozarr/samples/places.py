@@ -54,8 +54,8 @@ def check_apart(samples: Mapping[str, Sample]) -> None:
                 )
 
 
-def check_lengths(output: str, samples: Iterable[str]) -> None:
-    """Raise a ConfigError if names of output files are longer than the file system allows.
+def check_output(output: str, samples: Iterable[str]) -> None:
+    """Raise a ConfigError if there cannot be output files, or if their names are too long.
 
     Parameters
     ----------
@@ -64,9 +64,17 @@ def check_lengths(output: str, samples: Iterable[str]) -> None:
     samples
         Names of all samples of a run.
     """
-    real = there = os.path.realpath(output)
-    while not os.path.isdir(there):
+    real, there = os.path.realpath(output), os.path.abspath(output)
+    while not os.path.lexists(there):
         there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        is_link = os.path.islink(there) and not os.path.exists(there)
+        what = (
+            f"a link to {os.readlink(there)}, which does not exist" if is_link else "no directory"
+        )
+        raise ConfigError(
+            f"config: output is {output!r}, but {there} is {what}; choose another output"
+        )
     longest = max(samples, key=len, default="")
     names = real.split("/")
     names += (part + _LONGEST_SUFFIX for sample in samples for part in sample.split("/"))

@@ -14,7 +14,7 @@ from neurozarr.samples.found import Found, filters_of, sources_of
 from neurozarr.samples.made import vars_of
 from neurozarr.samples.names import file_name
 from neurozarr.samples.options import read_options, settings_of
-from neurozarr.samples.places import check_apart, check_folder, check_lengths
+from neurozarr.samples.places import check_apart, check_folder, check_output
 from neurozarr.samples.rows import samples_of
 from neurozarr.samples.sample import Sample
 from neurozarr.samples.schema import CONFIG_SCHEMA, SHEET_SCHEMA, Schema, suggest
@@ -86,7 +86,7 @@ def read_run(
         if sample.image is not None:
             samples[sample.name] = _as_label(where, sample, samples)
     check_apart(samples)
-    check_lengths(options["output"], samples)
+    check_output(options["output"], samples)
     datasets: dict[str, list[str]] = {}
     for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
         datasets.setdefault(f"{folder}/" if folder else "", []).append(root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ class Schema:
             raise ConfigError(_explain(found))
 
     def parse(self, name: str, value: Any) -> Any:
-        """Return a valid value as it is; parse any other value as YAML.
+        """Return a valid value as it is; parse any other value as YAML, or as items of a list.
 
         Parameters
         ----------
@@ -122,6 +123,9 @@ class Schema:
         if self._is_valid(name, value):
             return value
         read = _from_text(value)
+        several = isinstance(value, str) and "," in value and all(map(str.strip, value.split(",")))
+        if several and not self._is_valid(name, read):
+            read = _from_text(f"[{value}]")
         return read if self._is_valid(name, read) else value
 
     def _is_valid(self, name: str, value: Any) -> bool:
@@ -211,9 +215,19 @@ def _explain(error: jsonschema.ValidationError) -> str:
         name = next(name for name in asked if name not in value)
         return f"{name} is missing"
     description = " ".join(schema.get("description", error.message).split())
-    quoted = repr(value)
+    quoted = _quoted(value)
     quoted = quoted if len(quoted) <= MAX_QUOTED else f"{quoted[:MAX_QUOTED]}..."
-    return f"{where} is {quoted}; allowed: {description}"
+    wants_text = error.validator == "type" and "string" in asked
+    is_other = wants_text and isinstance(value, (bool, int, float, date))
+    hint = "; text that is also a number, a date, yes or no needs quotes" if is_other else ""
+    return f"{where} is {quoted}; allowed: {description}{hint}"
+
+
+def _quoted(value: Any) -> str:
+    """A value as it is written in YAML."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value) if isinstance(value, date) else repr(value)
 
 
 def suggest(name: str, known: list[str]) -> str:

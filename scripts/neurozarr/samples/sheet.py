@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import check_kind
@@ -52,7 +53,7 @@ def read_rows(path: Path, options: Document, schema: Schema, rows: Schema) -> It
     ConfigError
         The sheet cannot be read, or a column or a cell is wrong.
     """
-    columns, lines = _lines(path)
+    columns, lines = _table(path)
     check_columns(path, columns, schema)
     if not lines:
         raise ConfigError(f"{path}: the sheet has no samples")
@@ -60,11 +61,13 @@ def read_rows(path: Path, options: Document, schema: Schema, rows: Schema) -> It
     known: dict[tuple[tuple[str, str], ...], Document] = {}
     for number, line in lines:
         where = f"{path}, line {number}"
-        if None in line:
+        if len(line) > len(columns):
             raise ConfigError(f"{where}: more cells than columns ({len(columns)})")
-        row = {name: cell.strip() for name, cell in line.items() if cell and cell.strip()}
+        row = {name: cell for name, cell in zip(columns, line, strict=False) if cell}
+        if "" in row:
+            raise ConfigError(f"{where}: the column of the cell {row['']!r} has no name")
         if "source" not in row:
-            check_line(where, list(line.values()))
+            check_line(where, line)
         try:
             rows.check({name: row[name] for name in row if name in COLUMNS})
             row |= {
@@ -83,24 +86,38 @@ def read_rows(path: Path, options: Document, schema: Schema, rows: Schema) -> It
         yield Row(where, {name: row[name] for name in row if name in COLUMNS}, known[cells])
 
 
-def _lines(path: Path) -> tuple[list[str], list[tuple[int, dict[str | Any, str | Any]]]]:
-    """Names of the columns, and the cells of each line with its number."""
+def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Names of the columns of a sheet, and the cells of each line that has any, with its number.
+
+    Spreadsheets leave spaces around cells, and columns and lines without content; some save
+    tab-separated text only as UTF-16 if it has letters such as ü.
+    """
     try:
         check_kind(path)
     except SourceError as error:
         raise ConfigError(f"config: samples {error}") from None
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter="\t")
-            columns = reader.fieldnames or []
-            lines = [(reader.line_num, row) for row in reader]
+        with path.open("rb") as file:
+            has_utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        with path.open(newline="", encoding="utf-16" if has_utf_16 else "utf-8-sig") as text:
+            reader = csv.reader(text, delimiter="\t")
+            read = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
         raise ConfigError(f"config: samples {path} cannot be read: {error}") from None
     except OSError as error:
         raise ConfigError(f"config: samples {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"config: samples {path} is not UTF-8 text ({error.reason})") from None
-    return list(columns), lines
+        raise ConfigError(
+            f"config: samples {path} is not UTF-8 text ({error.reason}): save it as UTF-8 or, in "
+            "Excel, as Unicode Text"
+        ) from None
+    lines = [(number, _without_end(cells)) for number, cells in read if any(cells)]
+    return (lines[0][1], lines[1:]) if lines else ([], [])
+
+
+def _without_end(cells: list[str]) -> list[str]:
+    """Cells without the empty ones after the last that is not."""
+    return cells[: max((place for place, cell in enumerate(cells, 1) if cell), default=0)]
 
 
 def _with_cells(options: Document, cells: Iterable[tuple[str, str]], schema: Schema) -> Document:

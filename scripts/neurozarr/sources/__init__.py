@@ -124,6 +124,8 @@ def open_source(
     path = str(path)
     if not (is_address(path) or is_pattern(path) or os.path.isdir(path)):
         check_kind(path)
+    if os.path.isfile(path) and not os.path.getsize(path):
+        raise SourceError(f"{path}: the file is empty: it was not downloaded or copied to its end")
     family = family_of(path)
     if family is None and os.path.isdir(path):
         raise SourceError(

@@ -11,6 +11,7 @@ from neurozarr.errors import DamageError
 from neurozarr.run import claims, receipts
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.run.receipts import MAX_LISTED, Damage
+from neurozarr.tables import counted, megabytes
 from neurozarr.verify import metadata
 from neurozarr.verify.metadata import Planned
 from neurozarr.zarr.documents import Document, read_json, write_json
@@ -96,10 +97,8 @@ def verify_store(
         },
     )
     for found in described:
-        size = found["bytes"] / 1e6
-        logger.info(
-            "level %d: %s, %d files, %.1f MB", found["level"], found["shape"], found["files"], size
-        )
+        files, size = counted(found["files"], "file"), megabytes(found["bytes"] / 1e6)
+        logger.info("level %d: %s, %s, %s MB", found["level"], found["shape"], files, size)
     for damage in damages:
         logger.error("%s", damage)
     if damages:
@@ -116,7 +115,8 @@ def summarize(reports: Sequence[Path]) -> str:
     for report in map(read_json, reports):
         levels = report["levels"]
         files, size = (sum(level[name] for level in levels) for name in ("files", "bytes"))
-        what = f"{len(levels)} levels, {files} files, {size / 1e6:.1f} MB"
+        counts = f"{counted(len(levels), 'level')}, {counted(files, 'file')}"
+        what = f"{counts}, {megabytes(size / 1e6)} MB"
         lines.append(f"{report['store']}: no damage found by a {report['verify']} check of {what}")
     return "\n".join(lines)
 

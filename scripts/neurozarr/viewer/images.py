@@ -26,6 +26,7 @@ from neurozarr.sources.base import Layout
 from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.images import (
+    check_converted,
     damage_named,
     images,
     labels_of,
@@ -197,8 +198,7 @@ def open_images(path: str) -> list[Image]:
     """
     if is_address(path):
         raise SourceError(f"{path}: a URL; only stores on this computer can be shown")
-    if os.path.isfile(path):
-        raise SourceError(f"{path}: a file, not a store; convert it first: neurozarr run {path}")
+    check_converted(path)
     with damage_named(path):
         image = _open(path, _name(path))
         found = [image]

@@ -19,6 +19,7 @@ from neurozarr.sources.base import Member
 from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.paths import PRECOMPUTED, is_address
 from neurozarr.sources.zarr.nodes import DOCUMENTS, Node, Store, is_below, join
+from neurozarr.tables import counted
 from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,18 @@ def damage_named(path: str) -> Iterator[None]:
         yield
 
 
+def check_converted(path: str) -> None:
+    """Raise a SourceError if a path that should be that of a store is a file."""
+    if os.path.isfile(path):
+        raise SourceError(f"{path}: a file, not a store; convert it first: neurozarr run {path}")
+
+
+def _stores_in(path: str) -> list[str]:
+    """Names of what is in a directory and named like stores."""
+    names = os.listdir(path) if os.path.isdir(path) else []
+    return sorted(name for name in names if name.endswith((".zarr", ".n5")))
+
+
 def open_store(path: str) -> Store:
     """Open the store at a path or URL.
 
@@ -66,7 +79,16 @@ def open_store(path: str) -> Store:
     if store.node("") is None:
         if not store.is_address and not os.path.exists(path):
             raise SourceError(f"{path}: there is no such directory")
-        other = f"; is it {PRECOMPUTED}{path}?" if store.is_address else ""
+        if inside := _stores_in(path):
+            raise SourceError(
+                f"{path}: not a store, but a directory with {counted(len(inside), 'store')}: name "
+                f"a store, such as {os.path.join(path, inside[0])}"
+            )
+        other = (
+            f"; is it {PRECOMPUTED}{path}? Other files must be downloaded"
+            if store.is_address
+            else ""
+        )
         raise SourceError(
             f"{path}: neither Zarr nor N5: it has none of {', '.join(DOCUMENTS)}{store.denied}"
             f"{other}"
