@@ -62,6 +62,8 @@ def problem(name):
                 unpublish_label(name)
     except NeurozarrError as error:
         of_source = isinstance(error, SourceError) or made_files(name)
+        # All that is wrong with an image of others is of the source, because it is changed.
+        of_source = of_source or RUN.paths(name).place is not None
         if workflow.is_main_process and not of_source:
             sys.exit(f"neurozarr: sample {name}: {error}")
         return error

@@ -19,7 +19,14 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
 import neurozarr
-from neurozarr.errors import ConfigError, DamageError, NeurozarrError, OwnershipError, StoreError
+from neurozarr.errors import (
+    ConfigError,
+    DamageError,
+    NeurozarrError,
+    OwnershipError,
+    SourceError,
+    StoreError,
+)
 from neurozarr.ome import extending
 from neurozarr.run import extending as documents
 from neurozarr.samples import bundles
@@ -153,7 +160,7 @@ def test_names_of_levels_are_counted_on(names, expected):
 def test_names_that_do_not_count_are_an_error(tmp_path, names):
     store = others.image(tmp_path / "a.zarr", names=names)
     before = others.tree(store)
-    with pytest.raises(ConfigError, match=f"names of its levels, '{names[0]}'.*do not say how"):
+    with pytest.raises(SourceError, match=f"names of its levels, '{names[0]}'.*do not say how"):
         add(store)
     assert others.tree(store) == before
 
@@ -259,7 +266,7 @@ def test_levels_are_made_anew_only_if_needed(tmp_path):
     assert others.attributes(store)["mine"] == "new"
 
 
-@pytest.mark.parametrize("what", ["file", "array", "link", "group"])
+@pytest.mark.parametrize("what", ["file", "array", "link", "group", "damaged", "damaged group"])
 def test_what_is_there_is_never_replaced(tmp_path, what):
     store = others.image(tmp_path / "a.zarr", names=("scale0/image",))
     mine = store / "scale2/image"
@@ -270,6 +277,9 @@ def test_what_is_there_is_never_replaced(tmp_path, what):
         zarr.create_array(mine, shape=(3,), dtype="u1")[:] = 7
     elif what == "link":
         mine.symlink_to(tmp_path)
+    elif what.startswith("damaged"):
+        mine.mkdir()
+        (mine if what == "damaged" else mine.parent).joinpath("zarr.json").write_text("mine")
     else:
         zarr.open_group(mine.parent, mode="w").attrs["mine"] = 1
     before = others.tree(store)
@@ -363,7 +373,7 @@ def test_all_images_of_a_collection_and_their_labels(tmp_path):
     label = {"image-label": {"version": "0.4"}}
     others.image(store / "0/labels/cells", 2, dtype="i4", ome=label)
     zarr.consolidate_metadata(store, zarr_format=2)
-    with pytest.raises(ConfigError, match="several images; name one by dataset: 0, 1"):
+    with pytest.raises(SourceError, match="several images; name one by dataset: 0, 1"):
         add(store)
     config = {"source": str(store), "output": str(tmp_path / "out"), "in_place": "true"}
     run, samples = read_run(config | {"dataset": "*", "pyramid": {"levels": 1}})
@@ -408,7 +418,7 @@ def test_what_cannot_be_met_is_refused_by_name(tmp_path, options, edit, message)
         edit(found)
         (store / ".zattrs").write_text(json.dumps(found))
     before = others.tree(store)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, SourceError), match=message):
         add(store, **options)
     assert others.tree(store) == before
     assert not (tmp_path / "out").exists()
@@ -418,11 +428,11 @@ def test_sources_that_are_no_images_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
     zarr.create_array(tmp_path / "b.zarr", shape=(2, 3, 4), dtype="u1")
     for source, message in [
-        (tmp_path / "a.npy", "in_place is for OME-Zarr images, but"),
+        (tmp_path / "a.npy", "in_place is for OME-Zarr images, and this is none"),
         (tmp_path / "b.zarr", "this array is no level of one"),
         ("http://127.0.0.1:9/a.zarr", "not a URL"),
     ]:
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(SourceError, match=message):
             neurozarr.convert(source, tmp_path / "out", in_place=True)
 
 

@@ -331,9 +331,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool:
-    """Tell whether a document is recorded, or so damaged that it cannot be read."""
+    """Tell whether a document is recorded, or is in place of one that is, but cannot be read."""
     found = read_record(path)
-    return found is None or found in known or (image and _is_image_or_list(found))
+    if found is None:
+        return bool(known)
+    return found in known or (image and _is_image_or_list(found))
 
 
 def _is_image_or_list(document: Any) -> bool:

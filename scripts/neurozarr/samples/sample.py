@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xxhash
 
 from neurozarr import ome, plan
 from neurozarr.bids import sidecars
-from neurozarr.errors import ConfigError
+from neurozarr.errors import ConfigError, SourceError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.ome.reading import metadata_of
 from neurozarr.regions import parent_region
 from neurozarr.run import extending
+from neurozarr.run.paths import Place, StorePaths
 from neurozarr.samples import headers, in_place, labels
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
@@ -70,6 +72,8 @@ class Sample:
     existing
         The image of others to which levels are added; its last level is the source. None if the
         source is converted into a store of its own.
+    refused
+        Why no levels can be added to the image of others that the source was to be; otherwise "".
     bids
         Directory of the BIDS data set that it is an image of; None if it is in none.
     """
@@ -85,6 +89,7 @@ class Sample:
     label: str = ""
     label_of: dict[str, Any] | None = None
     existing: in_place.Existing | None = None
+    refused: str = ""
     bids: str | None = None
 
     @cached_property
@@ -189,9 +194,43 @@ class Sample:
             known |= {"time_step": source.time_step, "time_unit": source.time_unit or None}
         return known
 
+    def with_existing(self, paths: StorePaths) -> Sample:
+        """The same sample as an image of others to which levels are added, as it is now.
+
+        Parameters
+        ----------
+        paths
+            Paths of the sample in the output.
+        """
+        known = self.existing
+        dataset = self.layout.get("dataset") if known is None else known.path or None
+        try:
+            image = in_place.existing(self.path, dataset, paths)
+            options = in_place.sample_options(image, self.options)
+        except (ConfigError, SourceError) as error:
+            return replace(self, existing=None, refused=str(error))
+        layout = self.layout | {"dataset": image.dataset}
+        return replace(self, layout=layout, options=options, existing=image, refused="")
+
+    @property
+    def place(self) -> tuple[Place, Literal[2, 3]] | None:
+        """Place of the image of others, and its version of Zarr; None if it is converted."""
+        if self.existing is not None:
+            return self.existing.place, self.existing.zarr_version
+        # Without levels, because none is read or written.
+        return (Place(group=os.path.realpath(self.path), names=()), 3) if self.refused else None
+
     @property
     def source(self) -> Source:
-        """The opened source; only its header is read."""
+        """The opened source; only its header is read.
+
+        Raises
+        ------
+        SourceError
+            It cannot be read, or no levels can be added to it where it is.
+        """
+        if self.refused:
+            raise SourceError(self.refused)
         # Before Python 3.12, cached_property would open the sources of threads one after the other.
         known = vars(self)
         if "_source" not in known and self.existing is not None:
@@ -219,7 +258,8 @@ class Sample:
         if "_conversion" not in known:
             is_dicom = not is_address(self.path) and family_of(self.path) is DicomSource
             layout = Layout(**self.layout)
-            known["_conversion"] = Conversion(self.path, layout) if is_dicom else None
+            is_converted = is_dicom and not self.refused
+            known["_conversion"] = Conversion(self.path, layout) if is_converted else None
         return known["_conversion"]
 
     @property

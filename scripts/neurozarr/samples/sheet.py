@@ -26,7 +26,6 @@ from neurozarr.samples.columns import (
     given,
 )
 from neurozarr.samples.found import Found, filters_of, sources_of
-from neurozarr.samples.in_place import existing, sample_options
 from neurozarr.samples.made import of_dicom, vars_of
 from neurozarr.samples.names import file_name, names_of
 from neurozarr.samples.places import check_apart, check_folder, check_lengths
@@ -45,7 +44,6 @@ from neurozarr.sources.paths import (
     normal,
     parts,
 )
-from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
@@ -127,10 +125,9 @@ def read_run(
     datasets: dict[str, list[str]] = {}
     for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
         datasets.setdefault(f"{folder}/" if folder else "", []).append(root)
-    images = {name: sample.existing for name, sample in samples.items()}
     settings = replace(
         _settings(options),
-        in_place={name: (one.place, one.zarr_version) for name, one in images.items() if one},
+        in_place={n: one.place for n, one in samples.items() if one.place is not None},
         datasets=datasets,
         in_labels=tuple(n for n, one in samples.items() if f"/{LABELS}/" in n and not one.label),
     )
@@ -334,15 +331,14 @@ def _each_image(
     where: str, row: dict[str, str], options: Document, absent: list[str] | None
 ) -> Iterator[dict[str, str]]:
     """Replace a row whose dataset is "*" by one for each image of its source."""
-    unknown = _known_later(row)
-    if unknown and absent is not None and not find(row["source"]):
-        absent.append(
-            f"{where}: source {row['source']} does not exist, so that {unknown} are not known: "
-            "make it, then run again"
-        )
-        return
     if row.get("dataset") != "*":
         yield row
+        return
+    if absent is not None and not find(row["source"]):
+        absent.append(
+            f"{where}: source {row['source']} does not exist, so that its images (dataset is *) "
+            "are not known: make it, then run again"
+        )
         return
     path, family = row["source"], family_of(row["source"])
     try:
@@ -353,13 +349,6 @@ def _each_image(
         raise ConfigError(f"{where}: {error}") from None
     for name, image in zip(names_of([image.name for image in found]), found, strict=True):
         yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
-
-
-def _known_later(row: Mapping[str, str]) -> str:
-    """What must be read from a source before its samples are known; otherwise empty."""
-    if row.get("dataset") == "*":
-        return "its images (dataset is *)"
-    return "the levels that it has (in_place)" if row.get("in_place", "").lower() == "true" else ""
 
 
 def _with_labels(
@@ -375,7 +364,7 @@ def _with_labels(
         raise ConfigError(f"{where}: {error}") from None
     yield where, sample
     family = family_of(row["source"])
-    if family is None or "label_of" in row:
+    if family is None or "label_of" in row or sample.refused:
         return
     try:
         found = family.labels_of(row["source"], Layout(**_layout(row, options)))
@@ -457,24 +446,13 @@ def _is_in_place(row: Mapping[str, str]) -> bool:
             f"{said[0]} and in_place are both given, but in_place does not change what the "
             f"metadata of {row['source']} say: leave out one of them"
         )
-    if family_of(row["source"]) is not ZarrSource:
-        raise ConfigError(
-            f"in_place is for OME-Zarr images, but {row['source']} is none: leave it out"
-        )
     return True
 
 
 def _sample(row: dict[str, str], options: Document) -> Sample:
-    if _is_in_place(row):
-        image = existing(row["source"], row.get("dataset"), _paths(row, options))
-        row = row | {"dataset": image.dataset}
-        return replace(_plain_sample(row, sample_options(image, options)), existing=image)
-    return _plain_sample(row, options)
-
-
-def _plain_sample(row: dict[str, str], options: Document) -> Sample:
+    is_in_place = _is_in_place(row)
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
-    return Sample(
+    sample = Sample(
         name=row["sample"],
         label=_label(row),
         path=row["source"],
@@ -488,3 +466,4 @@ def _plain_sample(row: dict[str, str], options: Document) -> Sample:
             for group in ("zarr", "pyramid", "ome", "dicom", "resources", "nifti", "export")
         },
     )
+    return sample.with_existing(_paths(row, options)) if is_in_place else sample
