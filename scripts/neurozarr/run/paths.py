@@ -151,7 +151,7 @@ class StorePaths:
     @property
     def source_receipt(self) -> Path:
         """Receipt of a source that a rule of another workflow makes: it is there."""
-        return self.state / "source.txt"
+        return Path(self.output, ".state", "sources", f"{self.sample}{self.label}.txt")
 
     @property
     def report(self) -> Path:
