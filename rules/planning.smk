@@ -81,8 +81,9 @@ def check_outputs(sample, paths):
     written().check_sample(sample)
     if paths.place:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
-        if not todo(sample.name).is_done():
+        if not todo(sample.name).is_written():
             extending.check_writable(paths)
+            ownership.check_voxels(paths)
     ownership.check(paths, len(sample.blocks) if paths.place else 0)
     sidecars.check(paths, sample.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:

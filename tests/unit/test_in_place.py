@@ -288,6 +288,38 @@ def test_what_is_there_is_never_replaced(tmp_path, what):
     assert others.tree(store) == before
 
 
+@pytest.mark.parametrize("shape", [others.SHAPE, (24, 30, 40)], ids=["same", "other"])
+def test_image_that_its_owner_wrote_again_keeps_its_levels(tmp_path, shape):
+    store = others.image(tmp_path / "a.zarr")
+    add(store)
+    shutil.rmtree(store)
+    others.image(store, names=("0", "1"), shape=shape)
+    before = others.tree(store)
+    with pytest.raises(OwnershipError, match=r"wrote the image again, delete (\S+):") as error:
+        add(store)
+    assert others.tree(store) == before
+    shutil.rmtree(error.value.args[0].partition(", delete ")[2].partition(":")[0])
+    add(store)
+    now = others.tree(store)
+    assert {name: now[name] for name in before if name != "zarr.json"} == {
+        name: checksum for name, checksum in before.items() if name != "zarr.json"
+    }
+    assert len(others.levels(store)) == 3
+
+
+def test_damaged_level_is_made_again_when_it_is_deleted(tmp_path):
+    store = others.image(tmp_path / "a.zarr")
+    add(store)
+    whole = others.tree(store)
+    chunk = store / "2/c/0/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    with pytest.raises(OwnershipError, match=f"If it is only damaged, delete {store}/2"):
+        add(store, pyramid={"levels": 2, "mode": "stride"})
+    shutil.rmtree(store / "2")
+    add(store)
+    assert others.tree(store) == whole
+
+
 @pytest.mark.filterwarnings("ignore:Consolidated metadata")
 @pytest.mark.parametrize("version", [2, 3])
 def test_kill_at_any_moment_leaves_a_whole_image(tmp_path, version):

@@ -18,6 +18,7 @@ from typing import Any
 
 from neurozarr.errors import OwnershipError
 from neurozarr.ome.reading import metadata_of
+from neurozarr.run import receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.chunks import chunk_index
 from neurozarr.zarr.documents import (
@@ -173,6 +174,32 @@ def _refuse_in_place(paths: StorePaths, number: int) -> None:
     _refuse(paths, found)
 
 
+def check_voxels(paths: StorePaths) -> None:
+    """Check that the levels that were added to an image of others are still those, byte for byte.
+
+    Its owner may have written the image again, with levels of the same names. A level that is lost
+    or damaged must be deleted before it is made again.
+
+    Parameters
+    ----------
+    paths
+        Paths of the image.
+
+    Raises
+    ------
+    OwnershipError
+        A file of such a level was replaced.
+    """
+    for state in sorted(paths.state.glob("[0-9]*")):
+        level = paths.level(state.name)
+        if (file := receipts.replaced_file(level)) is not None:
+            raise OwnershipError(
+                f"{file} is not what this workflow wrote there, and would be overwritten. If "
+                f"another program wrote the image again, delete {paths.state}: all levels that are "
+                f"there then count as its own. If it is only damaged, delete {level.folder}"
+            )
+
+
 def check_absent(paths: StorePaths, file: Path) -> None:
     """Raise an OwnershipError if a document, which is to be added to an image, exists."""
     _refuse(paths, file if os.path.lexists(file) else None)
@@ -230,6 +257,12 @@ def _refuse(paths: StorePaths, foreign: Path | None) -> None:
         raise OwnershipError(
             f"no level can be added to {paths.store} where {foreign} is: this workflow did not "
             "write it, or it was edited. Move it away, or leave this image out"
+            + (
+                f". If another program wrote the image again, delete {paths.state}: all levels "
+                "that are there then count as its own"
+                if paths.record.exists()
+                else ""
+            )
         )
     raise OwnershipError(
         f"{paths.store} cannot be changed: {foreign} was not written by this workflow, or was "

@@ -270,16 +270,20 @@ class Todo:
         self._files += map(paths.sidecar, sample.sidecars)
         if sample.sidecars or paths.sidecar_receipt.exists():
             self._files.append(paths.sidecar_receipt)
-        if verify != "none":
-            self._files.append(paths.verify_receipt)
+        self._verified = [] if verify == "none" else [paths.verify_receipt]
         for level, count in zip(levels, sample.blocks[sample.first :], strict=True):
             self._files += level.files(count)
 
     def is_done(self, *files: Path) -> bool:
         """Whether given files, by default all, exist and do not have to be written again."""
+        wanted = files or (*self._files, *self._verified)
         return not self._everything and all(
-            file not in self.stale and file.exists() for file in files or self._files
+            file not in self.stale and file.exists() for file in wanted
         )
+
+    def is_written(self) -> bool:
+        """Whether nothing but the verification has to be done."""
+        return self.is_done(*self._files)
 
 
 def _stale_array(sample: Sample, number: int, receipt: Document, paths: StorePaths) -> str | None:

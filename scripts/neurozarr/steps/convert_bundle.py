@@ -56,8 +56,9 @@ def convert_sample(
     """
     watch = Stopwatch()
     todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
-    if paths.place and not todo.is_done():
+    if paths.place and not todo.is_written():
         extending.check_writable(paths)
+        ownership.check_voxels(paths)
     written: set[tuple[int, int]] = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
