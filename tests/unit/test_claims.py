@@ -167,7 +167,7 @@ def test_one_of_two_simultaneous_claims_wins(tmp_path, monkeypatch, before):
 def test_job_of_a_replaced_run_is_an_error(state, tmp_path, monkeypatch):
     start(state, run(tmp_path))
     monkeypatch.setenv(claims.VARIABLE, "another")
-    with pytest.raises(ClaimError, match="another run has claimed it"):
+    with pytest.raises(ClaimError, match="another run has claimed this sample"):
         claims.check(state)
 
 

@@ -5,7 +5,7 @@ is the valid claim. A run takes a sample over by creating the file with the next
 one run can do. A claim stays after its run has ended. A run is still active if its process is, on
 this machine, or if the caller tells so. Jobs read the name of their run from the environment. If a
 run is killed but its jobs are not, and another run takes the sample over, the old jobs find the new
-claim and do nothing.
+claim and end: at once, or within seconds if they are writing voxels.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def check(state: Path) -> None:
     """Raise a ClaimError if another run has claimed the sample since this job's run did."""
     run = read(state)
     if run is not None and os.environ.get(VARIABLE, run.name) != run.name:
-        raise ClaimError("another run has claimed it since this job was planned")
+        raise ClaimError("another run has claimed this sample since this job was planned")
 
 
 def read(state: Path) -> Run | None:
