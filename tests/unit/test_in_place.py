@@ -29,6 +29,7 @@ from neurozarr.errors import (
 )
 from neurozarr.ome import extending
 from neurozarr.run import extending as documents
+from neurozarr.run import receipts
 from neurozarr.samples import bundles
 from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
@@ -305,6 +306,20 @@ def test_image_that_its_owner_wrote_again_keeps_its_levels(tmp_path, shape):
         name: checksum for name, checksum in before.items() if name != "zarr.json"
     }
     assert len(others.levels(store)) == 3
+
+
+def test_finished_levels_are_not_read_when_a_run_goes_on(tmp_path, monkeypatch):
+    """There may be terabytes of them."""
+    store, read = others.image(tmp_path / "a.zarr"), []
+    add(store, verify="quick")
+    paths, _ = paths_and_sample(store)
+    paths.level(2).block_receipt(0).unlink()
+    checksum = receipts._file_checksum
+    monkeypatch.setattr(
+        receipts, "_file_checksum", lambda file: [read.append(file), checksum(file)][1]
+    )
+    add(store, verify="quick")
+    assert {file.relative_to(store).parts[0] for file in read} == {"2"}
 
 
 def test_damaged_level_is_made_again_when_it_is_deleted(tmp_path):

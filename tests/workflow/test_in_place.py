@@ -88,9 +88,12 @@ def test_image_that_cannot_be_extended_stops_no_other(in_place):
     others.image(folder / "link.zarr")
     (folder / "link.zarr/zarr.json").rename(folder / "link.json")
     (folder / "link.zarr/zarr.json").symlink_to(folder / "link.json")
+    others.image(folder / "damaged.zarr")
+    (folder / "damaged.zarr/zarr.json").write_text("{")
     (folder / "empty.zarr").mkdir()
     (folder / "text.txt").write_text("no image")
-    bad = ["names.zarr", "way.zarr", "link.zarr", "empty.zarr", "missing.zarr", "text.txt"]
+    bad = ["names.zarr", "way.zarr", "link.zarr", "empty.zarr", "damaged.zarr", "missing.zarr"]
+    bad.append("text.txt")
     before = {name: others.tree(folder / name) for name in bad}
     in_place.config["source"] = [*bad, "a.zarr"]
     in_place.screen = True
@@ -98,12 +101,13 @@ def test_image_that_cannot_be_extended_stops_no_other(in_place):
         run = in_place(check=False)
         assert run.code == 1
         assert "Traceback" not in run.output
-        end = run.output[run.output.rindex("6 of ") :]
+        end = run.output[run.output.rindex("7 of ") :]
         for sample, reason in {
             "names": "no levels can be added to it: the names of its levels, 'full', 'half'",
             "way": "way.zarr/1/notes.txt is: this workflow did not write it",
             "link": "zarr.json is a link, which would be replaced by a file",
             "empty": "neither Zarr nor N5",
+            "damaged": "zarr.json",
             "missing": "missing.zarr: there is no such directory",
             "text": "in_place is for OME-Zarr images, and this is none",
         }.items():

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,25 +174,35 @@ def _refuse_in_place(paths: StorePaths, number: int) -> None:
     _refuse(paths, found)
 
 
-def check_voxels(paths: StorePaths) -> None:
-    """Check that the levels that were added to an image of others are still those, byte for byte.
+def check_voxels(paths: StorePaths, again: Collection[Path], levels: int) -> None:
+    """Check that what is written again in an image of others is what was written, byte for byte.
 
-    Its owner may have written the image again, with levels of the same names. A level that is lost
-    or damaged must be deleted before it is made again.
+    Its owner may have written the image again, with levels of the same names. A level that is
+    damaged must be deleted before it is made again.
 
     Parameters
     ----------
     paths
         Paths of the image.
+    again
+        Documents and receipts that are written again; so is all that is made from them.
+    levels
+        Number of levels of the image, with those that are added; others are deleted.
 
     Raises
     ------
     OwnershipError
         A file of such a level was replaced.
     """
-    for state in sorted(paths.state.glob("[0-9]*")):
-        level = paths.level(state.name)
-        if (file := receipts.replaced_file(level)) is not None:
+    is_finer_changed = False
+    for number in sorted(int(state.name) for state in paths.state.glob("[0-9]*")):
+        level = paths.level(number)
+        whole = is_finer_changed or number >= levels
+        whole = whole or level.array_receipt in again or level.document in again
+        known = sorted(level.state.glob(level.block_receipt("*").name))
+        blocks = [receipt for receipt in known if whole or receipt in again]
+        is_finer_changed = is_finer_changed or bool(blocks)
+        if (file := receipts.replaced_file(level, blocks)) is not None:
             raise OwnershipError(
                 f"{file} is not what this workflow wrote there, and would be overwritten. If "
                 f"another program wrote the image again, delete {paths.state}: all levels that are "

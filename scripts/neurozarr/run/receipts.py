@@ -303,13 +303,15 @@ def check_blocks(level: LevelPaths, blocks: Iterable[int]) -> list[Damage]:
     return wrong
 
 
-def replaced_file(level: LevelPaths, *, threads: int = 4) -> Path | None:
-    """Find a file of a level that has other bytes than were written, by the receipts that exist.
+def replaced_file(level: LevelPaths, blocks: Iterable[Path], *, threads: int = 4) -> Path | None:
+    """Find a file of a level that has other bytes than were written.
 
     Parameters
     ----------
     level
         Paths of the level.
+    blocks
+        Receipts of the blocks that are looked at.
     threads
         Number of files whose checksums are computed at once.
 
@@ -321,9 +323,7 @@ def replaced_file(level: LevelPaths, *, threads: int = 4) -> Path | None:
     document = (read_record(level.array_receipt) or {}).get("document")
     if document is None:
         return None
-    for receipt in sorted(level.state.glob(level.block_receipt("*").name)):
-        if (block := read_record(receipt)) is None:
-            continue
+    for block in filter(None, map(read_record, blocks)):
         keys = chunk_keys(document, region_of(block))
         known = {
             level.folder / key: (size, checksum)

@@ -16,7 +16,7 @@ import xxhash
 
 from neurozarr import ome, plan
 from neurozarr.bids import sidecars
-from neurozarr.errors import ConfigError, SourceError
+from neurozarr.errors import ConfigError, NeurozarrError, SourceError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.ome.reading import metadata_of
@@ -207,7 +207,7 @@ class Sample:
         try:
             image = in_place.existing(self.path, dataset, paths)
             options = in_place.sample_options(image, self.options)
-        except (ConfigError, SourceError) as error:
+        except NeurozarrError as error:
             return replace(self, existing=None, refused=str(error))
         layout = self.layout | {"dataset": image.dataset}
         return replace(self, layout=layout, options=options, existing=image, refused="")

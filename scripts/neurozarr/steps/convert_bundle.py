@@ -58,7 +58,7 @@ def convert_sample(
     todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
     if paths.place and not todo.is_written():
         extending.check_writable(paths)
-        ownership.check_voxels(paths)
+        ownership.check_voxels(paths, todo.stale, len(sample.blocks))
     written: set[tuple[int, int]] = set()
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
