@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 
 from neurozarr import ome, plan
-from neurozarr.bids import sidecars
+from neurozarr.bids import label_table, sidecars
 from neurozarr.errors import ConfigError, NeurozarrError, SourceError
 from neurozarr.nifti import anatomy
 from neurozarr.nifti.fit import stored_dtype
@@ -120,10 +120,18 @@ class Sample:
 
         They are labels if the user or the source says so, or a BIDS file has the suffix ``dseg``
         (BIDS 1.10, "Segmentations": discrete; those with the suffix ``probseg`` are probabilities).
+        If the source gives no details, they are those of the lookup table of a BIDS file.
         """
-        if self.source.labels is None and (self.image or stem(self.path).endswith("_dseg")):
-            return {}
-        return self.source.labels
+        if self.source.labels:
+            return self.source.labels
+        is_dseg = stem(self.path).endswith("_dseg")
+        if self.source.labels is None and not self.image and not is_dseg:
+            return None
+        return self._label_table if is_dseg else {}
+
+    @cached_property
+    def _label_table(self) -> Document:
+        return {} if is_address(self.path) else label_table.details(parts(self.path)[0])
 
     @property
     def image(self) -> str | None:
