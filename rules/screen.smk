@@ -255,7 +255,7 @@ def end_well():
             commands["to export to NIfTI"] = command("export")
         if wants_reports():
             commands["to see the pages"] = f"open {INDEX} in a browser"
-        elif any(task.paths.place is None for task in TASKS.values()):
+        else:
             commands["to make pages"] = command("report")
         print_last(
             summary.success_text(

@@ -9,7 +9,7 @@ import tifffile
 
 from neurozarr.errors import SourceError
 from neurozarr.samples import estimates
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.sources import family_of, open_source
 from neurozarr.sources.base import Layout
 

@@ -97,7 +97,7 @@ def _tables(image: str) -> Iterator[str]:
     folder, name = os.path.split(os.path.abspath(image))
     named = _entities(name)
     folders = [folder]
-    while not os.path.exists(os.path.join(folders[-1], _DESCRIPTION)):
+    while not os.path.lexists(os.path.join(folders[-1], _DESCRIPTION)):
         parent = os.path.dirname(folders[-1])
         if parent == folders[-1]:
             folders = [folder]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from neurozarr import ome
 from neurozarr.errors import ConfigError, SourceError
+from neurozarr.files import content_elsewhere
 from neurozarr.ome import reading
 from neurozarr.ome.extending import dataset, level_name
 from neurozarr.run import extending
@@ -168,6 +169,8 @@ def existing(path: str, dataset: str | None, paths: StorePaths) -> Existing:
     """
     if is_address(path):
         raise SourceError(f"{path}: in_place needs a directory that can be written, not a URL")
+    if why := content_elsewhere(path):
+        raise SourceError(f"{path}: {why}")
     if not os.path.exists(path):
         raise SourceError(f"{path}: there is no such directory")
     if family_of(path) is not ZarrSource:

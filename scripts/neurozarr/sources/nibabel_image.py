@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import mmap
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ from isal import igzip
 
 from neurozarr import nifti
 from neurozarr.errors import SourceError
-from neurozarr.files import check_kind
+from neurozarr.files import check_file, check_kind
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.regions import Region
 from neurozarr.sources import freesurfer
@@ -252,11 +251,10 @@ def _load(path: Path) -> tuple[Header, Any, ArrayProxy, dict[str, Path], bytes |
     nibabel changes a NIfTI header when it loads it, for example the slope to NaN, does not limit
     the size of its extensions, and refuses a quaternion that is a little too long.
     """
-    if not os.path.exists(path):
-        raise SourceError(f"{path}: there is no such file")
+    check_file(path)
     with as_source_errors(path, "not an image that nibabel can open"), np.errstate(all="ignore"):
         files = _files(path)
-        for file in {path, *files.values()}:
+        for file in files.values():
             check_kind(file)
         if "header" in files:
             single = files["header"] == files["image"]
