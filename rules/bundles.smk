@@ -64,11 +64,6 @@ def bundled():
         return BUNDLED
     DIVIDED.update(new)
     settings = workflow.dag_settings
-    if settings.batch:
-        sys.exit(
-            "neurozarr: --batch does not work with bundles, which are few: leave it out, or set "
-            "resources: {bundle: false}"
-        )
     # Converted samples are in no bundle, which the options and the target `verify` do not know.
     forced = settings.forceall or "convert_bundle" in steps_of(settings.forcerun)
     redo = "all" if forced else "nothing"
@@ -91,6 +86,11 @@ def bundled():
             or (pages and not is_reported(name))
         )
     }
+    if settings.batch and any(is_bundled(name) for name in new if not unreadable(name)):
+        sys.exit(
+            "neurozarr: --batch does not work with bundles, which are few: leave it out, or, if "
+            "the sources are not DICOM, set resources: {bundle: false}"
+        )
     for names in samples_by_source():
         for names_at_once in bundles.consecutive(names, new):
             some = {name: work[name] for name in names_at_once if name in work}

@@ -31,6 +31,7 @@ rule extend_metadata:
 use rule create_array as create_array_in_place with:
     input:
         base=[],
+        source=made_source,
     output:
         receipt=str(IN_PLACE_LEVEL.array_receipt),
 

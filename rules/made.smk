@@ -93,6 +93,9 @@ def is_there(name):
             if (gone or not only_plans()) and not is_noted(name, gone):
                 return False
             SAMPLES[name] = made.when_there(SAMPLES[name], RUN)
+            if SAMPLES[name].place is not None:
+                RUN.in_place[name] = SAMPLES[name].place
+                written.cache_clear()
     THERE.add(name)
     return True
 

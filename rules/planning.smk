@@ -62,6 +62,8 @@ def problem(name):
                 unpublish_label(name)
     except NeurozarrError as error:
         of_source = isinstance(error, SourceError) or made_files(name)
+        # An image of others is also where its levels are written: what is wrong stops no other.
+        of_source = of_source or RUN.paths(name).place is not None
         if workflow.is_main_process and not of_source:
             sys.exit(f"neurozarr: sample {name}: {error}")
         return error
@@ -79,8 +81,9 @@ def check_outputs(sample, paths):
     written().check_sample(sample)
     if paths.place:
         rerun.check_same_image(sample, paths, overwrite=RUN.overwrite)
-        if not todo(sample.name).is_done():
+        if not todo(sample.name).is_written():
             extending.check_writable(paths)
+            ownership.check_voxels(paths, todo(sample.name).stale, len(sample.blocks))
     ownership.check(paths, len(sample.blocks) if paths.place else 0)
     sidecars.check(paths, sample.sidecars if sample.is_planned else [".json"])
     if not sample.is_planned:

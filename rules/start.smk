@@ -1,5 +1,6 @@
 # What is done when the run starts: its samples are claimed.
 
+from neurozarr.run.processes import start_of_process, this_machine
 
 # Whether the run has started, when it has.
 HAS_STARTED = set()
@@ -16,6 +17,12 @@ def prepare_hooks():
 
 def start_run():
     """Claim the samples of this run, and prepare what Snakemake does not."""
+    if workflow.touch:
+        logger.info(
+            "neurozarr: --touch converts nothing, and changes nothing about what a run will do: "
+            "that depends on receipts, not on the times of files"
+        )
+        return
     # The repair command first rewrites only the damaged files (--force), not the files that were
     # made from them, and then completes the run (metadata, verification). Snakemake tells which
     # command line arguments are targets only in its own settings.
@@ -24,6 +31,8 @@ def start_run():
     run = claims.Run(
         name=claims.name_of_process(),
         directory=os.getcwd(),
+        machine=this_machine(),
+        process=(os.getpid(), start_of_process(os.getpid())),
         repair=f"{repair} && snakemake {shlex.join(sys.argv[1:])}",
     )
     check_space(claimed_samples())

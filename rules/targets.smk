@@ -22,12 +22,7 @@ def all_stores(wildcards):
 
 
 def all_images(wildcards):
-    return [file for name in large_samples() for file in files(marks(RUN.paths(name)))]
-
-
-def marks(paths):
-    """The files that say that an image is published: of an image of others, a receipt."""
-    return [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
+    return [file for name in large_samples() for file in files(RUN.paths(name).marks)]
 
 
 def all_verify_receipts(wildcards):

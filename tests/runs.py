@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -179,13 +179,15 @@ class Workflow:
         finally:
             process.wait()
 
-    def kill_when(self, condition: Callable[[], bool], victim: str = "all") -> None:
-        """Start it, kill it as soon as a condition holds, and take its locks away.
+    def kill_when(
+        self, condition: Callable[[], bool], victim: str = "all", options: Sequence[str] = ()
+    ) -> None:
+        """Start it with options, kill it as soon as a condition holds, and take its locks away.
 
         Killed are "all" its processes, "snakemake" alone, or the "job" that runs then or next, if
         one does.
         """
-        with self.started() as process:
+        with self.started(*options) as process:
             wait_until(condition, process)
             if victim == "job":
                 jobs: list[int] = []

@@ -2,12 +2,14 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from neurozarr.errors import ClaimError
 from neurozarr.run import claims
 from neurozarr.run.claims import Run
+from neurozarr.run.processes import start_of_process, this_machine
 
 from ..programs import Program
 
@@ -74,6 +76,21 @@ def test_sample_of_an_active_run_cannot_be_claimed(state, tmp_path):
     with pytest.raises(ClaimError, match=f"sample brain: a run on here, started in {tmp_path}"):
         start(state, run(tmp_path / "other"), running=True)
     start(state, run(tmp_path / "other"), running=False)
+
+
+def test_a_run_whose_process_goes_on_is_active_without_a_lock(state, tmp_path):
+    """As with Snakemake's --nolock, or after --unlock."""
+    with Program([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        known = {"machine": this_machine(), "process": (process.pid, start_of_process(process.pid))}
+        goes_on = replace(run(tmp_path), **known)
+        start(state, goes_on)
+        start(state, goes_on)  # It uses the workflow as two modules.
+        for directory in (tmp_path, tmp_path / "other"):
+            with pytest.raises(ClaimError, match=f"started in {tmp_path}, is converting it"):
+                start(state, run(directory))
+        start(state.with_name("elsewhere"), replace(goes_on, machine="another machine"))
+        start(state.with_name("elsewhere"), run(tmp_path / "other"))
+    start(state, run(tmp_path / "other"))
 
 
 def test_invisible_directory_on_another_machine_counts_as_active(state, tmp_path):
@@ -150,7 +167,7 @@ def test_one_of_two_simultaneous_claims_wins(tmp_path, monkeypatch, before):
 def test_job_of_a_replaced_run_is_an_error(state, tmp_path, monkeypatch):
     start(state, run(tmp_path))
     monkeypatch.setenv(claims.VARIABLE, "another")
-    with pytest.raises(ClaimError, match="another run has claimed it"):
+    with pytest.raises(ClaimError, match="another run has claimed this sample"):
         claims.check(state)
 
 

@@ -19,9 +19,17 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
 import neurozarr
-from neurozarr.errors import ConfigError, DamageError, NeurozarrError, OwnershipError, StoreError
+from neurozarr.errors import (
+    ConfigError,
+    DamageError,
+    NeurozarrError,
+    OwnershipError,
+    SourceError,
+    StoreError,
+)
 from neurozarr.ome import extending
 from neurozarr.run import extending as documents
+from neurozarr.run import receipts
 from neurozarr.samples import bundles
 from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
@@ -153,7 +161,7 @@ def test_names_of_levels_are_counted_on(names, expected):
 def test_names_that_do_not_count_are_an_error(tmp_path, names):
     store = others.image(tmp_path / "a.zarr", names=names)
     before = others.tree(store)
-    with pytest.raises(ConfigError, match=f"names of its levels, '{names[0]}'.*do not say how"):
+    with pytest.raises(SourceError, match=f"names of its levels, '{names[0]}'.*do not say how"):
         add(store)
     assert others.tree(store) == before
 
@@ -259,7 +267,7 @@ def test_levels_are_made_anew_only_if_needed(tmp_path):
     assert others.attributes(store)["mine"] == "new"
 
 
-@pytest.mark.parametrize("what", ["file", "array", "link", "group"])
+@pytest.mark.parametrize("what", ["file", "array", "link", "group", "damaged", "damaged group"])
 def test_what_is_there_is_never_replaced(tmp_path, what):
     store = others.image(tmp_path / "a.zarr", names=("scale0/image",))
     mine = store / "scale2/image"
@@ -270,12 +278,61 @@ def test_what_is_there_is_never_replaced(tmp_path, what):
         zarr.create_array(mine, shape=(3,), dtype="u1")[:] = 7
     elif what == "link":
         mine.symlink_to(tmp_path)
+    elif what.startswith("damaged"):
+        mine.mkdir()
+        (mine if what == "damaged" else mine.parent).joinpath("zarr.json").write_text("mine")
     else:
         zarr.open_group(mine.parent, mode="w").attrs["mine"] = 1
     before = others.tree(store)
     with pytest.raises(OwnershipError, match=f"can be added to {store} where {store}/scale2"):
         add(store)
     assert others.tree(store) == before
+
+
+@pytest.mark.parametrize("shape", [others.SHAPE, (24, 30, 40)], ids=["same", "other"])
+def test_image_that_its_owner_wrote_again_keeps_its_levels(tmp_path, shape):
+    store = others.image(tmp_path / "a.zarr")
+    add(store)
+    shutil.rmtree(store)
+    others.image(store, names=("0", "1"), shape=shape)
+    before = others.tree(store)
+    with pytest.raises(OwnershipError, match=r"wrote the image again, delete (\S+):") as error:
+        add(store)
+    assert others.tree(store) == before
+    shutil.rmtree(error.value.args[0].partition(", delete ")[2].partition(":")[0])
+    add(store)
+    now = others.tree(store)
+    assert {name: now[name] for name in before if name != "zarr.json"} == {
+        name: checksum for name, checksum in before.items() if name != "zarr.json"
+    }
+    assert len(others.levels(store)) == 3
+
+
+def test_finished_levels_are_not_read_when_a_run_goes_on(tmp_path, monkeypatch):
+    """There may be terabytes of them."""
+    store, read = others.image(tmp_path / "a.zarr"), []
+    add(store, verify="quick")
+    paths, _ = paths_and_sample(store)
+    paths.level(2).block_receipt(0).unlink()
+    checksum = receipts._file_checksum
+    monkeypatch.setattr(
+        receipts, "_file_checksum", lambda file: [read.append(file), checksum(file)][1]
+    )
+    add(store, verify="quick")
+    assert {file.relative_to(store).parts[0] for file in read} == {"2"}
+
+
+def test_damaged_level_is_made_again_when_it_is_deleted(tmp_path):
+    store = others.image(tmp_path / "a.zarr")
+    add(store)
+    whole = others.tree(store)
+    chunk = store / "2/c/0/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    with pytest.raises(OwnershipError, match=f"If it is only damaged, delete {store}/2"):
+        add(store, pyramid={"levels": 2, "mode": "stride"})
+    shutil.rmtree(store / "2")
+    add(store)
+    assert others.tree(store) == whole
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata")
@@ -363,7 +420,7 @@ def test_all_images_of_a_collection_and_their_labels(tmp_path):
     label = {"image-label": {"version": "0.4"}}
     others.image(store / "0/labels/cells", 2, dtype="i4", ome=label)
     zarr.consolidate_metadata(store, zarr_format=2)
-    with pytest.raises(ConfigError, match="several images; name one by dataset: 0, 1"):
+    with pytest.raises(SourceError, match="several images; name one by dataset: 0, 1"):
         add(store)
     config = {"source": str(store), "output": str(tmp_path / "out"), "in_place": "true"}
     run, samples = read_run(config | {"dataset": "*", "pyramid": {"levels": 1}})
@@ -408,7 +465,7 @@ def test_what_cannot_be_met_is_refused_by_name(tmp_path, options, edit, message)
         edit(found)
         (store / ".zattrs").write_text(json.dumps(found))
     before = others.tree(store)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, SourceError), match=message):
         add(store, **options)
     assert others.tree(store) == before
     assert not (tmp_path / "out").exists()
@@ -418,11 +475,11 @@ def test_sources_that_are_no_images_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
     zarr.create_array(tmp_path / "b.zarr", shape=(2, 3, 4), dtype="u1")
     for source, message in [
-        (tmp_path / "a.npy", "in_place is for OME-Zarr images, but"),
+        (tmp_path / "a.npy", "in_place is for OME-Zarr images, and this is none"),
         (tmp_path / "b.zarr", "this array is no level of one"),
         ("http://127.0.0.1:9/a.zarr", "not a URL"),
     ]:
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(SourceError, match=message):
             neurozarr.convert(source, tmp_path / "out", in_place=True)
 
 

@@ -106,6 +106,7 @@ def test_a_deleted_source_is_needed_if_its_store_is_not_complete(tmp_path):
     paths = run.paths("a")
     neurozarr.convert("a.nii", "out", zarr={"chunk": 4})
     assert not made.seems_done(sample, paths, run)  # No rule made it.
+    paths.source_receipt.parent.mkdir()
     paths.source_receipt.write_text(made.digest(sample, run))
     os.unlink("a.nii")
     assert made.seems_done(sample, paths, run)

@@ -99,6 +99,16 @@ def test_without_a_record_every_file_is_foreign(made):
         ownership.check(paths)
 
 
+def test_damaged_metadata_without_a_record_are_foreign(made):
+    paths = made
+    shutil.rmtree(paths.state)
+    shutil.rmtree(paths.level(0).folder / "c")
+    paths.level(0).document.write_text("mine")
+    with pytest.raises(OwnershipError, match=r"0/zarr\.json was not written by this workflow"):
+        ownership.remove(paths, "0")
+    assert paths.level(0).document.read_text() == "mine"
+
+
 def test_file_or_broken_link_in_place_of_a_store_is_foreign(tmp_path):
     paths = StorePaths(output=str(tmp_path), sample="a", nii=True, zarr_version=3)
     store = paths.store

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from neurozarr.errors import ClaimError
 from neurozarr.run import partial
 from neurozarr.run.partial import Partial
 from neurozarr.run.paths import StorePaths
@@ -50,6 +51,24 @@ def test_a_bundle_counts_what_its_blocks_do(level):
                     thread.join()
         bundle._tell()
         assert partial.bytes_in(level.partial("bundle"), since=0) == 300
+
+
+def test_a_job_that_must_end_is_stopped(level):
+    clock, reasons = Clock(), []
+
+    def check():
+        if reasons:
+            raise ClaimError(reasons[0])
+
+    with Partial(level.partial(0), check=check, clock=clock) as count:
+        count.add(1)
+        clock.now = partial.INTERVAL
+        count.add(1)
+        reasons.append("another run has claimed this sample")
+        count.add(1)  # It is not asked each time.
+        clock.now = 2 * partial.INTERVAL
+        with pytest.raises(ClaimError, match="another run"):
+            count.add(1)
 
 
 def test_a_disk_that_is_full_stops_nothing(level, caplog):

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_each_state(tmp_path):
     run.write("begun", "0/array.json")
     run.write("dicom", "0/array.json")
     run.write("done", "verify.json")
-    run.write("before", "ome.json", after=-1000)
+    run.write("before", "header.json", after=-1000)
     run.log(tmp_path, "bad", "ERROR bad.nii: cut short")
     run.log(tmp_path, "killed", "INFO begun")
     run.log(tmp_path, "retried", "INFO begun")
@@ -134,6 +135,20 @@ def test_each_state(tmp_path):
     run.pulse.end("badly")
     assert states(run) == states(run) | {"begun": "unfinished", "waits": "unfinished"}
     assert "has ended with errors" in text(read(run.output), run.output)
+
+
+def test_a_sample_is_not_done_if_only_some_steps_were_asked_for(tmp_path):
+    """As by --until, which leaves out the steps that write its last receipts."""
+    run = Run(tmp_path, {"a": replace(PLANNED, ends=())})
+    for file in ("0/array.json", *(f"0/block-{block}.json" for block in range(4))):
+        run.write("a", file)
+    run.write("a", "1/block-0.json")
+    assert states(run) == {"a": "running"}
+    run.pulse.end("well")
+    assert states(run) == {"a": "unfinished"}
+    assert status.exit_status(read(run.output)) == 1
+    run.write("a", "header.json")
+    assert states(run) == {"a": "done"}
 
 
 def test_a_killed_run_leaves_its_samples_interrupted(tmp_path):

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from neurozarr.errors import ReceiptError
-from neurozarr.run import ownership
+from neurozarr.errors import ClaimError, ReceiptError
+from neurozarr.run import claims, ownership
 from neurozarr.samples import arguments
 from neurozarr.samples.reading import read_run
 from neurozarr.steps.create_array import create_array
@@ -71,6 +71,18 @@ def test_image_is_unpublished_before_a_level_changes(steps, step, level):
     assert steps.is_published()
     getattr(steps, step)(level)
     assert not steps.is_published()
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_job_of_a_replaced_run_records_no_block(steps, monkeypatch, level):
+    monkeypatch.setenv(claims.VARIABLE, "")
+    run = claims.Run(directory="/other", repair="")
+    claims.start([steps.state], run, is_running=lambda directory: False)
+    monkeypatch.setenv(claims.VARIABLE, "the one that was killed")
+    steps.receipts(level)[1].unlink()
+    with pytest.raises(ClaimError, match="another run has claimed this sample"):
+        steps.write(level)
+    assert not steps.receipts(level)[1].exists()
 
 
 def test_missing_chunk_is_named_and_nothing_is_published(steps):

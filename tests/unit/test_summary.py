@@ -114,6 +114,8 @@ def converted(one):
         write_json(one.paths.level(level).block_receipt(0), {"bytes": size})
     write_json(one.paths.level(0).array_receipt, {})
     write_json(one.paths.verify_receipt, {})
+    for mark in one.paths.marks:
+        write_json(mark, {})
     start = claims.started(one.paths.state)
     os.utime(one.paths.level(0).array_receipt, (start + 1, start + 1))
     os.utime(one.paths.verify_receipt, (start + 5, start + 5))
@@ -149,6 +151,20 @@ def test_of_many_stores_there_is_one_line(tmp_path):
         "neurozarr: 21 stores in out: 42 levels, 105.0 MB in, 52.5 MB out, 60 s",
         f"to look at it:       neurozarr view {one.paths.store}",
     ]
+
+
+def test_stores_that_are_not_published_are_not_listed(tmp_path):
+    """As after a run that was asked for some steps only."""
+    done, begun = converted(task(tmp_path, "a")), converted(task(tmp_path, "b"))
+    begun.paths.group[0].unlink()
+    text = summary.success_text([done, begun], output="out", seconds=1, commands={}, notices=[])
+    assert "1 of 2 samples are not finished" in text
+    assert "1 store in 1 s" in text
+    assert str(begun.paths.store) not in text
+    done.paths.group[0].unlink()
+    text = summary.success_text([done], output="out", seconds=1, commands={}, notices=[])
+    assert "1 of 1 samples are not finished" in text
+    assert "neurozarr view" not in text
 
 
 def test_each_kind_of_warning_is_shown_once():

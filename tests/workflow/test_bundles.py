@@ -185,3 +185,5 @@ def test_options_that_name_rules_and_batches_are_followed(many):
     run = many("--batch", "all=1/2", check=False)
     assert run.code == 1
     assert "--batch does not work with bundles, which are few: leave it out" in run.output
+    many.bundle = False
+    assert many("--batch", "all=1/2").jobs == set()

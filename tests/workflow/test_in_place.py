@@ -78,6 +78,49 @@ def test_bundle_that_is_killed_or_damaged_is_completed(in_place):
     assert others.tree(store) == whole
 
 
+def test_image_that_cannot_be_extended_stops_no_other(in_place):
+    folder = in_place.directory
+    whole = expected(in_place)
+    others.image(folder / "names.zarr", names=("full", "half"))
+    others.image(folder / "way.zarr")
+    (folder / "way.zarr/1").mkdir()
+    (folder / "way.zarr/1/notes.txt").write_text("mine")
+    others.image(folder / "link.zarr")
+    (folder / "link.zarr/zarr.json").rename(folder / "link.json")
+    (folder / "link.zarr/zarr.json").symlink_to(folder / "link.json")
+    others.image(folder / "damaged.zarr")
+    (folder / "damaged.zarr/zarr.json").write_text("{")
+    (folder / "empty.zarr").mkdir()
+    (folder / "text.txt").write_text("no image")
+    bad = ["names.zarr", "way.zarr", "link.zarr", "empty.zarr", "damaged.zarr", "missing.zarr"]
+    bad.append("text.txt")
+    before = {name: others.tree(folder / name) for name in bad}
+    in_place.config["source"] = [*bad, "a.zarr"]
+    in_place.screen = True
+    for in_place.bundle in (True, False):
+        run = in_place(check=False)
+        assert run.code == 1
+        assert "Traceback" not in run.output
+        end = run.output[run.output.rindex("7 of ") :]
+        for sample, reason in {
+            "names": "no levels can be added to it: the names of its levels, 'full', 'half'",
+            "way": "way.zarr/1/notes.txt is: this workflow did not write it",
+            "link": "zarr.json is a link, which would be replaced by a file",
+            "empty": "neither Zarr nor N5",
+            "damaged": "zarr.json",
+            "missing": "missing.zarr: there is no such directory",
+            "text": "in_place is for OME-Zarr images, and this is none",
+        }.items():
+            assert f"sample {sample}: " in end
+            assert reason in end
+        assert others.tree(folder / "a.zarr") == whole
+    assert {name: others.tree(folder / name) for name in bad} == before
+    others.image(folder / "names.zarr", names=("0", "1"))
+    in_place.config["source"] = ["names.zarr", "a.zarr"]
+    in_place()
+    assert len(others.levels(folder / "names.zarr")) == 3
+
+
 @pytest.mark.parametrize("bundle", [True, False])
 def test_page_is_made_and_changes_nothing_of_the_owner(in_place, bundle):
     store, page = in_place.directory / "a.zarr", in_place.output / "reports/a.html"

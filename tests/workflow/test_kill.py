@@ -2,6 +2,8 @@
 
 import shutil
 
+import nibabel
+import numpy as np
 import pytest
 
 #: Files that a run writes one after the other; it is killed when each of them appears.
@@ -33,6 +35,30 @@ def test_rebuild_killed_after_its_first_job_is_completed(converted, deleted):
     converted.kill_when(is_new)
     converted()
     assert converted.tree() == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "receipt"),
+    [("source", "0/array.json"), ("name", "ome.json"), ("damage", "0/block-0.json")],
+)
+def test_run_killed_before_a_job_starts_is_completed(converted, fresh, change, receipt):
+    """Snakemake deletes the receipt of a job, and starts it later: the image is still published."""
+    options, file = [], converted.state / "anatomical.nii.zarr" / receipt
+    if change == "source":
+        source = converted.directory / "anatomical.nii"
+        image = nibabel.load(source)
+        voxels = np.asarray(image.dataobj.get_unscaled())[::-1].copy()
+        nibabel.Nifti1Image(voxels, image.affine).to_filename(source)
+    elif change == "name":
+        converted.config["ome"] = {"name": "another"}
+    else:
+        (converted.store() / "0/c/0/0/0").write_bytes(b"damaged")
+        options = [str(file.relative_to(converted.directory)), "--force"]
+    converted.kill_when(lambda: not file.exists(), options=options)
+    assert (converted.store() / "zarr.json").exists()
+    shutil.rmtree(converted.directory / ".snakemake")
+    converted()
+    assert converted.tree() == fresh(converted)
 
 
 @pytest.mark.parametrize("moment", ["0/block-1.json", "1/block-0.json"])

@@ -12,6 +12,7 @@ import neurozarr
 
 from .. import parents
 from ..parents import LARGE, MODULE, OUTPUT, REGISTER, SHEET, write_volume
+from ..unit import others
 
 NOTHING = "Nothing to be done"
 
@@ -203,6 +204,54 @@ def test_directories_pairs_headers_and_labels_are_made(make_parent):
     scale = parent.group("stack")["ome"]["multiscales"][0]["datasets"][0]
     assert scale["coordinateTransformations"][0]["scale"] == [2, 2, 2]
     assert NOTHING in parent("--dry-run").output
+
+
+IMAGES = """
+rule image:
+    input: "raw/{name}.zarr"
+    output: directory("images/{name}.zarr")
+    shell: "cp -r {input} {output}"
+"""
+
+
+def test_an_image_that_is_made_gets_levels_where_it_is(make_parent):
+    parent = make_parent(
+        [
+            "sample\tsource\tin_place\tresources.block_mb",
+            "blocks\timages/a.zarr\ttrue\t0.013",
+            "whole\timages/b.zarr\ttrue\t",
+        ]
+    )
+    parent.config["pyramid"] = {"levels": 2}
+    parent.write(MODULE, IMAGES)
+    parent.triggers = ("--rerun-triggers=mtime",)
+    raw, images = parent.directory / "raw", parent.directory / "images"
+    for name, version in (("a", 3), ("b", 2)):
+        others.image(raw / f"{name}.zarr", version)
+    parent()
+    for name in "ab":
+        assert [level.shape for level in others.levels(images / f"{name}.zarr")] == [
+            (20, 30, 40),
+            (10, 15, 20),
+            (5, 7, 10),
+        ]
+    assert NOTHING in parent("--dry-run").output
+    # The rule makes it again, with a level of its own, which is never replaced.
+    shutil.rmtree(raw / "b.zarr")
+    others.image(raw / "b.zarr", 2, names=("0", "1"))
+    run = parent(check=False)
+    assert run.code == 1
+    assert (
+        "If another program wrote the image again, delete results/.state/whole.in-p" in run.output
+    )
+    levels = others.levels(raw / "b.zarr")
+    for found, expected in zip(others.levels(images / "b.zarr"), levels, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    shutil.rmtree(parent.state / "whole.in-place.zarr")
+    parent()
+    found = others.levels(images / "b.zarr")
+    assert len(found) == 3
+    np.testing.assert_array_equal(found[1], levels[1])
 
 
 def test_a_plan_makes_no_sources(make_parent):

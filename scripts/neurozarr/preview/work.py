@@ -159,9 +159,7 @@ def left_of(
     coarse = coarse_levels(sample.blocks)
     created, blocks = set[int](), Blocks()
     has_sidecars = bool(sample.sidecars) or paths.sidecar_receipt.exists()
-    is_done = todo.is_done() or (
-        not is_bundled and _has_targets(paths, todo, coarse, has_sidecars=has_sidecars)
-    )
+    is_done = todo.is_done()
     if not is_done:
         created, blocks = _left(sample, paths, todo)
     if not is_bundled and any(number in coarse for number, _ in blocks):  # One job makes them all.
@@ -200,16 +198,6 @@ def _voxel_sizes(sample: Sample) -> list[tuple[float, ...]]:
     ]
     # The source of levels that are added to an image is its last level.
     return [() if number < sample.first - 1 else size for number, size in enumerate(sizes)]
-
-
-def _has_targets(paths: StorePaths, todo: Todo, coarse: range, *, has_sidecars: bool) -> bool:
-    """Whether Snakemake finds nothing to be done: it does not miss what only other jobs need."""
-    targets = [paths.ome_receipt] if paths.place else [*paths.group, *paths.header]
-    levels = [paths.level(number) for number in range(coarse.start)]
-    targets += [level.job_output(level.document) for level in levels if not level.given]
-    targets += [paths.verify_receipt] * (todo.verify != "none")
-    targets += [paths.sidecar_receipt] * has_sidecars
-    return not todo.stale and todo.is_done(*targets)
 
 
 def _left(sample: Sample, paths: StorePaths, todo: Todo) -> tuple[set[int], Blocks]:

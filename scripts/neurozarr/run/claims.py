@@ -1,10 +1,11 @@
-"""Claims: they keep two runs, started in different directories, from converting the same sample.
+"""Claims: they keep two runs from converting the same sample at the same time.
 
 A claim is a numbered file beside the receipts of a sample, `run-<number>.json`. The highest number
 is the valid claim. A run takes a sample over by creating the file with the next number, which only
-one run can do. A claim stays after its run has ended; the caller tells whether the run is still
-active. Jobs read the name of their run from the environment. If a run is killed but its jobs are
-not, and another run takes the sample over, the old jobs find the new claim and do nothing.
+one run can do. A claim stays after its run has ended. A run is still active if its process is, on
+this machine, or if the caller tells so. Jobs read the name of their run from the environment. If a
+run is killed but its jobs are not, and another run takes the sample over, the old jobs find the new
+claim and end: at once, or within seconds if they are writing voxels.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from neurozarr.errors import ClaimError
+from neurozarr.run.processes import is_alive
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +52,16 @@ class Run:
         Machine on which the run was started.
     name
         Unique name of the run.
+    machine, process
+        See `neurozarr.run.processes.is_alive`; unknown by default.
     """
 
     directory: str
     repair: str
     host: str = field(default_factory=socket.gethostname)
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    machine: str = ""
+    process: tuple[int, str] = (0, "")
 
 
 @cache
@@ -79,7 +85,7 @@ def start(states: Iterable[Path], run: Run, *, is_running: Callable[[Path], bool
     Raises
     ------
     ClaimError
-        A run that was started in another directory is still converting one of the samples.
+        Another run is still converting one of the samples.
     """
 
     def claim(state: Path) -> None:
@@ -119,12 +125,14 @@ def _take_over(state: Path, run: Run, is_running: Callable[[Path], bool]) -> boo
 
 
 def _check_ended(file: Path, other: Run, run: Run, is_running: Callable[[Path], bool]) -> None:
-    if other.directory == run.directory:
+    if other.name == run.name:
         return
     directory = Path(other.directory)
     # A directory on another machine may not be visible from here: assume that its run is active.
     is_hidden = other.host != run.host and not directory.exists()
-    if is_hidden or is_running(directory):
+    # Snakemake locks its own directory. After --unlock, and with --nolock, there is no lock.
+    is_locked = other.directory != run.directory and (is_hidden or is_running(directory))
+    if is_locked or is_alive(other.machine, other.process):
         raise ClaimError(
             f"sample {file.parent.name}: a run on {other.host}, started in {directory}, is "
             "converting it: wait until it has ended. If it was killed, run snakemake --unlock in "
@@ -136,7 +144,7 @@ def check(state: Path) -> None:
     """Raise a ClaimError if another run has claimed the sample since this job's run did."""
     run = read(state)
     if run is not None and os.environ.get(VARIABLE, run.name) != run.name:
-        raise ClaimError("another run has claimed it since this job was planned")
+        raise ClaimError("another run has claimed this sample since this job was planned")
 
 
 def read(state: Path) -> Run | None:
@@ -164,7 +172,9 @@ def _latest(state: Path) -> tuple[int, Run | None]:
             return 0, None
         file = _file(state, number)
         try:
-            return number, Run(**json.loads(file.read_text()))
+            run = Run(**json.loads(file.read_text()))
+            process, began = run.process
+            return number, replace(run, process=(int(process), str(began)))
         except FileNotFoundError:  # A newer claim has replaced it.
             problem = "the file was deleted"
         except (ValueError, TypeError) as error:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from neurozarr.errors import NeurozarrError
+from neurozarr.errors import ClaimError, NeurozarrError
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -50,4 +50,6 @@ def logged(path: str) -> Iterator[None]:
         first, *others = str(error).split("\n")
         said = [f"{type(error).__name__}: {first} (more in {path})", *others]
         print("\n".join(said), file=sys.stderr)
-        raise SystemExit(1) from None
+        # No failure of a job whose sample another run has claimed: otherwise Snakemake would delete
+        # its outputs, which now belong to that run.
+        raise SystemExit(0 if isinstance(error, ClaimError) else 1) from None

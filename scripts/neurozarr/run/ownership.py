@@ -12,12 +12,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from neurozarr.errors import OwnershipError
 from neurozarr.ome.reading import metadata_of
+from neurozarr.run import receipts
 from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.chunks import chunk_index
 from neurozarr.zarr.documents import (
@@ -173,6 +174,42 @@ def _refuse_in_place(paths: StorePaths, number: int) -> None:
     _refuse(paths, found)
 
 
+def check_voxels(paths: StorePaths, again: Collection[Path], levels: int) -> None:
+    """Check that what is written again in an image of others is what was written, byte for byte.
+
+    Its owner may have written the image again, with levels of the same names. A level that is
+    damaged must be deleted before it is made again.
+
+    Parameters
+    ----------
+    paths
+        Paths of the image.
+    again
+        Documents and receipts that are written again; so is all that is made from them.
+    levels
+        Number of levels of the image, with those that are added; others are deleted.
+
+    Raises
+    ------
+    OwnershipError
+        A file of such a level was replaced.
+    """
+    is_finer_changed = False
+    for number in sorted(int(state.name) for state in paths.state.glob("[0-9]*")):
+        level = paths.level(number)
+        whole = is_finer_changed or number >= levels
+        whole = whole or level.array_receipt in again or level.document in again
+        known = sorted(level.state.glob(level.block_receipt("*").name))
+        blocks = [receipt for receipt in known if whole or receipt in again]
+        is_finer_changed = is_finer_changed or bool(blocks)
+        if (file := receipts.replaced_file(level, blocks)) is not None:
+            raise OwnershipError(
+                f"{file} is not what this workflow wrote there, and would be overwritten. If "
+                f"another program wrote the image again, delete {paths.state}: all levels that are "
+                f"there then count as its own. If it is only damaged, delete {level.folder}"
+            )
+
+
 def check_absent(paths: StorePaths, file: Path) -> None:
     """Raise an OwnershipError if a document, which is to be added to an image, exists."""
     _refuse(paths, file if os.path.lexists(file) else None)
@@ -230,6 +267,12 @@ def _refuse(paths: StorePaths, foreign: Path | None) -> None:
         raise OwnershipError(
             f"no level can be added to {paths.store} where {foreign} is: this workflow did not "
             "write it, or it was edited. Move it away, or leave this image out"
+            + (
+                f". If another program wrote the image again, delete {paths.state}: all levels "
+                "that are there then count as its own"
+                if paths.record.exists()
+                else ""
+            )
         )
     raise OwnershipError(
         f"{paths.store} cannot be changed: {foreign} was not written by this workflow, or was "
@@ -331,9 +374,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_owned(path: Path, known: list[Document], *, image: bool = False) -> bool:
-    """Tell whether a document is recorded, or so damaged that it cannot be read."""
+    """Tell whether a document is recorded, or is in place of one that is, but cannot be read."""
     found = read_record(path)
-    return found is None or found in known or (image and _is_image_or_list(found))
+    if found is None:
+        return bool(known)
+    return found in known or (image and _is_image_or_list(found))
 
 
 def _is_image_or_list(document: Any) -> bool:

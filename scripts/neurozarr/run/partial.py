@@ -33,6 +33,8 @@ class Partial:
         The file, in a directory that exists.
     above
         The count of a larger piece of work, of which this one is a part; or None.
+    check
+        Called as often as the file is written: it raises an error if the job must end.
     clock
         Returns the time in seconds.
     """
@@ -42,12 +44,15 @@ class Partial:
         file: Path,
         above: Partial | None = None,
         *,
+        check: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file, self._above, self._clock = file, above, clock
+        self._check = check
         self._lock = Lock()
         self._bytes = 0
         self._told: float = clock()
+        self._checked = self._told
 
     def __enter__(self) -> Partial:
         return self
@@ -65,6 +70,9 @@ class Partial:
         with self._lock:
             self._bytes += count
             now = self._clock()
+            if now - self._checked >= INTERVAL:
+                self._checked = now
+                self._check()
             if now - self._told >= INTERVAL:
                 self._told = now
                 self._tell()

@@ -124,6 +124,11 @@ class StorePaths:
         return [self.store / HEADER / name for name in names]
 
     @property
+    def marks(self) -> list[Path]:
+        """Files that say that the image is published: of an image of others, a receipt."""
+        return [*self.group, *self.header] if self.place is None else [self.ome_receipt]
+
+    @property
     def record(self) -> Path:
         """Record of what was written into the group, which stays after a conversion."""
         return self.state / "owned.json"
@@ -146,7 +151,7 @@ class StorePaths:
     @property
     def source_receipt(self) -> Path:
         """Receipt of a source that a rule of another workflow makes: it is there."""
-        return self.state / "source.txt"
+        return Path(self.output, ".state", "sources", f"{self.sample}{self.label}.txt")
 
     @property
     def report(self) -> Path:

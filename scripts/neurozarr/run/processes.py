@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def this_machine() -> str:
@@ -13,6 +15,21 @@ def this_machine() -> str:
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
+
+
+def is_alive(machine: str, process: Sequence[Any]) -> bool:
+    """Whether a process of this machine goes on; False if it was one of another machine.
+
+    Parameters
+    ----------
+    machine
+        What `this_machine` has returned for it.
+    process
+        Its number, and what `start_of_process` has returned.
+    """
+    number, start = process
+    is_here = bool(machine) and machine == this_machine()
+    return is_here and start_of_process(number) == start != ""
 
 
 def start_of_process(number: int) -> str:

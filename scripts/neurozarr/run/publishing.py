@@ -62,7 +62,8 @@ def unpublish(paths: StorePaths) -> None:
         The workflow did not write one of these files; nothing is deleted.
     """
     if paths.place is not None:
-        paths.verify_receipt.unlink(missing_ok=True)
+        for receipt in (paths.verify_receipt, paths.ome_receipt):
+            receipt.unlink(missing_ok=True)
         extending.withdraw(paths)
         return
     ownership.check_documents(paths)

@@ -23,7 +23,7 @@ from neurozarr.errors import ReceiptError
 from neurozarr.regions import Region
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.zarr.chunks import chunk_index, chunk_keys, write_chunk_grid
-from neurozarr.zarr.documents import Document, read_json, write_json
+from neurozarr.zarr.documents import Document, read_json, read_record, write_json
 
 if TYPE_CHECKING:
     from neurozarr.fingerprints import Fingerprint
@@ -301,6 +301,39 @@ def check_blocks(level: LevelPaths, blocks: Iterable[int]) -> list[Damage]:
             if (problem := _problem(level.folder / key, size)) is not None:
                 wrong.append(damage_of_file(level, document, key, problem, receipt))
     return wrong
+
+
+def replaced_file(level: LevelPaths, blocks: Iterable[Path], *, threads: int = 4) -> Path | None:
+    """Find a file of a level that has other bytes than were written.
+
+    Parameters
+    ----------
+    level
+        Paths of the level.
+    blocks
+        Receipts of the blocks that are looked at.
+    threads
+        Number of files whose checksums are computed at once.
+
+    Returns
+    -------
+    Path or None
+        None if there is none. Files that are missing do not count.
+    """
+    document = (read_record(level.array_receipt) or {}).get("document")
+    if document is None:
+        return None
+    for block in filter(None, map(read_record, blocks)):
+        keys = chunk_keys(document, region_of(block))
+        known = {
+            level.folder / key: (size, checksum)
+            for key, size, checksum in zip(keys, block["sizes"], block["checksums"], strict=True)
+        }
+        found = [file for file in known if file.exists()]
+        for file, checksum in zip(found, file_checksums(found, threads=threads), strict=True):
+            if (file.stat().st_size, checksum) != known[file]:
+                return file
+    return None
 
 
 def damage_of_level(level: LevelPaths, problem: str, redo: Path) -> Damage:

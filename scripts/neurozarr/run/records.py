@@ -25,7 +25,7 @@ from typing import Literal
 from neurozarr.errors import NeurozarrError
 from neurozarr.regions import grid
 from neurozarr.run.paths import Place, StorePaths
-from neurozarr.run.processes import start_of_process, this_machine
+from neurozarr.run.processes import is_alive, start_of_process, this_machine
 from neurozarr.zarr.documents import Document, read_json, write_text
 
 logger = logging.getLogger(__name__)
@@ -296,14 +296,14 @@ def _read(file: Path) -> FoundRun | None:
         return None
     # Before what it says: it may end meanwhile.
     is_here = bool(record.machine) and record.machine == this_machine()
-    is_alive = is_here and start_of_process(record.process[0]) == record.process[1] != ""
+    goes_on = is_alive(record.machine, record.process)
     told = file.with_name(f"{file.stem}{_NOW}")
     now, age = Now(), math.inf
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         said = read_json(told)
         now = Now(ended=str(said["ended"]), failed=dict(said["failed"]))
         age = time.time() - told.stat().st_mtime
-    state: RunState = "active" if is_alive or (not is_here and age < LOST) else "gone"
+    state: RunState = "active" if goes_on or (not is_here and age < LOST) else "gone"
     if now.ended:
         state = "well" if now.ended == "well" else "badly"
     return FoundRun(record=record, now=now, began=began, state=state)

@@ -201,14 +201,14 @@ def _sample(name: str, run: FoundRun, output: str, now: float) -> SampleStatus:
     planned, paths = run.record.samples[name], run.record.paths(name, output)
     found, since = _times(paths.state), run.began
     ends = [found.get(end, 0.0) for end in planned.ends]
+    last = paths.header_receipt if paths.nii else paths.ome_receipt
     if planned.ends:
         is_done = run.state == "well" or min(ends) >= since
-    else:
-        is_done = run.state == "well" or (not planned.is_todo and "ome.json" in found)
+    else:  # Also of a run that was asked for some steps only.
+        is_done = last.name in found and (run.state == "well" or not planned.is_todo)
     if is_done and max(ends, default=0.0) < now - pace.WINDOW:
         return SampleStatus(name=name, state="done", progress=_complete(planned))
     progress = _progress(planned, paths, found, since, now)
-    is_done = is_done or (planned.is_todo and not planned.ends and not progress.left)
     reason = log = ""
     if not is_done and (failure := _failure(name, run, paths)):
         reason, log = failure

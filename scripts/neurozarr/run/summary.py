@@ -163,7 +163,15 @@ def success_text(
         Warnings of the plan.
     """
     lines = [*_repeated(notices), ""]
-    stores = [made(task) for task in tasks]
+    stores = [made(task) for task in tasks if all(file.exists() for file in task.paths.marks)]
+    if unfinished := len(tasks) - len(stores):
+        lines.append(
+            f"neurozarr: {unfinished} of {len(tasks)} samples are not finished, because only some "
+            "steps were asked for: to finish them, run again without names of rules or files, "
+            "--until and --omit-from"
+        )
+    if not stores:
+        return "\n".join(lines)
     if len(stores) > MAX_LISTED:
         read, written = (sum(getattr(store, of) for store in stores) for of in ("read", "written"))
         lines.append(

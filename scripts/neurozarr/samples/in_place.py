@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from neurozarr import ome
 from neurozarr.errors import ConfigError, SourceError
+from neurozarr.files import content_elsewhere
 from neurozarr.ome import reading
 from neurozarr.ome.extending import dataset, level_name
 from neurozarr.run import extending
 from neurozarr.run.paths import Place, StorePaths
 from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
+from neurozarr.sources import family_of
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.images import damage_named, find, image_level_of, level_of
 from neurozarr.sources.zarr.nodes import Node, Store, join
+from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.zarr import metadata
 from neurozarr.zarr.config import ZarrConfig
 from neurozarr.zarr.documents import FILES, Document, group_documents
@@ -166,6 +169,15 @@ def existing(path: str, dataset: str | None, paths: StorePaths) -> Existing:
     """
     if is_address(path):
         raise SourceError(f"{path}: in_place needs a directory that can be written, not a URL")
+    if why := content_elsewhere(path):
+        raise SourceError(f"{path}: {why}")
+    if not os.path.exists(path):
+        raise SourceError(f"{path}: there is no such directory")
+    if family_of(path) is not ZarrSource:
+        raise SourceError(
+            f"{path}: in_place is for OME-Zarr images, and this is none: convert it into a new "
+            "store, without in_place"
+        )
     with damage_named(path):
         store, array = find(path, dataset)
         found = image_level_of(store, array)

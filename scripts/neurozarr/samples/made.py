@@ -37,6 +37,8 @@ def of_dicom(options: Document, paths: StorePaths) -> Document:
 
 def when_there(sample: Sample, run: RunSettings) -> Sample:
     """Return a sample with all that could not be said of it before its source existed."""
+    if sample.place is not None:
+        return sample.with_existing(run.paths(sample.name))
     layout, image = sample.layout, sample.label_of
     is_dicom = not is_address(sample.path) and family_of(sample.path) is DicomSource
     if is_dicom and "dicom" not in layout:
@@ -91,7 +93,7 @@ def spellings(path: str) -> list[str]:
 def digest(sample: Sample, run: RunSettings) -> str:
     """Checksum of the options of a sample and of the run, which decide what becomes of a source."""
     said = vars_of(sample) | {"verify": run.verify}
-    del said["existing"], said["bids"]  # Only known when the source is there.
+    del said["existing"], said["refused"], said["bids"]  # Only known when the source is there.
     said["layout"] = {name: sample.layout[name] for name in sample.layout if name not in _PLACES}
     said["label_of"] = sample.label_of and sample.label_of["path"]
     said["options"] = {name: sample.options[name] for name in _DECISIVE}

@@ -90,10 +90,9 @@ def read_run(
     datasets: dict[str, list[str]] = {}
     for folder, root in dict.fromkeys((one.bids_folder, one.bids) for one in found if one.bids):
         datasets.setdefault(f"{folder}/" if folder else "", []).append(root)
-    images = {name: sample.existing for name, sample in samples.items()}
     settings = replace(
         settings_of(options),
-        in_place={name: (one.place, one.zarr_version) for name, one in images.items() if one},
+        in_place={n: one.place for n, one in samples.items() if one.place is not None},
         datasets=datasets,
         in_labels=tuple(n for n, one in samples.items() if f"/{LABELS}/" in n and not one.label),
     )

@@ -151,15 +151,19 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
     Returns
     -------
     dict
-        Receipts and metadata files. Missing files are left out if Snakemake notices them itself.
+        Receipts and metadata files. Missing files are left out if the image is not published, or
+        Snakemake notices them itself.
     """
     found: dict[Path, str] = {}
+    missing: list[Path] = []
     for number, place in enumerate(paths.levels(sample.blocks)):
         level = sample.levels[number]
         if place.given:
             continue
         receipt = _read(place.array_receipt, found)
-        if receipt is not None and (reason := _stale_array(sample, number, receipt, paths)):
+        if receipt is None:
+            missing.append(place.array_receipt)
+        elif reason := _stale_array(sample, number, receipt, paths):
             found[place.array_receipt] = reason
         if _read(place.document, found) is None and place.in_place and receipt is not None:
             found.setdefault(place.document, "missing")  # Snakemake does not know it.
@@ -168,6 +172,7 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
             block_file = place.block_receipt(block)
             written = _read(block_file, found)
             if written is None:
+                missing.append(block_file)
                 continue
             region = [[side.start, side.stop] for side in level.region(block)]
             if nonce is not None and written.get("nonce") != nonce:
@@ -182,6 +187,8 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
             # Snakemake does not know the files of a coarse level except this one.
             found |= {file: "missing" for file in place.files(level.blocks) if not file.exists()}
     metadata = _read(paths.ome_receipt, found)
+    if metadata is None:
+        missing.append(paths.ome_receipt)
     planned = {"attributes": sample.attributes, "channels": sample.channels}
     if metadata is not None and {k: metadata.get(k) for k in planned} != _plain(planned):
         found[paths.ome_receipt] = "the metadata changed"
@@ -189,7 +196,9 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
         found[paths.ome_receipt] = reason
     if paths.nii:
         known = _read(paths.header_receipt, found)
-        if known is not None and known.get("header") != sample.planned["header_checksum"]:
+        if known is None:
+            missing.append(paths.header_receipt)
+        elif known.get("header") != sample.planned["header_checksum"]:
             found[paths.header_receipt] = "the NIfTI header changed"
     if paths.sidecar_receipt.exists() and (why := sidecars.outdated(paths, sample.sidecars)):
         found[paths.sidecar_receipt] = why
@@ -199,6 +208,10 @@ def stale(sample: Sample, paths: StorePaths, *, verify: str) -> dict[Path, str]:
         verified = _read(paths.verify_receipt, found)
         if verified is not None and verified.get("verify") != verify:
             found[paths.verify_receipt] = f"verify was {verified.get('verify')} and is now {verify}"
+    # Snakemake deletes the receipt of a job before it starts it. If the run was killed then, the
+    # image is still published, and Snakemake would not look for what it was made from.
+    if all(file.exists() for file in paths.marks):
+        found |= {file: "missing" for file in missing if file not in found}
     return found
 
 
@@ -257,16 +270,20 @@ class Todo:
         self._files += map(paths.sidecar, sample.sidecars)
         if sample.sidecars or paths.sidecar_receipt.exists():
             self._files.append(paths.sidecar_receipt)
-        if verify != "none":
-            self._files.append(paths.verify_receipt)
+        self._verified = [] if verify == "none" else [paths.verify_receipt]
         for level, count in zip(levels, sample.blocks[sample.first :], strict=True):
             self._files += level.files(count)
 
     def is_done(self, *files: Path) -> bool:
         """Whether given files, by default all, exist and do not have to be written again."""
+        wanted = files or (*self._files, *self._verified)
         return not self._everything and all(
-            file not in self.stale and file.exists() for file in files or self._files
+            file not in self.stale and file.exists() for file in wanted
         )
+
+    def is_written(self) -> bool:
+        """Whether nothing but the verification has to be done."""
+        return self.is_done(*self._files)
 
 
 def _stale_array(sample: Sample, number: int, receipt: Document, paths: StorePaths) -> str | None:

@@ -11,7 +11,6 @@ from neurozarr.errors import ConfigError, SourceError
 from neurozarr.files import content_elsewhere
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples.columns import LAYOUT, PROPERTIES
-from neurozarr.samples.in_place import existing, sample_options
 from neurozarr.samples.made import of_dicom, vars_of
 from neurozarr.samples.names import names_of
 from neurozarr.samples.options import settings_of
@@ -22,7 +21,6 @@ from neurozarr.sources import family_of
 from neurozarr.sources.base import Layout
 from neurozarr.sources.dicom import DicomSource
 from neurozarr.sources.paths import find, is_address, is_glob, parts
-from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.zarr.documents import LABELS, Document
 
 logger = logging.getLogger(__name__)
@@ -63,17 +61,16 @@ def _each_image(
     where: str, row: dict[str, str], options: Document, absent: list[str] | None
 ) -> Iterator[dict[str, str]]:
     """Replace a row whose dataset is "*" by one for each image of its source."""
-    unknown = _known_later(row)
-    if unknown and (why := content_elsewhere(row["source"])):
-        raise ConfigError(f"{where}: source {row['source']}: {why}")
-    if unknown and absent is not None and not find(row["source"]):
-        absent.append(
-            f"{where}: source {row['source']} does not exist, so that {unknown} are not known: "
-            "make it, then run again"
-        )
-        return
     if row.get("dataset") != "*":
         yield row
+        return
+    if why := content_elsewhere(row["source"]):
+        raise ConfigError(f"{where}: source {row['source']}: {why}")
+    if absent is not None and not find(row["source"]):
+        absent.append(
+            f"{where}: source {row['source']} does not exist, so that its images (dataset is *) "
+            "are not known: make it, then run again"
+        )
         return
     path, family = row["source"], family_of(row["source"])
     try:
@@ -84,13 +81,6 @@ def _each_image(
         raise ConfigError(f"{where}: {error}") from None
     for name, image in zip(names_of([image.name for image in found]), found, strict=True):
         yield row | {"sample": f"{row['sample']}_{name}", "dataset": image.dataset}
-
-
-def _known_later(row: Mapping[str, str]) -> str:
-    """What must be read from a source before its samples are known; otherwise empty."""
-    if row.get("dataset") == "*":
-        return "its images (dataset is *)"
-    return "the levels that it has (in_place)" if row.get("in_place", "").lower() == "true" else ""
 
 
 def _with_labels(
@@ -106,7 +96,7 @@ def _with_labels(
         raise ConfigError(f"{where}: {error}") from None
     yield sample
     family = family_of(row["source"])
-    if family is None or "label_of" in row:
+    if family is None or "label_of" in row or sample.refused:
         return
     try:
         found = family.labels_of(row["source"], Layout(**_layout(row, options)))
@@ -178,24 +168,13 @@ def _is_in_place(row: Mapping[str, str]) -> bool:
             f"{said[0]} and in_place are both given, but in_place does not change what the "
             f"metadata of {row['source']} say: leave out one of them"
         )
-    if family_of(row["source"]) is not ZarrSource:
-        raise ConfigError(
-            f"in_place is for OME-Zarr images, but {row['source']} is none: leave it out"
-        )
     return True
 
 
 def _sample(row: dict[str, str], options: Document) -> Sample:
-    if _is_in_place(row):
-        image = existing(row["source"], row.get("dataset"), _paths(row, options))
-        row = row | {"dataset": image.dataset}
-        return replace(_plain_sample(row, sample_options(image, options)), existing=image)
-    return _plain_sample(row, options)
-
-
-def _plain_sample(row: dict[str, str], options: Document) -> Sample:
+    is_in_place = _is_in_place(row)
     sizes = [float(size) for size in row["voxel_size"].split(",")] if "voxel_size" in row else None
-    return Sample(
+    sample = Sample(
         name=row["sample"],
         label=_label(row),
         path=row["source"],
@@ -209,3 +188,4 @@ def _plain_sample(row: dict[str, str], options: Document) -> Sample:
             for group in ("zarr", "pyramid", "ome", "dicom", "resources", "nifti", "export")
         },
     )
+    return sample.with_existing(_paths(row, options)) if is_in_place else sample

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from neurozarr.bids import label_table, sidecars
+from neurozarr.errors import NeurozarrError, SourceError
 from neurozarr.nifti.fit import stored_dtype
+from neurozarr.run.paths import Place, StorePaths
 from neurozarr.samples import headers, in_place
 from neurozarr.sources import Source, family_of, open_source, stem
 from neurozarr.sources.base import Layout
@@ -51,6 +54,8 @@ class SampleSource:
     existing
         The image of others to which levels are added; its last level is the source. None if the
         source is converted into a store of its own.
+    refused
+        Why no levels can be added to the image of others that the source was to be; otherwise "".
     bids
         Directory of the BIDS data set that it is an image of; None if it is in none.
     """
@@ -66,6 +71,7 @@ class SampleSource:
     label: str = ""
     label_of: dict[str, Any] | None = None
     existing: in_place.Existing | None = None
+    refused: str = ""
     bids: str | None = None
 
     @property
@@ -106,9 +112,43 @@ class SampleSource:
             known |= {"time_step": source.time_step, "time_unit": source.time_unit or None}
         return known
 
+    def with_existing(self, paths: StorePaths) -> Self:
+        """The same sample as an image of others to which levels are added, as it is now.
+
+        Parameters
+        ----------
+        paths
+            Paths of the sample in the output.
+        """
+        known = self.existing
+        dataset = self.layout.get("dataset") if known is None else known.path or None
+        try:
+            image = in_place.existing(self.path, dataset, paths)
+            options = in_place.sample_options(image, self.options)
+        except NeurozarrError as error:
+            return replace(self, existing=None, refused=str(error))
+        layout = self.layout | {"dataset": image.dataset}
+        return replace(self, layout=layout, options=options, existing=image, refused="")
+
+    @property
+    def place(self) -> tuple[Place, Literal[2, 3]] | None:
+        """Place of the image of others, and its version of Zarr; None if it is converted."""
+        if self.existing is not None:
+            return self.existing.place, self.existing.zarr_version
+        # Without levels, because none is read or written.
+        return (Place(group=os.path.realpath(self.path), names=()), 3) if self.refused else None
+
     @property
     def source(self) -> Source:
-        """The opened source; only its header is read."""
+        """The opened source; only its header is read.
+
+        Raises
+        ------
+        SourceError
+            It cannot be read, or no levels can be added to it where it is.
+        """
+        if self.refused:
+            raise SourceError(self.refused)
         # Before Python 3.12, cached_property would open the sources of threads one after the other.
         known = vars(self)
         if "_source" not in known and self.existing is not None:
@@ -136,7 +176,8 @@ class SampleSource:
         if "_conversion" not in known:
             is_dicom = not is_address(self.path) and family_of(self.path) is DicomSource
             layout = Layout(**self.layout)
-            known["_conversion"] = Conversion(self.path, layout) if is_dicom else None
+            is_converted = is_dicom and not self.refused
+            known["_conversion"] = Conversion(self.path, layout) if is_converted else None
         return known["_conversion"]
 
     @property

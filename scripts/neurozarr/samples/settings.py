@@ -33,7 +33,7 @@ class RunSettings:
         Whether a run that does not fit on the disk is refused.
     in_place
         For each sample whose levels are added to an image of others: its place, and the version of
-        Zarr.
+        Zarr. The place has no levels if none can be added.
     datasets
         The BIDS data sets whose images are converted, by the directory below the output of their
         derivative, such as "a/", or "" for the output itself.
@@ -80,4 +80,6 @@ class RunSettings:
 
     def groups(self) -> dict[str, Path]:
         """Directories of the images of others to which levels are added, by sample."""
-        return {name: Path(place.group) for name, (place, _) in self.in_place.items()}
+        return {
+            name: Path(place.group) for name, (place, _) in self.in_place.items() if place.names
+        }

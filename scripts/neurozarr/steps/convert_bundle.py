@@ -56,11 +56,10 @@ def convert_sample(
     """
     watch = Stopwatch()
     todo = rerun.Todo(sample, paths, verify=verify, everything=redo == "all")
-    if paths.place and not todo.is_done():
+    if paths.place and not todo.is_written():
         extending.check_writable(paths)
+        ownership.check_voxels(paths, todo.stale, len(sample.blocks))
     written: set[tuple[int, int]] = set()
-    # What says that the image is published.
-    marks = [paths.ome_receipt] if paths.place else paths.group
     for number, level in enumerate(sample.levels):
         place = paths.level(number)
         if place.given:
@@ -78,7 +77,7 @@ def convert_sample(
             receipt = place.block_receipt(block)
             done = not created and todo.is_done(receipt) and written.isdisjoint(parents)
             # Damage of a published image is for the verification to report.
-            published = todo.is_done(*marks)
+            published = todo.is_done(*paths.marks)
             if done and (published or not receipts.check_blocks(place, [block])):
                 continue
             receipt.unlink(missing_ok=True)
@@ -92,7 +91,7 @@ def convert_sample(
                     write_base(paths, block, **told, threads=threads, bundle=bundle)
             written.add((number, block))
     done = not written and todo.is_done(paths.ome_receipt)
-    if not done or not (paths.nii or todo.is_done(*marks)):
+    if not done or not (paths.nii or todo.is_done(*paths.marks)):
         with watch.step("ome_metadata"):
             if paths.place:
                 extend_metadata(paths, **arguments.extend_metadata(sample, paths))
@@ -151,12 +150,15 @@ def convert_bundle(
         Some samples failed. The message has a line for each, with the reason and the log.
     """
     failed: dict[str, str] = {}
+    written = rerun.Written(run.written(sample.name for sample in samples), run.groups())
     with Partial(partial) as bundle:
         for sample in samples:
             with _noted(failed, sample, log(sample.name)):
                 paths = run.paths(sample.name)
                 claims.check(paths.state)
                 # A source that was unreadable when the run was planned may be readable now.
+                sample.check()
+                written.check_sample(sample)
                 ownership.check(paths, len(sample.blocks) if paths.place else 0)
                 rerun.check_same_image(sample, paths, overwrite=run.overwrite)
                 watch = convert_sample(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from neurozarr import voxels
@@ -13,7 +14,7 @@ from neurozarr.durable import sync
 from neurozarr.errors import NeurozarrError, SourceError, reason
 from neurozarr.fingerprints import Fingerprint, of_chunks
 from neurozarr.regions import Region, parent_region
-from neurozarr.run import publishing, receipts
+from neurozarr.run import claims, publishing, receipts
 from neurozarr.run.partial import Partial
 from neurozarr.run.paths import LevelPaths, StorePaths
 from neurozarr.steps.create_array import create_array
@@ -92,6 +93,8 @@ def write_level(
         Voxels or the receipt cannot be written.
     OwnershipError
         The workflow did not write a file that would be deleted.
+    ClaimError
+        Another run has claimed the sample meanwhile.
     """
     parent, level = paths.level(number - 1), paths.level(number)
     sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
@@ -106,7 +109,9 @@ def write_level(
         missing = receipts.check_blocks(parent, parent_blocks)
         receipts.refuse("the block cannot be made", missing)
     receipts.delete_block(level, region)
-    with Partial(level.partial(block), bundle) as partial:
+    # If its run was killed, this job may go on while another run makes the level again.
+    check = partial(claims.check, paths.state)
+    with Partial(level.partial(block), bundle, check=check) as counted:
         with _read_errors(parent):
             summary = voxels.downsample_level(
                 open_array(parent.folder, "r", driver=driver, threads=threads),
@@ -115,13 +120,14 @@ def write_level(
                 region=region,
                 mode=mode,
                 threads=threads,
-                told=partial.add,
+                told=counted.add,
             )
         if parent.given and _fingerprint(parent, region, factors) != made_from:
             raise SourceError(
                 f"{parent.folder} was changed while a level was made from it: run again when "
                 "nothing writes it any more"
             )
+        check()
         receipts.write_block_receipt(
             level,
             block,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from neurozarr import fingerprints, voxels
 from neurozarr.drivers import open_array
 from neurozarr.durable import sync
 from neurozarr.regions import Region
-from neurozarr.run import publishing, receipts
+from neurozarr.run import claims, publishing, receipts
 from neurozarr.run.partial import Partial
 from neurozarr.run.paths import StorePaths
 from neurozarr.sources import open_source
@@ -60,6 +61,8 @@ def write_base(
         Voxels or the receipt cannot be written.
     OwnershipError
         The workflow did not write a file that would be deleted.
+    ClaimError
+        Another run has claimed the sample meanwhile.
     """
     level = paths.level(0)
     sync(level.state)  # A power cut must not bring back the receipt that Snakemake deleted.
@@ -69,16 +72,19 @@ def write_base(
     volume = open_source(source, **layout)
     fingerprints.check(array_receipt["source"], volume.files, volume.files_of(region))
     receipts.delete_block(level, region)
-    with Partial(level.partial(block), bundle) as partial:
+    # If its run was killed, this job may go on while another run makes the level again.
+    check = partial(claims.check, paths.state)
+    with Partial(level.partial(block), bundle, check=check) as counted:
         summary = voxels.copy_from_source(
             volume,
             open_array(level.folder, driver=driver, threads=threads),
             region=region,
             slab=slab,
             threads=threads,
-            told=partial.add,
+            told=counted.add,
         )
         fingerprints.check(array_receipt["source"], volume.files, volume.files_of(region))
+        check()
         receipts.write_block_receipt(
             level,
             block,
