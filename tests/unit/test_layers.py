@@ -1,6 +1,7 @@
 """Layers of the library: a module imports only from its own package or from a lower layer."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 
 import pytest
@@ -67,3 +68,10 @@ def test_no_circular_imports(modules):
 
 def test_every_package_is_in_a_layer(modules):
     assert {package(module) for module in modules} - {"__init__"} == set(LAYER)
+
+
+def test_readme_lists_the_packages_from_the_highest_layer_to_the_lowest(root):
+    tree = (root / "README.md").read_text().partition("\nneurozarr\n├── ")[2].partition("```")[0]
+    listed = re.findall(r"^(?:[├└]── )?(\w+) ", tree, re.M)
+    assert {*listed} == LAYER.keys() - {"__main__"}
+    assert listed == sorted(listed, key=LAYER.get, reverse=True)
