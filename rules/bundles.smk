@@ -134,12 +134,8 @@ def wants_reports():
 
 @cache
 def is_reported(name):
-    """Whether the page of a sample is there and shows the store as it is.
-
-    Images of others, to which levels are added, have none.
-    """
-    paths = RUN.paths(name)
-    return paths.place is not None or page_records.is_current(paths)
+    """Whether the page of a sample is there and shows the store as it is."""
+    return page_records.is_current(RUN.paths(name))
 
 
 def by_bundle():

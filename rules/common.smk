@@ -23,7 +23,7 @@ try:
     from neurozarr.run.paths import Place, coarse_levels
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.names import explanations
-    from neurozarr.samples.sheet import read_run
+    from neurozarr.samples.reading import read_run
 except ModuleNotFoundError as error:
     sys.exit(
         f"neurozarr: Snakemake runs in an environment without {error.name}: add "

@@ -104,17 +104,14 @@ def store_to_report(wildcards):
         return store_to_verify(wildcards)
     if RUN.verify != "none":
         return files([paths.verify_receipt])
+    if paths.place:
+        return files([paths.ome_receipt])
     return files([*paths.group, *paths.header, paths.ome_receipt])
 
 
 def check_page(name):
     """Exit if the page of a sample would overwrite a file of others; tell if it is out of date."""
     paths = RUN.paths(name)
-    if paths.place is not None:
-        sys.exit(
-            f"neurozarr: sample {name}: there is no page of an image of others to which levels "
-            "are added"
-        )
     try:
         page_records.check_name(paths.sample)
         page_records.check(paths.page_receipt, paths.page, paths.thumbnail)

@@ -94,7 +94,7 @@ def all_reports(wildcards):
         )
     all_planned()
     paths = RUN.paths("")
-    names = [name for name in known_samples() if RUN.paths(name).place is None]
+    names = known_samples()
     for name in names:
         check_page(name)
     try:

@@ -10,7 +10,7 @@ from neurozarr.bids import description
 from neurozarr.errors import ConfigError, NeurozarrError
 from neurozarr.run import ownership, sidecars
 from neurozarr.samples import rerun
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 from neurozarr.steps.describe_dataset import describe_dataset
 

@@ -13,7 +13,7 @@ from neurozarr.errors import ConfigError
 from neurozarr.run.live import is_terminal
 from neurozarr.run.status import Status, read
 from neurozarr.run.status_text import text
-from neurozarr.samples.sheet import FOUND_CONFIG, output_of
+from neurozarr.samples.options import FOUND_CONFIG, output_of
 
 #: ECMA-48: move to the start of the screen, and erase all from the cursor on.
 _HOME, _ERASE = "\x1b[H", "\x1b[J"

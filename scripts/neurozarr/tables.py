@@ -12,7 +12,12 @@ def by(numbers: Iterable[object]) -> str:
 
 def voxel_size(sizes: Sequence[float]) -> str:
     """Sizes of a voxel along axes, or "unknown" if there are none."""
-    return by(f"{size:.4g}" for size in sizes) if sizes else "unknown"
+    return by(map(length_text, sizes)) if sizes else "unknown"
+
+
+def length_text(size: float) -> str:
+    """A length with at least four digits, such as "0.325" or "12346"."""
+    return f"{size:.0f}" if 1e4 <= size < 1e10 else f"{size:.4g}"
 
 
 def level_line(level: str, shape: str, size: str, chunk: str, *numbers: str) -> str:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import neurozarr
 from neurozarr.samples import arguments
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.report_sample import report_sample
 
 from .conftest import ARGUMENTS, executable

@@ -9,7 +9,7 @@ import neurozarr
 from neurozarr.report.index import render, write_index
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.report_sample import report_sample
 
 from ..programs import PATIENCE
@@ -69,6 +69,28 @@ def test_voxels_are_drawn_in_their_proportions(open_page, reports):
     for box, proportion in zip(boxes, (256 / 192, 256 / 52.8, 192 / 52.8), strict=True):
         assert box["width"] / box["height"] == pytest.approx(proportion, rel=0.02)
     assert boxes[0]["width"] == pytest.approx(boxes[1]["width"], rel=0.01)
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("size", ["0.002,0.0005,0.0005", "100,1,1", "1,1,100"])
+def test_planes_of_any_size_can_be_seen(open_page, tmp_path, size, width):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 99, (10, 60, 80), "u1"))
+    options = {"voxel_size": size, "unit": "mm"}
+    neurozarr.convert(tmp_path / "a.npy", tmp_path, **options)
+    run, samples = read_run(options | {"source": f"{tmp_path}/a.npy", "output": str(tmp_path)})
+    told = arguments.report_sample(samples["a"], run, directory=str(tmp_path))
+    report_sample(run.paths("a"), **told, benchmarks_in="none")
+    page = open_page(run.paths("a").page.as_uri(), viewport={"width": width, "height": 900})
+    assert page.evaluate(FITS)
+    z, y, x = map(float, size.split(","))
+    proportions = (80 * x / (60 * y), 80 * x / (10 * z), None)
+    rows = zip(page.locator(".row figure").all(), proportions, strict=True)
+    for figure, proportion in rows:
+        box, caption = (figure.locator(part).bounding_box() for part in (".picture", "figcaption"))
+        assert max(box["width"], box["height"]) > 100
+        assert caption["height"] < 50
+        if proportion is not None and min(box["width"], box["height"]) > 20:
+            assert box["width"] / box["height"] == pytest.approx(proportion, rel=0.02)
 
 
 def names(page):

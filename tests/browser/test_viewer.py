@@ -126,6 +126,22 @@ def test_labels_are_over_their_image(tmp_path, open_page):
         assert colour[False, True][0] > colour[False, False][0] + 50
 
 
+def test_thousands_of_labels_have_their_colours(tmp_path, open_page):
+    values = np.arange(20_000, dtype="u4").reshape(20, 20, 50)
+    colors = [{"label-value": n, "rgba": [255, 0, 0, 255]} for n in range(20_000)]
+    labels = {"many": (values, {"colors": colors})}
+    voxels = (values == 1).astype("u1")  # Chunks of zeros only would not be stored.
+    store = write(tmp_path / "a.zarr", voxels, chunk=50, labels=labels)
+    with serving(store) as address:
+        viewed = Viewed(open_page, address, **SIZE)
+        assert len(viewed.state["layers"][1]["segmentColors"]) == 20_000
+        panel = viewed.panels()[0]
+        height, width, _ = panel.shape
+        red, green, blue = panel[height // 2 + 20, width // 2 + 20].tolist()
+        assert red > 80
+        assert green == blue < 20
+
+
 def test_channels_and_times_have_their_colours(tmp_path, open_page):
     voxels = np.zeros((2, 2, 8, 40, 40), "u2")
     voxels[0, 0, ..., :20] = voxels[0, 1, ..., 20:] = 5000

@@ -8,7 +8,7 @@ import zarr
 from hypothesis import strategies as st
 
 from neurozarr.run.paths import StorePaths
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 from neurozarr.steps.export_nifti import export_nifti
 

@@ -28,7 +28,7 @@ from neurozarr import nifti
 from neurozarr.drivers import open_array
 from neurozarr.errors import ConfigError, NeurozarrError, SourceError
 from neurozarr.ome import reading
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.sources import open_source, stem
 
 from ..programs import PATIENCE

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from neurozarr.bids import dataset, description, sidecars
 from neurozarr.errors import ConfigError, SourceError
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.version import VERSION
 
 from . import dicoms
@@ -225,3 +226,60 @@ def test_new_version_does_not_change_the_description(tmp_path):
     first = description.texts([str(tmp_path)], tmp_path / "out")[name].replace(VERSION, "0.0.1")
     text(tmp_path / "out" / name, first)
     assert description.texts([str(tmp_path)], tmp_path / "out")[name] == first
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[1]", "[" * 100_000],
+    ids=["cut", "list", "deep"],
+)
+def test_damaged_description_is_reported(tmp_path, caplog, content):
+    image(tmp_path / T1W)
+    text(tmp_path / "dataset_description.json", content)
+    assert paths(tmp_path) == [T1W]
+    assert dataset.is_dataset(str(tmp_path))
+    assert "dataset_description.json: damaged (" in caplog.text
+
+
+def test_subjects_without_files_are_reported(tmp_path, caplog):
+    data_set(tmp_path, T1W)
+    (tmp_path / "sub-02").mkdir()
+    (tmp_path / "sub-03").symlink_to("nowhere")
+    (tmp_path / "sub-04/anat").mkdir(parents=True)
+    assert paths(tmp_path) == [T1W]
+    assert "2 of its subjects have no files: sub-02, sub-03; if they are" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_directory_that_cannot_be_read_is_named(tmp_path):
+    (data_set(tmp_path, T1W) / "sub-01/anat").chmod(0)
+    with pytest.raises(ConfigError, match="sub-01/anat: the directory cannot be read: permission"):
+        read_run({"source": str(tmp_path)})
+
+
+def test_part_of_a_data_set_is_known_below_any_directory(tmp_path):
+    root = data_set(tmp_path / "sub-project/sets/bids", T1W)
+    (root / "sub-01/anat/old").mkdir()
+    with pytest.raises(ConfigError, match=r'sets/bids: write .*subject: "01", datatype: "anat"}$'):
+        dataset.check_part(f"{root}/sub-01/anat/old")
+    with pytest.raises(ConfigError, match=r'sets/bids: write .* bids: {subject: "01"}$'):
+        dataset.check_part(f"{root}/sub-01")
+
+
+def test_directory_of_data_sets_names_them(tmp_path):
+    for name in ("one", "two.v1"):
+        data_set(tmp_path / "my derivatives" / name, T1W)
+    with pytest.raises(
+        ConfigError, match=r"data sets \(one, two.v1\): write .*/one for one"
+    ) as error:
+        read_run({"source": str(tmp_path / "my derivatives")})
+    pattern = re.search("'(.*)' and output_tree: true for all$", str(error.value))[1]
+    assert len(read_run({"source": pattern, "output_tree": True})[1]) == 2
+
+
+def test_data_set_of_templates_tells_how_to_convert_it(tmp_path):
+    image(data_set(tmp_path) / "tpl-A/anat/tpl-A_T1w.nii.gz")
+    with pytest.raises(ConfigError) as error:
+        read_run({"source": str(tmp_path)})
+    pattern = re.search("give a glob such as '(.*)' and output_tree: true$", str(error.value))[1]
+    assert list(read_run({"source": pattern, "output_tree": True})[1]) == ["tpl-A/anat/tpl-A_T1w"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from neurozarr.errors import BundleError
 from neurozarr.samples import rerun
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_bundle
 
 from .power import PowerOffError, power_off_at

@@ -11,7 +11,7 @@ import zarr
 import neurozarr
 from neurozarr.errors import ConfigError
 from neurozarr.samples.columns import PROPERTIES
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 
 
 @pytest.fixture(autouse=True)

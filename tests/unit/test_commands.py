@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from snakemake.cli import parse_config
 
 from neurozarr import commands
-from neurozarr.samples.schema import Schema
-from neurozarr.samples.sheet import CONFIG_SCHEMA
+from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
 from neurozarr.sources.extras import install_command
 
 #: Names that YAML can hold: no control characters, line separators or halves of characters.

@@ -11,7 +11,7 @@ import pytest
 
 from neurozarr.commands import snakemake_arguments
 from neurozarr.samples.commands import convert_again, given_options
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 
 
 @pytest.fixture

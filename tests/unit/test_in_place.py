@@ -23,7 +23,7 @@ from neurozarr.errors import ConfigError, DamageError, NeurozarrError, Ownership
 from neurozarr.ome import extending
 from neurozarr.run import extending as documents
 from neurozarr.samples import bundles
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 
 from . import others

@@ -19,7 +19,7 @@ import neurozarr
 from neurozarr.errors import ConfigError, DamageError, OwnershipError
 from neurozarr.run import ownership, publishing
 from neurozarr.samples import arguments, rerun
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 from neurozarr.steps.export_nifti import export_nifti
 from neurozarr.steps.verify_store import verify_store

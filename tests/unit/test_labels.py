@@ -1,7 +1,9 @@
 """Images whose voxels are labels: how they are found, downsampled, described and verified."""
 
+import gzip
 import json
 import logging
+import struct
 
 import nibabel
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurozarr import ome
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 
 from .conversions import convert
@@ -121,6 +123,148 @@ def test_labels_have_image_label_metadata_and_no_windows(tmp_path, version, opti
         models[version].from_zarr(group)
     report = json.loads(paths.report.read_text())
     assert (report["verify"], report["sound"]) == ("full", True)
+
+
+def described(path, folder, **config):
+    return sample_of(path, folder, **config).attributes["ome"].get("image-label")
+
+
+def freesurfer(path, shape, table, *, dtype=np.int32):
+    """Write an MGH image with tags and a colour table, which nibabel writes for surfaces."""
+    voxels = np.random.default_rng(0).integers(0, 4, shape).astype(dtype)
+    nibabel.MGHImage(voxels, np.eye(4)).to_filename(path)
+    annot = path.with_name("lh.annot")
+    colors = np.array([[*color, 0] for color in table.values()])
+    nibabel.freesurfer.write_annot(annot, np.zeros(1, int), colors, list(table), fill_ctab=True)
+    transform = struct.pack(">iq", 31, 6) + b"a.xfm\0"
+    opened = gzip.open if path.suffix == ".mgz" else open
+    with opened(path, "rb") as file:
+        content = file.read()
+    with opened(path, "wb") as file:
+        file.write(content + transform + annot.read_bytes()[4 + 8 :])
+    return path
+
+
+FREESURFER = {"Unknown": (0, 0, 0, 0), "Left-Caudate": (122, 186, 220, 0), "Veil": (1, 2, 3, 55)}
+
+
+# nibabel leaves the files of MGH images open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["aseg.mgh", "aseg.mgz", "aseg.mgh.gz"])
+def test_colour_tables_of_freesurfer_are_kept(tmp_path, name):
+    """The transparency of FreeSurfer is 255 minus that of OME-Zarr; its background is not drawn."""
+    path = tmp_path / name.removesuffix(".gz")
+    freesurfer(path, (4, 5, 6), FREESURFER)
+    if name.endswith(".gz"):
+        with gzip.open(tmp_path / name, "wb") as file:
+            file.write(path.read_bytes())
+        path = tmp_path / name
+    assert described(path, tmp_path) == {
+        "colors": [
+            {"label-value": 1, "rgba": [122, 186, 220, 255]},
+            {"label-value": 2, "rgba": [1, 2, 3, 200]},
+        ],
+        "properties": [
+            {"label-value": value, "name": name} for value, name in enumerate(FREESURFER)
+        ],
+    }
+    assert sample_of(path, tmp_path).mode == "mode"
+
+
+# nibabel leaves the files of MGH images open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_images_of_freesurfer_without_a_table_are_intensities(tmp_path, caplog):
+    path = tmp_path / "T1.mgz"
+    nibabel.MGHImage(np.ones((4, 4, 4), "u1"), np.eye(4)).to_filename(path)
+    assert described(path, tmp_path) is None
+    damaged = freesurfer(tmp_path / "a.mgh", (4, 4, 4), FREESURFER)
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert described(damaged, tmp_path) is None
+    assert "a.mgh: labels get no names and colours, because its colour table is dam" in caplog.text
+
+
+TABLE = "index\tname\tabbreviation\tcolor\tmapping\n0\tUnknown\tn/a\t#000000\t\n"
+TABLE += '4\t"Left Ventricle"\tLV\t#78128E\t5\n9\tRight\tn/a\tn/a\t\n'
+DESCRIBED = {
+    "colors": [{"label-value": 4, "rgba": [120, 18, 142, 255]}],
+    "properties": [
+        {"label-value": 0, "name": "Unknown"},
+        {"label-value": 4, "name": "Left Ventricle", "abbreviation": "LV", "mapping": "5"},
+        {"label-value": 9, "name": "Right"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("sub-01/anat/sub-01_desc-aseg_dseg.tsv", True),
+        ("sub-01/anat/sub-01_dseg.tsv", True),
+        ("sub-01/desc-aseg_dseg.tsv", True),
+        ("desc-aseg_dseg.tsv", True),
+        ("dseg.tsv", True),
+        ("desc-aparcaseg_dseg.tsv", False),
+        ("sub-01/anat/sub-01_desc-aseg_space-T1w_dseg.tsv", False),
+        ("sub-01/anat/sub-01_desc-aseg_probseg.tsv", False),
+        ("../dseg.tsv", False),
+    ],
+)
+def test_the_lookup_table_of_bids_names_labels(tmp_path, table, found):
+    root = tmp_path / "bids"
+    folder = root / "sub-01/anat"
+    folder.mkdir(parents=True)
+    (root / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.10.0"}')
+    (root / table).write_text(TABLE)
+    path = volume(folder, "sub-01_desc-aseg_dseg")
+    assert described(path, tmp_path / "out") == (DESCRIBED if found else {})
+
+
+def test_the_nearest_lookup_table_counts(tmp_path):
+    folder = tmp_path / "bids/sub-01/anat"
+    folder.mkdir(parents=True)
+    (tmp_path / "bids/dataset_description.json").write_text("{}")
+    (tmp_path / "bids/desc-aseg_dseg.tsv").write_text("index\tname\n1\tfar\n")
+    path = volume(folder, "sub-01_desc-aseg_dseg")
+    (folder / "sub-01_dseg.tsv").write_text(TABLE)
+    assert described(path, tmp_path / "out") == DESCRIBED
+    (folder / "sub-01_desc-aseg_dseg.tsv").write_text("index\tname\n2\tnear\n")
+    assert described(path, tmp_path / "out") == {"properties": [{"label-value": 2, "name": "near"}]}
+
+
+def test_a_lookup_table_beside_a_file_that_is_in_no_data_set_counts(tmp_path):
+    path = volume(tmp_path, "a_dseg")
+    (tmp_path / "a_dseg.tsv").write_text(TABLE)
+    (tmp_path.parent / "dseg.tsv").write_text("index\tname\n1\tfar\n")
+    assert described(path, tmp_path / "out") == DESCRIBED
+    (tmp_path / "a_dseg.tsv").unlink()
+    assert described(path, tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("index\tlabel\n1\ta\n", "there is no column 'name'"),
+        ("name\n1\n", "there is no column 'index'"),
+        ("index\tname\nfour\ta\n", "invalid literal for int"),
+    ],
+)
+def test_a_damaged_lookup_table_is_named(tmp_path, caplog, text, why):
+    path = volume(tmp_path, "a_dseg")
+    (tmp_path / "a_dseg.tsv").write_text(text)
+    assert described(path, tmp_path / "out") == {}
+    assert f"a_dseg.tsv: the labels of {path} get no names" in caplog.text
+    assert why in caplog.text
+
+
+def test_a_changed_lookup_table_changes_the_metadata_of_a_store(tmp_path):
+    path = volume(tmp_path, "a_dseg")
+    for names in ([], ["one", "two"], ["uno"]):
+        lines = [f"{n}\t{name}" for n, name in enumerate(names, 1)]
+        (tmp_path / "a_dseg.tsv").write_text("\n".join(["index\tname", *lines, ""]))
+        convert(path, tmp_path / "out", {"zarr": {"chunk": 8}})
+        attributes = zarr.open_group(tmp_path / "out/a_dseg.nii.zarr", mode="r").attrs["ome"]
+        found = attributes["image-label"].get("properties", [])
+        assert [entry["name"] for entry in found] == names
 
 
 def tilted(degrees, sizes, start):

@@ -9,7 +9,7 @@ import pytest
 import neurozarr
 from neurozarr.errors import ConfigError
 from neurozarr.samples import made
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 
 from . import dicoms
 

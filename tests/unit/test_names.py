@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from neurozarr.errors import ConfigError
 from neurozarr.samples import names
-from neurozarr.samples.sheet import SHEET_SCHEMA, read_run
+from neurozarr.samples.reading import read_run
+from neurozarr.samples.schema import SHEET_SCHEMA
 
 ALLOWED = "[A-Za-z0-9][A-Za-z0-9._+-]*"
 

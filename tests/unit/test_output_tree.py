@@ -6,7 +6,7 @@ import pytest
 
 from neurozarr import convert
 from neurozarr.errors import ConfigError
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 
 from .bids_sets import VOXELS, data_set, image, text
 
@@ -160,7 +160,7 @@ def test_file_that_git_annex_has_not_got_is_explained(tmp_path):
     link = tmp_path / "bids/sub-01/anat/sub-01_T1w.nii.gz"
     link.parent.mkdir(parents=True)
     link.symlink_to("../../.git/annex/objects/x/MD5E-s1.nii.gz")
-    with pytest.raises(ConfigError, match=r"T1w.nii.gz is a link of git-annex without its content"):
+    with pytest.raises(ConfigError, match=r"T1w.nii.gz: its content is not here, only a link of"):
         read_run({"source": "bids"})
 
 

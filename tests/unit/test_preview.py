@@ -20,8 +20,8 @@ from neurozarr.preview.options import changed_options
 from neurozarr.preview.space import Free, free_space, problem, verdict
 from neurozarr.preview.work import Work, left_of
 from neurozarr.regions import grid
+from neurozarr.samples.reading import read_run
 from neurozarr.samples.rerun import Todo
-from neurozarr.samples.sheet import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 from neurozarr.steps.plan import describe_run
 

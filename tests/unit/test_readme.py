@@ -11,7 +11,7 @@ import yaml
 from snakemake.cli import get_argument_parser, parse_config
 
 from neurozarr import commands
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 
 HEADER = "what | neurozarr | my.yaml | snakemake -s PATH/TO/neurozarr/Snakefile | neurozarr.convert"
 #: What "…" stands for in each column, and is added to a file without sources.

@@ -7,23 +7,29 @@ import re
 from html.parser import HTMLParser
 
 import nibabel
+import numcodecs
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+import zarr
 from PIL import Image as Pillow
 
 import neurozarr
 from neurozarr.errors import DamageError, OwnershipError
-from neurozarr.report import page_records
+from neurozarr.report import facts, page_records
+from neurozarr.report.figures import Painter
 from neurozarr.report.image import read_image
 from neurozarr.report.index import render, write_index
 from neurozarr.report.matching import labels_at
 from neurozarr.report.page import make_page
 from neurozarr.run.paths import StorePaths
 from neurozarr.samples import arguments
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.convert_bundle import convert_sample
 from neurozarr.steps.report_sample import report_sample
+from neurozarr.zarr.documents import read_record
+
+from . import others
 
 #: Would be run by a browser, or close what surrounds it, if it were not escaped.
 HOSTILE = "\"'></title></style><script>alert(1)</script><img src=x onerror=alert(1)>&amp;"
@@ -110,6 +116,19 @@ def test_page_has_the_facts_of_the_store(brain):
         "zarr.chunk",
     ):
         assert said in text, said
+
+
+def test_large_numbers_have_all_their_digits(tmp_path):
+    voxels = np.zeros((2, 3, 100), "u8")
+    voxels[0, 0] = 2**64 - 1
+    np.save(tmp_path / "a.npy", voxels)
+    options = {"voxel_size": "12345.6,40,70000", "unit": "nm", "nifti": {"nii": False}}
+    paths, told = convert(tmp_path / "a.npy", tmp_path / "out", **options)
+    text = Elements(make_page(paths, **told).html).text
+    assert "12346 \N{MULTIPLICATION SIGN} 40 \N{MULTIPLICATION SIGN} 70000 nm" in text
+    assert "from 0 to 18446744073709551615" in text
+    assert "2000000 nm" in text
+    assert "check of 1 file," in text
 
 
 def test_page_is_accessible_and_needs_no_other_file(brain):
@@ -289,6 +308,101 @@ def test_labels_are_where_they_are_in_space(tmp_path):
     page = Elements(run.paths("a/labels/seg").page.read_text())
     assert "../../index.html" in [link["href"] for link in page.of("a")]
     assert "8 different labels in level 0" in page.text
+
+
+def report_in_place(store, **options):
+    """Add levels to an image of others, and make its page; return its text and pictures."""
+    options |= {"in_place": True}
+    paths, told = convert(store, store.parent / "out", **options)
+    before = others.tree(store)
+    report_sample(paths, **told)
+    assert others.tree(store) == before
+    assert read_record(paths.page_receipt)["made_from"] == page_records.made_from(paths)
+    return Elements(paths.page.read_text())
+
+
+@pytest.mark.parametrize("axes", ["yx", "zyx", "xyz", "xyc", "tczyx"])
+def test_page_of_an_image_in_place_has_its_voxels(tmp_path, axes):
+    lengths = {"t": 3, "c": 2, "z": 9, "y": 20, "x": 30}
+    colors = {"omero": {"channels": [{"color": "#F00"}, {"color": "00ff00", "label": HOSTILE}]}}
+    store = others.image(
+        tmp_path / "a.zarr",
+        axes=axes,
+        shape=[lengths[axis] for axis in axes],
+        ome=colors if "c" in axes else {},
+    )
+    page = report_in_place(store, pyramid={"levels": 2})
+    voxels = others.levels(store)[0].astype(float)
+    places = {"t": 0, "z": 4}
+    plane = voxels[tuple(places.get(axis, slice(None)) for axis in axes)]
+    left = [axis for axis in axes if axis not in places]
+    plane = plane.transpose([left.index(axis) for axis in "cyx" if axis in left])
+    painter = Painter(read_image(store, 3, driver="tensorstore", given=1))
+    drawn = picture(page.of("img")[0]["src"])
+    for number, (start, end) in enumerate(painter.windows):
+        scaled = np.clip((plane[number] if "c" in axes else plane) - start, 0, end - start)
+        shown = drawn[..., number] if "c" in axes else drawn
+        np.testing.assert_allclose(shown, scaled / (end - start) * 255, atol=1)
+    assert "Added levels1, 2; the others are of the owner" in page.text
+    space = [axis for axis in axes if axis in "xyz"]
+    sizes = " \N{MULTIPLICATION SIGN} ".join("0.25" for _ in space)
+    assert f"Voxel size ({', '.join(space)}){sizes} (unit not known)" in page.text
+    assert (HOSTILE in page.text) == ("c" in axes)
+    assert page.of("script") == []
+
+
+def test_voxel_size_is_in_the_order_of_the_axes(tmp_path):
+    store = others.image(tmp_path / "a.zarr", axes="xyz")
+    document = json.loads((store / "zarr.json").read_text())
+    axes = document["attributes"]["ome"]["multiscales"][0]["axes"]
+    for axis, unit in zip(axes, ("micrometer", "millimeter", "millimeter"), strict=True):
+        axis["unit"] = unit
+    (store / "zarr.json").write_text(json.dumps(document))
+    image = read_image(store, 3, driver="tensorstore", given=1)
+    size = facts.voxel_size(image, image.levels[0])
+    assert size.replace("\N{MULTIPLICATION SIGN}", "x") == "0.25 x 250 x 250 \N{MICRO SIGN}m"
+
+
+def test_page_in_place_of_labels_without_details_has_labels(tmp_path):
+    (tmp_path / "labels").mkdir()
+    store = others.image(tmp_path / "labels/a.zarr", shape=(4, 5, 6), dtype="u1")
+    page = report_in_place(store, pyramid={"levels": 1})
+    count = len(set(others.voxels((4, 5, 6), "u1").ravel()) - {0})
+    assert f"{count} different labels in level 0" in page.text
+
+
+def test_page_in_place_of_the_largest_numbers(tmp_path):
+    store = others.image(tmp_path / "a.zarr", dtype="f8")
+    array = zarr.open_array(store / "0")
+    array[:] = -1.7e308
+    array[:, :10] = 1.7e308
+    document = json.loads((store / "zarr.json").read_text())
+    document["attributes"]["ome"]["omero"] = {"channels": [{}]}
+    (store / "zarr.json").write_text(json.dumps(document))
+    page = report_in_place(store, pyramid={"levels": 0})
+    assert set(picture(page.of("img")[0]["src"]).ravel()) == {0, 255}
+    assert "Added levelsnone" in page.text
+
+
+def test_page_in_place_has_what_is_strange_in_the_metadata(tmp_path):
+    store = others.image(
+        tmp_path / "a.zarr", 2, names=("0", "1"), shape=(8, 20, 30), compressors=numcodecs.LZMA()
+    )
+    for key in ("0.0.0", "0.1.1"):  # Others do not store chunks of zeros.
+        (store / "0" / key).unlink()
+    ome = json.loads((store / ".zattrs").read_text())
+    units = ("micron", "millimeter", HOSTILE)
+    for axis, unit in zip(ome["multiscales"][0]["axes"], units, strict=True):
+        axis |= {"unit": unit, "orientation": {"value": "left-to-right"}}
+    ome["omero"] = {"channels": [{"color": None, "window": {"start": 5, "end": 5}, "label": 7}]}
+    ome["image-label"] = {"colors": [{"label-value": "x"}, 3], "properties": [{"a": 1}]}
+    (store / ".zattrs").write_text(json.dumps(ome))
+    page = report_in_place(store, pyramid={"levels": 2})
+    # The unit is that of y; that of x is taken for it.
+    assert "0.00025 \N{MULTIPLICATION SIGN} 0.25 \N{MULTIPLICATION SIGN} 0.25 mm" in page.text
+    assert "The anatomical orientation is not known" in page.text
+    assert "Codeclzma" in page.text
+    assert "Added levels2; the others are of the owner" in page.text
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import zarr
 
 from neurozarr import nifti
 from neurozarr.errors import ConfigError
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from neurozarr.errors import ConfigError, SourceError
 from neurozarr.regions import regions, whole
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.sources import open_source
 from neurozarr.sources.bdv.source import WORLD
 

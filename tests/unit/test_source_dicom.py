@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from neurozarr.errors import ConfigError, OwnershipError, SourceError
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.sources import dicom, open_source
 from neurozarr.sources.base import Layout
 from neurozarr.steps.convert_bundle import convert_sample

@@ -212,6 +212,20 @@ def test_the_other_files_of_a_set_must_be_files(image, tmp_path, name, other):
     assert open_source(tmp_path / name).files == (tmp_path / name, tmp_path / other)
 
 
+def test_a_vsi_file_without_its_directory_says_so(tmp_path):
+    """A TIFF with the magic number of Olympus SIS, of which the images are elsewhere."""
+    start = struct.pack("<H2sIQQQ24x", 24, b"IS", 402, 24, 0, 2)
+    place = 8 + len(start)
+    tags = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (273, place + 114), (277, 1)]
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in [*tags, (278, 8)])
+    directory += struct.pack("<HHII", 279, 4, 1, 64)
+    head = struct.pack("<2sHI", b"II", 42, place) + start + struct.pack("<H", 9)
+    path = tmp_path / "a.vsi"
+    path.write_bytes(head + directory + bytes(4 + 64))
+    with pytest.raises(SourceError, match=r"a\.vsi: it holds no image, and _a_ beside it, .* miss"):
+        open_source(path)
+
+
 def test_more_planes_than_the_file_can_hold_are_refused(image, tmp_path):
     content = image.read_bytes()
     last = b"C\0\0\0" + struct.pack("<ii", 2, 1)

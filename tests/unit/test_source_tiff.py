@@ -266,6 +266,14 @@ def test_channels_may_lack_a_name_or_a_colour(tmp_path, color, expected):
     assert source.channel_colors == ((expected, "", "") if expected else ())
 
 
+def test_the_name_and_the_colour_of_a_single_channel_are_kept(tmp_path):
+    channel = {"Name": "DAPI", "Color": 65535}
+    path = write(tmp_path / "a.ome.tif", VOXELS, metadata={"axes": "ZYX", "Channel": channel})
+    source = open_source(path)
+    assert source.axes == "zyx"
+    assert (source.channel_names, source.channel_colors) == (("DAPI",), ("0000FF",))
+
+
 PLANES = {
     "PositionX": [7.0, 8.0, 9.0],
     "PositionXUnit": ["nm"] * 3,
@@ -513,6 +521,15 @@ def test_values_that_imagej_omits_are_1(tmp_path, unit, expected, name):
     assert (source.voxel_size, source.space_unit) == (expected, name)
 
 
+def test_a_default_resolution_is_no_voxel_size_of_imagej(tmp_path):
+    """As ImageJ writes it for an image that came with 72 pixels per inch."""
+    said = "ImageJ=1.48v\nimages={}\nslices={}\n".format(*VOXELS.shape[:1] * 2)
+    options = {"resolution": (72, 72), "resolutionunit": "inch", "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", VOXELS, description=said, **options)
+    source = open_source(tmp_path / "a.tif")
+    assert (source.voxel_size, source.space_unit) == ((1, 1, 1), "")
+
+
 def test_colours_that_are_called_channels_are_read(tmp_path):
     """As Bio-Formats writes them: one image for each channel, but all in one page."""
     voxels = RNG.integers(0, 99, (20, 21, 4)).astype("u1")
@@ -559,6 +576,9 @@ def test_the_aspect_of_pixels_is_kept_without_a_unit(tmp_path):
         (1000, "centimeter", 1e-3, "centimeter"),
         (25_400, "inch", 1 / 25_400, "inch"),
         (72, "inch", 1, ""),
+        (93, "inch", 1, ""),
+        (26, "inch", 1, ""),
+        (93.5, "inch", 1 / 93.5, "inch"),
         (28.35, "centimeter", 1, ""),
         (1, "inch", 1, ""),
         (1000, "none", 1, ""),

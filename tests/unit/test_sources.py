@@ -103,6 +103,15 @@ def test_units_and_steps_are_those_of_the_image(mri, tmp_path, voxels):
     assert source.time_step == 1
 
 
+def test_cifti_is_named_as_such(tmp_path):
+    axes = nibabel.cifti2.ScalarAxis(["a"]), nibabel.cifti2.SeriesAxis(0, 1, 5)
+    image = nibabel.Cifti2Image(np.ones((1, 5), "f4"), axes)
+    path = tmp_path / "a.dscalar.nii"
+    image.to_filename(path)
+    with pytest.raises(SourceError, match=r"a\.dscalar\.nii: a CIFTI file, .* wb_command"):
+        open_source(path)
+
+
 # nibabel leaves the files of MGH images open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["a.mgh", "a.mgz"])

@@ -10,7 +10,7 @@ import pytest
 from neurozarr.errors import ReceiptError
 from neurozarr.run import ownership
 from neurozarr.samples import arguments
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.steps.create_array import create_array
 from neurozarr.steps.nifti_header import publish_header
 from neurozarr.steps.ome_metadata import make_metadata

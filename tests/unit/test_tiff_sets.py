@@ -10,7 +10,7 @@ import zarr
 
 from neurozarr.errors import SourceError
 from neurozarr.regions import whole
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.sources import family_of, open_source, stem
 from neurozarr.sources.base import Layout
 

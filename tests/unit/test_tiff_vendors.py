@@ -1,5 +1,6 @@
 """TIFF files as microscopes and scanners write them: sizes, steps, channels and slides."""
 
+import json
 import struct
 
 import numpy as np
@@ -8,7 +9,7 @@ import tifffile
 
 from neurozarr.errors import SourceError
 from neurozarr.samples import estimates
-from neurozarr.samples.sheet import read_run
+from neurozarr.samples.reading import read_run
 from neurozarr.sources import family_of, open_source
 from neurozarr.sources.base import Layout
 
@@ -61,9 +62,10 @@ def fluoview():
     return header.tobytes()
 
 
-def lsm(planes):
+def lsm(planes, positions=0, tiles=0):
     values = {"MagicNumber": 67_127_628, "StructureSize": 500, "DimensionX": 48, "DimensionY": 32}
     values |= {"DimensionZ": planes, "DimensionChannels": 1, "DimensionTime": 1, "ScanType": 0}
+    values |= {"DimensionP": positions, "DimensionM": tiles}
     values |= {"VoxelSizeX": 0.5e-6, "VoxelSizeY": 0.25e-6, "VoxelSizeZ": 2e-6}
     return record(tifffile.TIFF.CZ_LSMINFO, values)
 
@@ -220,17 +222,183 @@ def test_channels_of_qptiff_are_named(tmp_path):
     assert_holds(source, np.stack([PLANE, PLANE + 1, PLANE + 2])[:, None])
 
 
-def test_lsm_gives_voxel_size_and_no_thumbnails(tmp_path):
-    path = tmp_path / "a.lsm"
-    planes = np.stack([PLANE, PLANE[::-1], PLANE[:, ::-1]])
+def write_lsm(path, planes, *dimensions):
     with tifffile.TiffWriter(path) as file:
         for number, plane in enumerate(planes):
-            extra = [] if number else [raw(34412, lsm(len(planes)))]
+            extra = [] if number else [raw(34412, lsm(*dimensions))]
             file.write(plane, extratags=extra, metadata=None, contiguous=False)
             file.write(plane[::4, ::4], subfiletype=1, metadata=None, contiguous=False)
-    source = open_source(path)
+    return path
+
+
+@pytest.mark.parametrize("dimensions", [(3,), (3, 1, 1)])
+def test_lsm_gives_voxel_size_and_no_thumbnails(tmp_path, dimensions):
+    planes = np.stack([PLANE, PLANE[::-1], PLANE[:, ::-1]])
+    source = open_source(write_lsm(tmp_path / "a.lsm", planes, *dimensions))
     assert_holds(source, planes)
     np.testing.assert_allclose(source.voxel_size, (2, 0.25, 0.5))
+    assert source.space_unit == "micrometer"
+
+
+def test_a_single_plane_of_lsm_has_no_thickness(tmp_path):
+    source = open_source(write_lsm(tmp_path / "a.lsm", PLANE[None], 1, 1, 1))
+    assert_holds(source, PLANE[None])
+    np.testing.assert_allclose(source.voxel_size, (0.5, 0.25, 0.5))
+
+
+def test_each_position_of_lsm_is_an_image(tmp_path):
+    planes = np.stack([PLANE + n for n in range(6)])
+    path = write_lsm(tmp_path / "a.lsm", planes, 3, 2)
+    with pytest.raises(
+        SourceError, match=r"it holds several images; .* 0: ZYX \(3, 32, 48\) uint8"
+    ):
+        open_source(path)
+    found = family_of(str(path)).images(str(path), Layout())
+    assert [image.dataset for image in found[:2]] == ["0", "1"]
+    for number, expected in enumerate((planes[:3], planes[3:])):
+        source = open_source(path, dataset=str(number))
+        assert_holds(source, expected)
+        np.testing.assert_allclose(source.voxel_size, (2, 0.25, 0.5))
+
+
+def test_tiles_of_lsm_are_refused(tmp_path):
+    path = write_lsm(tmp_path / "a.lsm", np.stack([PLANE, PLANE]), 1, 1, 2)
+    with pytest.raises(SourceError, match=r"it holds 2 tiles, .* before they are stitched"):
+        open_source(path)
+
+
+def add_micromanager_plane(content, following, plane, metadata):
+    """Add a directory of 13 entries, a plane and its metadata; where each of these is.
+
+    ``following`` is where the offset of the directory belongs.
+    """
+    content += bytes(len(content) % 2)
+    place = len(content)
+    struct.pack_into("<I", content, following, place)
+    pixels = place + 2 + 13 * 12 + 4
+    resolution = pixels + plane.nbytes
+    metadata, said = resolution + 16, json.dumps(metadata).encode()
+    height, width = plane.shape
+    entries = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1),
+        (273, 4, 1, pixels), (277, 3, 1, 1), (278, 3, 1, height), (279, 4, 1, plane.nbytes),
+        (282, 5, 1, resolution), (283, 5, 1, resolution + 8), (296, 3, 1, 3),
+        (51123, 2, len(said), metadata),
+    ]  # fmt: skip
+    content += struct.pack("<H", len(entries))
+    content += b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    content += bytes(4) + plane.astype("<u2").tobytes()
+    content += struct.pack("<4I", 10_000, 1, 10_000, 1) + said
+    return place, pixels, metadata
+
+
+def ndtiff(folder, planes, summary):
+    """Write an NDTiff 3.2 data set (its README, "File format"): planes by their coordinates.
+
+    A header with the summary, the planes, and an index that lists them.
+    """
+    folder.mkdir()
+    name, said = "a_NDTiffStack.tif", json.dumps(summary).encode()
+    content = bytearray(struct.pack("<2sHIIIIII", b"II", 42, 0, 483729, 3, 2, 2355492, len(said)))
+    content += said
+    following, index = 4, b""
+    for axes, plane in planes:
+        known = {"Axes": axes, "PixelSizeUm": 0.5}
+        place, pixels, metadata = add_micromanager_plane(content, following, plane, known)
+        following = place + 2 + 13 * 12
+        key = json.dumps(axes).encode()
+        index += struct.pack("<I", len(key)) + key + struct.pack("<I", len(name)) + name.encode()
+        index += struct.pack("<Iiiii", pixels, *plane.shape[::-1], 1, 0)
+        index += struct.pack("<Iii", metadata, len(content) - metadata, 0)
+    (folder / name).write_bytes(content)
+    (folder / "NDTiff.index").write_bytes(index)
+    return folder / name
+
+
+def mmstack(path, planes, summary):
+    """Write a stack of Micro-Manager ("Micro-Manager File Formats"): planes by c, z, t, position.
+
+    A header with the summary, the planes, and a map of them.
+    """
+    said = json.dumps(summary | {"MicroManagerVersion": "1.4", "Prefix": ""}).encode()
+    head = struct.pack("<2sHI8I", b"II", 42, 0, 54773648, 0, 483765892, 0, 99384722, 0, 2355492, 0)
+    content = bytearray(head + said)
+    struct.pack_into("<I", content, 36, len(said))
+    following, places = 4, []
+    for key, plane in planes:
+        place, *_ = add_micromanager_plane(content, following, plane, {})
+        following = place + 2 + 13 * 12
+        places += [*key, place]
+    struct.pack_into("<I", content, 12, len(content))
+    content += struct.pack(f"<{2 + len(places)}I", 3453623, len(planes), *places)
+    path.write_bytes(content)
+    return path
+
+
+def test_each_position_of_micromanager_is_an_image(tmp_path):
+    voxels = RNG.integers(0, 999, (2, 3, 16, 24)).astype("u2")
+    planes = [((0, z, 0, p), voxels[p, z]) for p, z in np.ndindex(voxels.shape[:2])]
+    summary = {"Channels": 1, "Slices": 3, "Frames": 1, "Positions": 2, "PixelSize_um": 0.25}
+    summary |= {"z-step_um": 1.5, "TimeFirst": False, "SlicesFirst": False}
+    path = mmstack(tmp_path / "a_MMStack.tif", planes, summary)
+    with pytest.raises(SourceError, match=r"0: ZYX \(3, 16, 24\) uint16; 1: ZYX"):
+        open_source(path)
+    for number, expected in enumerate(voxels):
+        source = open_source(path, dataset=str(number))
+        assert_holds(source, expected)
+        assert (source.voxel_size, source.space_unit) == ((1.5, 0.25, 0.25), "micrometer")
+
+
+def test_ndtiff_gives_sizes_and_the_names_of_channels(tmp_path):
+    voxels = RNG.integers(0, 999, (2, 2, 3, 16, 24)).astype("u2")
+    names = ["DAPI", "Cy5"]
+    planes = [
+        ({"time": t, "channel": names[c], "z": z, "position": 0}, voxels[t, c, z])
+        for t, c, z in np.ndindex(voxels.shape[:3])
+    ]
+    path = ndtiff(tmp_path / "a", planes, {"PixelSize_um": 0.25, "z-step_um": -2.0})
+    source = open_source(path)
+    source.check()
+    assert_holds(source, voxels)
+    assert source.axes == "tczyx"
+    assert (source.voxel_size, source.space_unit) == ((2, 0.25, 0.25), "micrometer")
+    assert source.channel_names == ("DAPI", "Cy5")
+
+
+def test_each_position_of_ndtiff_is_an_image(tmp_path):
+    voxels = RNG.integers(0, 999, (3, 2, 16, 24)).astype("u2")
+    planes = [
+        ({"position": f"Pos{p}", "time": t}, voxels[p, t]) for p, t in np.ndindex(voxels.shape[:2])
+    ]
+    path = ndtiff(tmp_path / "a", planes, {})
+    with pytest.raises(SourceError, match=r"2: TYX \(2, 16, 24\) uint16"):
+        open_source(path)
+    for number, expected in enumerate(voxels):
+        source = open_source(path, dataset=str(number))
+        assert_holds(source, expected[:, None])
+        assert (source.voxel_size, source.space_unit) == ((0.5,) * 3, "micrometer")
+    tiles = [({"row": n, "column": 0}, voxels[0, 0]) for n in range(2)]
+    with pytest.raises(SourceError, match=r"it holds 1 x 2 tiles, .* before they are stitched"):
+        open_source(ndtiff(tmp_path / "b", tiles, {}))
+
+
+def test_the_size_of_olympus_sis_is_that_of_the_image(tmp_path):
+    """As its cameras write it: a coloured preview, and then the image, which has the metadata."""
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(COLOURS, photometric="rgb", metadata=None)
+        file.write(PLANE.astype("u2"), extratags=[raw(33560, bytes(68))], metadata=None)
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[1].tags[33560].valueoffset
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<4s6x5h6x32sH", content, place, b"SIS0", 0, 1, 2, 3, 118, b"", 1)
+    struct.pack_into("<hhI", content, place + 60, 1, 1, len(content))
+    # Powers of ten of a meter, and sizes along x and y.
+    path.write_bytes(content + struct.pack("<10xhdd84x", -11, 2.5, 1.25))
+    assert open_source(path, dataset="0").space_unit == ""
+    source = open_source(path, dataset="1")
+    assert_holds(source, PLANE[None].astype("u2"))
+    np.testing.assert_allclose(source.voxel_size[1:], (1.25e-5, 2.5e-5))
     assert source.space_unit == "micrometer"
 
 

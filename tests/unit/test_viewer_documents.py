@@ -119,6 +119,16 @@ def test_labels_of_64_bits_stay_as_they_are(tmp_path):
     assert shown["data_type"] == "uint64"
 
 
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_fill_value_is_valid_json(tmp_path, text):
+    save(tmp_path, dtype="f4", zarr_format=2)
+    file = tmp_path / ".zarray"
+    for written in (f'"{text}"', text):
+        given = json.loads(file.read_text()) | {"fill_value": json.loads(written)}
+        file.write_text(json.dumps(given))
+        assert array_document(document(tmp_path), labels=False)["fill_value"] == text
+
+
 def test_shards_in_shards_are_decoded(tmp_path):
     save(tmp_path, zarr_format=3, shards=(8, 8, 8))
     found = document(tmp_path)

@@ -9,7 +9,7 @@ import zarr
 
 import neurozarr
 from neurozarr.errors import SourceError
-from neurozarr.viewer.images import open_images
+from neurozarr.viewer.images import MAX_LAYERS, open_images
 
 from ..omezarr import write
 from .test_info import image as write_image
@@ -65,6 +65,57 @@ def test_window_that_the_metadata_lack_is_of_the_voxels(tmp_path):
     (image,) = open_images(str(write(tmp_path / "a", voxels, "czyx", omero=omero)))
     assert [channel.window for channel in image.channels] == [None, (2, 3), (0, 7)]
     assert [channel.name for channel in image.channels] == ["", "b", ""]
+
+
+def test_window_of_the_largest_numbers_is_finite(tmp_path):
+    voxels = np.full((4, 4, 4), -1.7e308)
+    voxels[2:] = 1.7e308
+    ((channel,),) = (image.channels for image in open_images(str(write(tmp_path / "a", voxels))))
+    assert channel.window == (-1.7e308, 1.7e308)
+
+
+def test_impossible_details_of_labels_are_ignored(tmp_path):
+    values = np.ones((4, 4, 4), "u1")
+    color = {"label-value": 1, "rgba": [1, 2, 3, 4]}
+    details = {
+        "colors": [{"rgba": [1, 2, 3, 4]}, {"label-value": 2, "rgba": [0.5, 0, 0, 1]}, 7, color],
+        "properties": [{"name": "x"}, None, {"label-value": "y"}],
+    }
+    path = write(tmp_path / "a", values, labels={"b": (values, details)})
+    _, labels = open_images(str(path))
+    assert labels.labels == {"colors": [color]}
+    assert labels.names is None
+
+
+def test_window_of_a_large_volume_is_that_of_its_middle(tmp_path):
+    path = tmp_path / "a"
+    write(path, np.zeros((4, 4, 4), "u2"))
+    array = zarr.create_array(
+        path / "0", shape=(700,) * 3, chunks=(50,) * 3, dtype="u2", overwrite=True
+    )
+    array[350:400, 350:400, 350:400] = np.resize(np.linspace(100, 400, 50).round(), (50, 50, 50))
+    array[:50, :50, :50] = 60_000
+    ((channel,),) = (image.channels for image in open_images(str(path)))
+    assert channel.window == (100, 400)
+    array[350:400, 350:400, 350:400] = 7
+    ((channel,),) = (image.channels for image in open_images(str(path)))
+    assert channel.window is None
+
+
+def test_many_channels_are_not_all_read(tmp_path):
+    voxels = np.arange(MAX_LAYERS + 1, dtype="u1")[:, np.newaxis, np.newaxis] + np.eye(
+        4, dtype="u1"
+    )
+    path = write(tmp_path / "a", voxels, "cyx", chunk=1)
+    windows = [channel.window for channel in open_images(str(path))[0].channels]
+    assert windows == [(0, 1), *[None] * MAX_LAYERS]
+
+
+def test_channels_without_a_colour_have_different_ones(tmp_path):
+    omero = {"channels": [{}, {"color": "FFFFFF"}, {}]}
+    path = write(tmp_path / "a", np.zeros((3, 4, 4, 4), "u1"), "czyx", omero=omero)
+    colors = [channel.color for channel in open_images(str(path))[0].channels]
+    assert colors == ["FF0000", "FFFFFF", "0000FF"]
 
 
 @pytest.mark.parametrize("version", ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6"])

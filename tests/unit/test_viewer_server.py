@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,8 +13,9 @@ import sys
 import threading
 import time
 import urllib.request
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -75,12 +77,13 @@ def ask(server):
     connection.close()
 
 
-def test_page_has_the_state_in_its_address(server, ask):
+def test_page_has_the_address_of_its_state(server, ask):
     answer, _ = ask("")
     assert answer.status == 302
     page, state = answer.headers["Location"].split("#!")
-    assert page == f"http://127.0.0.1:{server.server_port}/{server.token}/v/view/"
-    assert json.loads(unquote(state))["title"] == "a b.zarr"
+    assert page == f"{server.address}v/view/"
+    assert state == f"{server.address}state.json"
+    assert json.loads(ask("state.json")[1])["title"] == "a b.zarr"
     answer, content = ask(urlsplit(page).path, token=None)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html")
     assert b"neuroglancer" in content
@@ -91,7 +94,8 @@ def test_state_has_the_addresses_by_which_it_was_asked_for(ask):
     answer, _ = ask("", Host="localhost:8080")
     page, state = answer.headers["Location"].split("#!")
     assert page.startswith("http://localhost:8080/")
-    (layer,) = json.loads(unquote(state))["layers"]
+    assert state.startswith("http://localhost:8080/")
+    (layer,) = json.loads(ask("state.json", Host="localhost:8080")[1])["layers"]
     assert layer["source"]["url"].startswith("http://localhost:8080/")
 
 
@@ -133,7 +137,11 @@ def test_range_is_that_of_the_rfc(size, first, last, data):
         assert (found is None) == (first >= size)
 
 
-@pytest.mark.parametrize("header", [None, "", "bytes=0-1,3-4", "lines=1-2", "bytes=a-b"])
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "bytes=0-1,3-4", "lines=1-2", "bytes=a-b", f"bytes=0-{'9' * 5000}"],
+    ids=lambda header: str(header)[:20],
+)
 def test_other_ranges_are_ignored(header):
     assert asked_range(header, 9) == range(9)
 
@@ -186,7 +194,7 @@ def test_link_out_of_the_store_is_refused(ask, caplog):
     assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("path", ["", "data/0/zarr.json", "v/view/"])
+@pytest.mark.parametrize("path", ["", "state.json", "data/0/zarr.json", "v/view/"])
 def test_token_is_needed(server, ask, path):
     for token in ("x", "", server.token[:-1], f"{server.token}x", "%C3%BC"):
         assert ask(f"/{token}/{path}", token=None)[0].status == 404
@@ -237,18 +245,46 @@ def test_nothing_can_be_changed(ask, method):
     assert ask("data/0/0/c/0/0/1", method)[0].status == 501
 
 
-def test_damaged_chunk_is_an_error_with_its_reason(tmp_path):
-    path = write(tmp_path / "a.zarr", VOXELS.astype("f8"))
-    (path / "0/c/0/0/0").write_bytes(b"damaged")
+def first_chunk(path):
+    """The status and the content of what is sent for the first chunk of a store."""
     with Server(open_images(str(path)), title="a") as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE)
         connection.request("GET", f"/{server.token}/data/0/0/c/0/0/0")
         answer = connection.getresponse()
-        assert answer.status == 500
-        assert f"{path}/0/c/0/0/0" in answer.read().decode()
+        found = answer.status, answer.read()
         connection.close()
         server.shutdown()
+    return found
+
+
+def test_damaged_chunk_is_an_error_with_its_reason(tmp_path):
+    path = write(tmp_path / "a.zarr", VOXELS.astype("f8"))
+    (path / "0/c/0/0/0").write_bytes(b"damaged")
+    status, content = first_chunk(path)
+    assert status == 500
+    assert f"{path}/0/c/0/0/0" in content.decode()
+
+
+def test_damage_that_only_a_codec_knows_is_an_error(tmp_path):
+    path = write(tmp_path / "a.zarr", VOXELS)
+    shutil.rmtree(path / "0")
+    array = zarr.create_array(
+        path / "0", shape=(8,) * 3, chunks=(4,) * 3, dtype="u1", zarr_format=2,
+        compressors=numcodecs.LZ4(),
+    )  # fmt: skip
+    array[:] = VOXELS
+    (path / "0/0.0.0").write_bytes(b"damaged and long enough")
+    status, content = first_chunk(path)
+    assert status == 500
+    assert f"{path}/0: the voxels cannot be read" in content.decode()
+
+
+def test_link_out_of_the_store_is_not_decoded(tmp_path):
+    path = write(tmp_path / "a.zarr", VOXELS.astype("f8"))
+    os.rename(path / "0/c/0/0/0", tmp_path / "secret")
+    os.symlink(tmp_path / "secret", path / "0/c/0/0/0")
+    assert first_chunk(path) == (403, b"Forbidden\n")
 
 
 def test_port_in_use_is_an_error(store):

@@ -1,8 +1,5 @@
 """Where the viewer shows images, and how: its state, as Neuroglancer reads it."""
 
-import json
-from urllib.parse import unquote
-
 import nibabel
 import numpy as np
 import pytest
@@ -10,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurozarr import units
-from neurozarr.viewer.images import Channel, Image, with_units
-from neurozarr.viewer.state import MAX_LAYERS, ORIENTATIONS, fragment, viewer_state
+from neurozarr.viewer.images import MAX_LAYERS, Channel, Image, with_units
+from neurozarr.viewer.state import ORIENTATIONS, viewer_state
 
 URL = "http://127.0.0.1:1/token/data/0/"
 
@@ -236,12 +233,3 @@ def test_labels_have_their_names():
 def test_layers_have_different_names():
     names = [layer["name"] for layer in state_of(image(), image(), image())["layers"]]
     assert names == ["brain", "brain (2)", "brain (3)"]
-
-
-@given(st.text())
-def test_fragment_holds_the_state(name):
-    state = {"title": name, "layers": [{"name": name}]}
-    found = fragment(state)
-    assert found.isascii()
-    assert not set(found[1:]) & set(' #"<>\r\n')
-    assert json.loads(unquote(found.removeprefix("#!"))) == state

@@ -78,6 +78,29 @@ def test_bundle_that_is_killed_or_damaged_is_completed(in_place):
     assert others.tree(store) == whole
 
 
+@pytest.mark.parametrize("bundle", [True, False])
+def test_page_is_made_and_changes_nothing_of_the_owner(in_place, bundle):
+    store, page = in_place.directory / "a.zarr", in_place.output / "reports/a.html"
+    whole = expected(in_place)
+    in_place.bundle = bundle
+    in_place("report")
+    assert others.tree(store) == whole
+    assert "1, 2; the others are of the owner" in page.read_text()
+    assert 'href="a.html"' in (page.parent / "index.html").read_text()
+    assert in_place("report", "--dry-run").jobs == set()
+    made = page.read_bytes()
+    in_place.config["pyramid"] = {"levels": 1}
+    in_place("report")
+    assert "1; the others are of the owner" in page.read_text()
+    page.write_text("edited")
+    assert "was edited, and would be overwritten" in in_place("report", check=False).output
+    page.unlink()
+    in_place.config["pyramid"] = {"levels": 2}
+    in_place("results/reports/a.html")
+    assert len(page.read_bytes()) > len(made) / 2
+    assert others.tree(store) == whole
+
+
 def test_image_that_gets_levels_is_no_source_of_others(in_place):
     sheet = in_place.directory / "s.tsv"
     in_place.config = {"samples": "s.tsv"}

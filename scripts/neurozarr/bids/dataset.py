@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
 import os
@@ -9,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from neurozarr.errors import ConfigError
+from neurozarr.errors import ConfigError, SourceError
+from neurozarr.files import check_kind
 from neurozarr.sources.extras import library
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ _MICROSCOPY = (".ome.tif", ".ome.btf", ".ome.zarr", ".tif", ".png")
 #: Suffix of pictures that show a sample or electrodes.
 _PHOTO = "photo"
 _DESCRIPTION = "dataset_description.json"
+#: Number of names that a message lists.
+_MAX_LISTED = 3
 #: Number of files by whose names a directory without a description is recognized.
 _LOOKED_AT = 10_000
 
@@ -81,13 +85,29 @@ def is_dataset(folder: str) -> bool:
 
 
 def read_description(folder: str) -> dict[str, Any]:
-    """Read the description of a data set; empty if it has none, or a damaged one."""
+    """Read the description of a data set; empty if it has none, or a damaged one.
+
+    Raises
+    ------
+    SourceError
+        It cannot be read, or its content is elsewhere.
+    """
+    path = os.path.join(folder, _DESCRIPTION)
+    check_kind(path)
     try:
-        with open(os.path.join(folder, _DESCRIPTION), "rb") as file:
+        with open(path, "rb") as file:
             found = json.loads(file.read())
-    except (OSError, ValueError):
+        reason = "" if isinstance(found, dict) else "not a JSON object"
+    except FileNotFoundError:
         return {}
-    return found if isinstance(found, dict) else {}
+    except OSError as error:
+        raise SourceError(f"{path}: it cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    if reason:
+        logger.warning("%s: damaged (%s): it is treated as missing", path, reason)
+        return {}
+    return dict(found)
 
 
 def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:
@@ -106,26 +126,37 @@ def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:
     ConfigError
         There are no images, or a value or all values together match none; it says which there are.
     SourceError
-        bids2table is not installed.
+        bids2table is not installed, or a directory cannot be read.
     """
     likely = {path: parse(path) for path in _files(root) if _may_be_image(path)}
-    unnamed = [path for path, found in likely.items() if not found.keys() >= {"sub", "suffix"}]
-    if unnamed:
+    named = {path for path, found in likely.items() if found.keys() >= {"sub", "suffix"}}
+    if unnamed := [path for path in likely if path not in named]:
         logger.warning(
             "source %s: %d images are left out, because their names are not those of BIDS: %s",
             root,
             len(unnamed),
-            ", ".join(unnamed[:3]) + (", ..." if unnamed[3:] else ""),
+            ", ".join(unnamed[:_MAX_LISTED]) + (", ..." if unnamed[_MAX_LISTED:] else ""),
+        )
+    empty = _empty_subjects(root)
+    if empty:
+        logger.warning(
+            "source %s: %d of its subjects have no files: %s; if they are data sets of DataLad, "
+            "install them by datalad get -n",
+            root,
+            len(empty),
+            ", ".join(empty[:_MAX_LISTED]) + (", ..." if empty[_MAX_LISTED:] else ""),
         )
     found = [
         Image(os.path.join(root, path), os.path.dirname(path), entities)
         for path, entities in sorted(likely.items())
-        if path not in unnamed and _is_image(entities)
+        if path in named and _is_image(entities)
     ]
     if not found:
         raise ConfigError(
             f"config: source {root}: no image of a BIDS data set is in its directories sub-*: "
-            "there are no files such as sub-01/anat/sub-01_T1w.nii.gz"
+            "there are no files such as sub-01/anat/sub-01_T1w.nii.gz; for images elsewhere in it, "
+            f"give a glob such as '{os.path.join(glob.escape(root), '**/*.nii.gz')}' and "
+            "output_tree: true"
         )
     return _filtered(root, found, filters)
 
@@ -178,13 +209,15 @@ def _files(root: str) -> Iterator[str]:
     """Paths in a data set of the files of all subjects, and of directories that are a file each.
 
     Links are followed, but not to a directory that contains them.
+
+    Raises
+    ------
+    SourceError
+        A directory cannot be read.
     """
-    with os.scandir(root) as entries:
-        subjects = sorted(
-            entry.name for entry in entries if entry.name.startswith("sub-") and entry.is_dir()
-        )
-    for subject in subjects:
-        yield from _below(root, subject, frozenset())
+    for entry in _entries(root):
+        if entry.name.startswith("sub-") and entry.is_dir():
+            yield from _below(root, entry.name, frozenset())
 
 
 def _below(root: str, folder: str, above: frozenset[str]) -> Iterator[str]:
@@ -192,9 +225,7 @@ def _below(root: str, folder: str, above: frozenset[str]) -> Iterator[str]:
     real = os.path.realpath(place)
     if real in above:
         return
-    with os.scandir(place) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
+    for entry in _entries(place):
         path = f"{folder}/{entry.name}"
         if entry.name.startswith("."):
             continue
@@ -203,6 +234,28 @@ def _below(root: str, folder: str, above: frozenset[str]) -> Iterator[str]:
             yield from _below(root, path, above | {real})
         else:
             yield path
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is in a directory, in alphabetical order."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise SourceError(
+            f"{folder}: the directory cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from None
+
+
+def _empty_subjects(root: str) -> list[str]:
+    """Names of subjects without a file: empty directories, and links that lead nowhere."""
+    subjects = [entry for entry in _entries(root) if entry.name.startswith("sub-")]
+    return [
+        entry.name
+        for entry in subjects
+        if (entry.is_symlink() and not os.path.exists(entry.path))
+        or (entry.is_dir() and next(iter(_entries(entry.path)), None) is None)
+    ]
 
 
 def check_part(path: str) -> None:
@@ -219,17 +272,47 @@ def check_part(path: str) -> None:
         It is a directory within those of the subjects of a data set.
     """
     whole = os.path.abspath(path).split("/")
-    at = next((at for at, name in enumerate(whole) if name.startswith("sub-")), 0)
-    root = "/".join(whole[:at])
-    if not root or not is_dataset(root):
-        return
-    filters = {"subject": whole[at].removeprefix("sub-")}
-    for name in whole[at + 1 :]:
-        key = "session" if name.startswith("ses-") else "datatype"
-        filters[key] = name.removeprefix("ses-")
+    subjects = [at for at, name in enumerate(whole) if at and name.startswith("sub-")]
+    for at in reversed(subjects):
+        if is_dataset(root := "/".join(whole[:at]) or "/"):
+            _refuse_part(path, root, whole[at:])
+
+
+def _refuse_part(path: str, root: str, below: Sequence[str]) -> None:
+    """Raise a ConfigError that says how to choose a directory of a data set by filters."""
+    subject, *others = below
+    filters = {"subject": subject.removeprefix("sub-")}
+    if others and others[0].startswith("ses-"):
+        filters["session"] = others.pop(0).removeprefix("ses-")
+    if others:
+        filters["datatype"] = others[0]
     said = ", ".join(f'{name}: "{value}"' for name, value in filters.items())
     source = os.path.relpath(root)
     raise ConfigError(
         f"config: source {path}: a directory of the BIDS data set {source}: write source: {source} "
         f"and bids: {{{said}}}"
     )
+
+
+def check_around(path: str) -> None:
+    """Say what to write instead of a directory of data sets, such as ``derivatives``.
+
+    Parameters
+    ----------
+    path
+        A directory that is not itself a source.
+
+    Raises
+    ------
+    ConfigError
+        There are data sets in it.
+    """
+    folders = [entry for entry in _entries(path) if entry.name[0] != "." and entry.is_dir()]
+    names = [entry.name for entry in folders if is_dataset(entry.path)]
+    if names:
+        listed = ", ".join(names[:_MAX_LISTED]) + ", ..." * (len(names) > _MAX_LISTED)
+        raise ConfigError(
+            f"config: source {path}: a directory of BIDS data sets ({listed}): write "
+            f"source: {os.path.join(path, names[0])} for one of them, or source: "
+            f"'{os.path.join(glob.escape(path), '*')}' and output_tree: true for all"
+        )

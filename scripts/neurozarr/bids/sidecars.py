@@ -45,9 +45,12 @@ def texts(root: str, image: str) -> dict[str, str]:
         A file cannot be read, or is damaged.
     """
     applicable = _applicable(root, os.path.relpath(image, root))
-    found = {ending: _read(files[-1]) for ending, files in applicable.items() if files}
-    objects = [_object(file, _read(file)) for file in applicable[_MERGED]]
-    if len(objects) > 1:
+    found = {ending: _read(applicable[ending][-1]) for ending in _NEAREST if applicable[ending]}
+    documents = {file: _read(file) for file in applicable[_MERGED]}
+    objects = [_object(file, text) for file, text in documents.items()]
+    if len(objects) == 1:
+        (found[_MERGED],) = documents.values()
+    elif objects:
         merged = {key: value for document in objects for key, value in document.items()}
         found[_MERGED] = json.dumps(merged, indent=2, ensure_ascii=False) + "\n"
     return found

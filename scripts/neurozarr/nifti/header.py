@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import os
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.units import MAX_LENGTH
+
+Affines = tuple[tuple[int, np.ndarray[Any, Any]], ...]
 
 EXTENDER_SIZE = 4
 #: Largest header that is read, in bytes, including extensions: the offset in a damaged header may
@@ -128,18 +131,25 @@ def affine(raw: bytes, form: str) -> np.ndarray[Any, Any] | None:
     return matrix if (np.abs(matrix) < MAX_LENGTH).all() else None
 
 
-def affines(raw: bytes) -> list[tuple[int, np.ndarray[Any, Any]]]:
-    """Codes and affines of the sform and the qform, in this order.
+def affines(raw: bytes) -> Affines:
+    """Codes and affines of the sform and the qform, in this order; the affines are read-only.
 
     Left out are forms whose code is 0 or whose matrix is not finite or has no inverse.
     """
+    return _affines(raw[: header_type(raw).template_dtype.itemsize])
+
+
+@lru_cache(maxsize=64)
+def _affines(raw: bytes) -> Affines:
+    """The affines of a header without its extensions, which may be large."""
     record, found = fields(raw), []
     for form in ("sform", "qform"):
         code = int(record[f"{form}_code"])
         matrix = affine(raw, form) if code > 0 else None
         if matrix is not None and has_inverse(matrix):
+            matrix.flags.writeable = False
             found.append((code, matrix))
-    return found
+    return tuple(found)
 
 
 def has_inverse(affine: np.ndarray[Any, Any]) -> bool:

@@ -28,7 +28,7 @@ def with_labels(
     image
         Path from the group of the labels to that of the image they are of; None if unknown.
     """
-    described = _valid({k: v for k, v in details.items() if k not in _OF_THE_FILE})
+    described = valid_details({k: v for k, v in details.items() if k not in _OF_THE_FILE})
     if image is not None:
         described["source"] = {"image": image}
     if "ome" in attributes:
@@ -36,7 +36,7 @@ def with_labels(
     return attributes | {"image-label": {"version": "0.4"} | described}
 
 
-def _valid(details: Document) -> Document:
+def valid_details(details: Mapping[str, Any]) -> Document:
     """Details without what the specification does not allow, and without repeated label values."""
     kept = dict(details)
     for name in ("colors", "properties"):

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from neurozarr import units
+from neurozarr.axes import SPATIAL
 from neurozarr.drivers import open_array
 from neurozarr.nifti.header import affines
 from neurozarr.report.image import Image, Level
 from neurozarr.run.benchmarks import Measured
 from neurozarr.run.paths import StorePaths
+from neurozarr.tables import length_text
 from neurozarr.zarr import metadata as zarr_metadata
 from neurozarr.zarr.documents import HEADER, Document, read_record
 
@@ -30,6 +32,7 @@ _STEPS = {
     "write_base": "write the voxels of the source",
     "pyramid_level": "downsample",
     "ome_metadata": "check all levels, make the metadata",
+    "extend_metadata": "check the added levels, list them in the metadata",
     "nifti_header": "write the NIfTI header",
     "verify_store": "verify",
 }
@@ -43,7 +46,10 @@ _DECIMALS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class LevelFacts:
-    """A row of the table of levels: texts, and bytes of voxels, files, and bytes on disk."""
+    """A row of the table of levels: texts, and bytes of voxels, files, and bytes on disk.
+
+    The last two are None for levels of others.
+    """
 
     number: int
     shape: str
@@ -51,8 +57,8 @@ class LevelFacts:
     chunks: str
     shards: str
     raw: int
-    files: int
-    stored: int
+    files: int | None
+    stored: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +88,18 @@ class StepFacts:
 
 def by(numbers: Iterable[object]) -> str:
     """Numbers as text, such as 2 × 3 × 4."""
-    texts = (f"{each:.4g}" if isinstance(each, float) else str(each) for each in numbers)
+    texts = (length_text(each) if isinstance(each, float) else str(each) for each in numbers)
     return _TIMES.join(texts)
+
+
+def voxel_size(image: Image, level: Level) -> str:
+    """Voxel size of a level along the spatial axes, in the order of the array, with its unit."""
+    sizes = [level.size[SPATIAL.index(axis)] for axis in image.space_axes]
+    return f"{by(sizes)} {units.symbol(image.unit)}".strip()
 
 
 def level_facts(image: Image, paths: StorePaths) -> list[LevelFacts]:
     """Shape, voxel size, chunks and size on disk of each level."""
-    unit = units.symbol(image.unit)
     found = []
     for level in image.levels:
         receipts = (paths.state / str(level.number)).glob("block-*.json")
@@ -97,20 +108,26 @@ def level_facts(image: Image, paths: StorePaths) -> list[LevelFacts]:
             LevelFacts(
                 number=level.number,
                 shape=by(level.shape),
-                size=f"{by(level.size)} {unit}".strip(),
+                size=voxel_size(image, level),
                 chunks=by(level.chunks),
                 shards=by(level.shards) if level.shards else "none",
                 raw=math.prod(level.shape) * level.dtype.itemsize,
-                files=sum(block.get("files", 0) for block in blocks),
-                stored=sum(block.get("bytes", 0) for block in blocks),
+                files=None if level.is_given else sum(block.get("files", 0) for block in blocks),
+                stored=None if level.is_given else sum(block.get("bytes", 0) for block in blocks),
             )
         )
     return found
 
 
 def codec(document: Document) -> str:
-    """The compression of an array, such as "blosc (cname zstd, clevel 1)"."""
-    options = zarr_metadata.options(document)
+    """The compression of an array, such as "blosc (cname zstd, clevel 1)".
+
+    Of codecs that only others write, the names.
+    """
+    try:
+        options = zarr_metadata.options(document)
+    except (KeyError, ValueError):
+        return ", ".join(zarr_metadata.codec_names(document))
     if options["compressor"] is None:
         return "none"
     settings = ", ".join(f"{name} {value}" for name, value in options["compressor_options"].items())
@@ -143,13 +160,14 @@ def steps(measured: Sequence[Measured], image: Image) -> list[StepFacts]:
         if each.step in order and (level or 0) < len(image.levels):
             groups[order.index(each.step), -1 if level is None else level].append(each)
     numbers = {level for step, level in groups if order[step] == "pyramid_level"}
+    parent = max((level.number for level in image.levels if level.is_given), default=0)
     found = []
     for (step, level), jobs in sorted(groups.items(), key=lambda group: _when(*group[0])):
         name, text = order[step], _STEPS[order[step]]
         levels: Sequence[Level] = ()
         if name in ("write_base", "pyramid_level"):
             # The job that is named after the last level makes all coarse levels.
-            before = max((number for number in numbers if number < level), default=0)
+            before = max((number for number in numbers if number < level), default=parent)
             levels = image.levels[min(level, before + 1) : level + 1]
         if level >= 0:
             many = f"levels {levels[0].number} to {level}" if len(levels) > 1 else f"level {level}"
@@ -182,11 +200,12 @@ def source_files(paths: StorePaths) -> tuple[str, int, int]:
     return str(receipt.get("recipe", {}).get("path", "")), len(files), size
 
 
-def versions(paths: StorePaths, levels: int) -> dict[str, str]:
+def versions(paths: StorePaths, levels: Sequence[Level]) -> dict[str, str]:
     """Versions of this package that made the levels, and of packages that are installed now."""
-    receipts = [read_record(paths.level(number).array_receipt) or {} for number in range(levels)]
+    numbers = [level.number for level in levels if not level.is_given]
+    receipts = [read_record(paths.level(number).array_receipt) or {} for number in numbers]
     made = dict.fromkeys(str(receipt.get("version", "unknown")) for receipt in receipts)
-    found = {"neurozarr": ", ".join(made)}
+    found = {"neurozarr": ", ".join(made)} if made else {}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)

@@ -27,6 +27,7 @@ from neurozarr.report.planes import (
     spread,
 )
 from neurozarr.report.views import View, views
+from neurozarr.tables import length_text
 
 #: Most voxels of a channel whose values are counted in the histogram.
 COUNTED = 2**21
@@ -90,7 +91,7 @@ class Painter:
         """The level of the histogram, and its region; None if it is only counted in planes."""
         for level in self.image.levels:
             region = tuple(slice(0, length) for length in level.space)
-            is_small = decoded_bytes(region, level.chunks[-3:], level.itemsize) <= MAX_BYTES
+            is_small = decoded_bytes(region, level.space_chunks, level.itemsize) <= MAX_BYTES
             if math.prod(level.space) <= COUNTED and is_small:
                 return level, region
         return self.image.levels[-1], None
@@ -154,7 +155,7 @@ class Painter:
         sides = [slice(0, length) for length in level.space]
         places = spread(level.space[view.normal], SLICES)
         sides[view.normal] = slice(0, 1)
-        size = decoded_bytes(tuple(sides), level.chunks[-3:], level.itemsize)
+        size = decoded_bytes(tuple(sides), level.space_chunks, level.itemsize)
         if len(places) == 1 or size > MAX_BYTES:
             return None
         if _runs_backwards(view, self.image):
@@ -222,12 +223,12 @@ class Painter:
             is_coarse=max(rows, columns) < _COARSE,
             letters=view.letters,
             bar=100 * bar / width,
-            bar_text=f"{bar:g} {unit}",
+            bar_text=f"{length_text(bar)} {unit}",
             frames=frames,
         )
 
     def _plane(self, view: View, level: Level) -> Plane | None:
-        return central_plane(view, level.space, level.chunks[-3:], level.itemsize, level.size)
+        return central_plane(view, level.space, level.space_chunks, level.itemsize, level.size)
 
     def _shown(self) -> list[int]:
         """The channels that are drawn together."""
@@ -279,7 +280,8 @@ def _percentiles(values: np.ndarray[Any, Any]) -> Window:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    start, end = np.percentile(finite, PERCENTILES)
+    # Between two values, there may be none that is finite.
+    start, end = np.percentile(finite, PERCENTILES, method="nearest")
     return float(start), float(end)
 
 

@@ -45,7 +45,7 @@ def labels_at(
             shape = [-1 if axis == other else 1 for other in range(3)]
             inside = inside & (places[-1] == steps).reshape(shape)
         box = tuple(slice(int(steps.min()), int(steps.max()) + 1) for steps in places)
-        if decoded_bytes(box, found.chunks[-3:], found.itemsize) <= MAX_BYTES:
+        if decoded_bytes(box, found.space_chunks, found.itemsize) <= MAX_BYTES:
             nearest = np.ix_(*(s - side.start for s, side in zip(places, box, strict=True)))
             return np.where(inside, found.read(box)[0][nearest], 0)
     return None

@@ -76,10 +76,13 @@ def make_page(
     DamageError
         A file of the store is missing.
     """
-    image = read_image(paths.store, paths.zarr_version, driver=driver)
+    given = 0 if paths.place is None else len(paths.place.names)
+    image = read_image(paths.store, paths.zarr_version, driver=driver, given=given)
     painter = Painter(image)
     raw = facts.header_of(paths, driver)
     levels = facts.level_facts(image, paths)
+    written = [level for level in levels if level.stored is not None]
+    stored = sum(level.stored or 0 for level in levels)
     overview = painter.overview()
     shown = [
         painter.level(level, image.levels[: level.number] if level is overview else ())
@@ -103,8 +106,10 @@ def make_page(
             base=image.levels[0],
             codec=facts.codec(image.levels[0].document),
             levels=levels,
-            raw=sum(level.raw for level in levels),
-            stored=sum(level.stored for level in levels),
+            in_place=paths.place is not None,
+            added=[level.number for level in written],
+            raw=sum(level.raw for level in written),
+            stored=stored,
             source={"given": source, "path": path, "files": files, "bytes": size},
             affines=facts.header_affines(raw) if raw else [],
             tilt=facts.tilt(raw) if raw else 0.0,
@@ -124,7 +129,7 @@ def make_page(
             statistics=facts.statistics(paths),
             steps=facts.steps(benchmarks.read(Path(benchmarks_in)), image),
             verified=facts.verified(paths),
-            versions=facts.versions(paths, len(levels)),
+            versions=facts.versions(paths, image.levels),
             options=options,
             command=command,
         )
@@ -134,9 +139,9 @@ def make_page(
         "shape": facts.by(image.levels[0].shape),
         "axes": image.axes,
         "dtype": str(image.levels[0].dtype),
-        "size": f"{facts.by(image.levels[0].size)} {units.symbol(image.unit)}".strip(),
+        "size": levels[0].size,
         "levels": len(levels),
-        "stored": sum(level.stored for level in levels),
+        "stored": None if given else stored,
         "voxels": math.prod(image.levels[0].shape),
         "source": source,
         "made": facts.modified(paths.ome_receipt),
@@ -158,8 +163,11 @@ def _cropped(shown: Sequence[LevelFigures]) -> list[int]:
 def _overlays(
     paths: StorePaths, painter: Painter, level: Level | None, *, driver: str
 ) -> list[dict[str, Any]]:
-    """Pictures of the labels beneath an image; only names of those beyond `MAX_OVERLAYS`."""
-    if paths.label or level is None:
+    """Pictures of the labels beneath an image; only names of those beyond `MAX_OVERLAYS`.
+
+    None of an image of others: its labels may have been changed since.
+    """
+    if paths.label or paths.place is not None or level is None:
         return []
     last = GROUP_FILES[paths.zarr_version][-1]
     stores = label_stores(paths.store, paths.zarr_version)

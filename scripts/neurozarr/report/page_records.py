@@ -19,7 +19,7 @@ from neurozarr.run.paths import StorePaths
 from neurozarr.zarr.documents import LABELS, Document, read_record, write_bytes, write_json
 
 #: Increased when pages of the same store look different from before: all are then made again.
-FORMAT = 1
+FORMAT = 2
 
 
 def made_from(paths: StorePaths) -> str:
@@ -28,8 +28,10 @@ def made_from(paths: StorePaths) -> str:
     An array has another nonce whenever its voxels change, so receipts of blocks are not needed.
     """
     digest = xxhash.xxh3_128(str(FORMAT).encode())
-    states = [paths.state, *sorted((paths.state / LABELS).glob("*"))]
-    for state in states if not paths.label else [paths.state]:
+    states = [paths.state]
+    if not (paths.label or paths.place):  # Pages of other images do not show labels beneath them.
+        states += sorted((paths.state / LABELS).glob("*"))
+    for state in states:
         is_label = state != paths.state
         group = Path(paths.store, LABELS, state.name, paths.group[0].name)
         if is_label and not group.exists():

@@ -108,9 +108,9 @@ def own_colors(described: Document | None) -> dict[int, tuple[int, int, int]]:
 
 def _scaled(values: np.ndarray[Any, Any], window: Window) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Values from 0 to 1 within a window; 0 for those that are not a number."""
-    start, end = window
-    with np.errstate(invalid="ignore", over="ignore"):
-        scaled = (values.astype(np.float64) - start) / ((end - start) or 1)
+    start, end = window[0] / 2, window[1] / 2  # Differences of halves are always finite.
+    with np.errstate(invalid="ignore"):
+        scaled = (values.astype(np.float64) / 2 - start) / ((end - start) or 0.5)
     return np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1).astype(np.float32)
 
 

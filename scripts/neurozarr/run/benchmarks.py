@@ -25,7 +25,7 @@ _COLUMNS = ("step", "level", "block", "s", "max_rss")
 _NAMES = (
     r"(?P<step>create_array|pyramid_level|export_nifti)_(?P<level>\d+)(?:_(?P<block>\d+))?",
     r"(?P<step>write_base)_(?P<block>\d+)",
-    r"(?P<step>ome_metadata|nifti_header|verify_store)",
+    r"(?P<step>ome_metadata|extend_metadata|nifti_header|verify_store)",
 )
 _MB = 2**20
 

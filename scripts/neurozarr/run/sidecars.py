@@ -7,6 +7,7 @@ edited, are kept.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -46,7 +47,8 @@ def check(paths: Paths, endings: Iterable[str]) -> None:
         Such a file exists.
     """
     for ending, file in ((ending, paths.sidecar(ending)) for ending in endings):
-        if file.exists() and ending not in _recorded(paths):
+        # A link of git-annex without its content is also a file of others.
+        if os.path.lexists(file) and ending not in _recorded(paths):
             raise OwnershipError(
                 f"{file} was not written by this workflow, and would be overwritten. Move it away, "
                 "or choose another output"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozarr.errors import ConfigError
-from neurozarr.samples.sample import SIZES
+from neurozarr.samples.sample_source import SIZES
 from neurozarr.samples.schema import Schema, suggest
 from neurozarr.zarr.documents import Document
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from neurozarr.samples.columns import LAYOUT, RUN_OPTIONS
 from neurozarr.samples.names import file_name
-from neurozarr.samples.sample import SIZES, Sample
+from neurozarr.samples.sample import Sample
+from neurozarr.samples.sample_source import SIZES
 from neurozarr.samples.schema import CONFIG_SCHEMA, Schema
 from neurozarr.samples.settings import RunSettings
 from neurozarr.sources.paths import is_glob

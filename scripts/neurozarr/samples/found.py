@@ -68,20 +68,24 @@ def sources_of(options: Document, absent: list[str] | None) -> Iterator[Found]:
     is_bids = False
     for pattern in patterns:
         for path, folder in _matches(pattern, options, absent):
-            if not os.path.isdir(path) or not dataset.is_dataset(path):
-                if os.path.isdir(path) and family_of(path) is None:
+            try:
+                is_found = os.path.isdir(path) and dataset.is_dataset(path)
+                if not is_found and os.path.isdir(path) and family_of(path) is None:
                     dataset.check_part(path)
-                if options["output_tree"] and not is_glob(pattern):
-                    raise ConfigError(
-                        f"config: output_tree is true, but source {path} has no wildcards, which "
-                        "say where the tree begins: give a pattern in quotes, such as 'scans/**/"
-                        "*.nii.gz'"
-                    )
-                yield Found(path, folder)
+                    dataset.check_around(path)
+            except SourceError as error:
+                raise ConfigError(f"config: source {error}") from None
+            if is_found:
+                is_bids = True
+                _check_output(path, options["output"])
+                yield from _images(path, _of_directory(pattern, path, folder, options), filters)
                 continue
-            is_bids = True
-            _check_output(path, options["output"])
-            yield from _images(path, _of_directory(pattern, path, folder, options), filters)
+            if options["output_tree"] and not is_glob(pattern):
+                raise ConfigError(
+                    f"config: output_tree is true, but source {path} has no wildcards, which say "
+                    "where the tree begins: give a pattern in quotes, such as 'scans/**/*.nii.gz'"
+                )
+            yield Found(path, folder)
     if filters and not is_bids:
         raise ConfigError(
             f"config: bids.{next(iter(filters))} is given, but source is not the directory of a "

@@ -18,6 +18,7 @@ import numpy as np
 from neurozarr import nifti, units
 from neurozarr.axes import STORED_ORDER
 from neurozarr.errors import SourceError
+from neurozarr.files import check_kind
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.bdv.source import BdvHdf5Source, BdvSource
 from neurozarr.sources.columns import check_columns
@@ -33,7 +34,7 @@ from neurozarr.sources.mrc import MrcSource
 from neurozarr.sources.nibabel_image import NibabelSource, describe
 from neurozarr.sources.nrrd_file import NrrdSource
 from neurozarr.sources.numpy_file import NpySource, RawSource
-from neurozarr.sources.paths import contents, find, has_places, parts
+from neurozarr.sources.paths import contents, find, has_places, is_address, is_pattern, parts
 from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.series import SeriesSource
@@ -77,6 +78,7 @@ SeriesSource.families = FAMILIES
 
 #: File name endings of all formats.
 SUFFIXES = tuple(dict.fromkeys(suffix for family in FAMILIES for suffix in family.suffixes))
+_LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 #: Placeholders of axes in a pattern, with their prefix, such as _z{z}.
 _PLACES = "[_.-]*({})".format("|".join(rf"{axis}?\{{{axis}\}}" for axis in STORED_ORDER))
 
@@ -120,6 +122,8 @@ def open_source(
         The format is not supported, the file is damaged, or the arguments do not fit it.
     """
     path = str(path)
+    if not (is_address(path) or is_pattern(path) or os.path.isdir(path)):
+        check_kind(path)
     family = family_of(path)
     if family is None and os.path.isdir(path):
         raise SourceError(
@@ -219,7 +223,7 @@ def stem(path: str | Path) -> str:
     """
     path = parts(str(path))[0]
     name = re.sub(_PLACES, "", Path(path).name) if has_places(path) else Path(path).name
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+    for suffix in _LONGEST_FIRST:
         if name.lower() == suffix:
             return Path(path).parent.name
         if name.lower().endswith(suffix):

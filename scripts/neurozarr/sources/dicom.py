@@ -26,6 +26,7 @@ import xxhash
 from neurozarr import fingerprints
 from neurozarr.durable import sync, sync_files
 from neurozarr.errors import SourceError
+from neurozarr.files import content_elsewhere
 from neurozarr.regions import Region
 from neurozarr.sources import dcm2niix
 from neurozarr.sources.base import Layout, Member, Source
@@ -66,8 +67,8 @@ class DicomSource(Source):
     def matches(cls, path: str) -> bool:
         if not os.path.isdir(path):
             return super().matches(path) or (os.path.isfile(path) and _is_dicom(path))
-        files = (file for file, _ in islice(_files(path, _DEPTH), _LOOKED_AT))
-        return any(_is_dicom(file) for file in files)
+        files = (entry.path for entry in _entries(path, _DEPTH) if entry.is_file())
+        return any(map(_is_dicom, islice(files, _LOOKED_AT)))
 
     @classmethod
     def open(cls, path: str, layout: Layout) -> Self:
@@ -289,14 +290,29 @@ def _searched(path: str) -> tuple[Path, int]:
 
 
 def _files(folder: str | Path, depth: int) -> Iterator[tuple[str, os.stat_result]]:
-    """Files of a directory and of those in it, to a depth, with their status."""
+    """Files of a directory and of those in it, to a depth, with their status.
+
+    Raises
+    ------
+    SourceError
+        The content of a file, which may be a slice, is elsewhere.
+    """
+    for entry in _entries(folder, depth):
+        if why := content_elsewhere(entry.path):
+            raise SourceError(f"{entry.path}: {why}")
+        if entry.is_file():
+            yield entry.path, entry.stat()
+
+
+def _entries(folder: str | Path, depth: int) -> Iterator[os.DirEntry[str]]:
+    """What is in a directory and in those in it, to a depth, except hidden files."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_dir():
                 if depth:
-                    yield from _files(entry.path, depth - 1)
-            elif entry.is_file() and not entry.name.startswith("."):
-                yield entry.path, entry.stat()
+                    yield from _entries(entry.path, depth - 1)
+            elif not entry.name.startswith("."):
+                yield entry
 
 
 def _is_dicom(file: str) -> bool:

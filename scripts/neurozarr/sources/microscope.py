@@ -154,10 +154,13 @@ def _opened(path: str) -> Iterator[Any]:
     """
     openreadout = library("openreadout", "microscopy", path)
     check_file(path)
-    _beside(path)
+    others = _beside(path)
     with _errors(path, "its headers cannot be read"), openreadout.File(path) as file:
         if not file.images:
-            raise SourceError(f"{path}: it holds no image")
+            folder = f"_{Path(path).stem}_"
+            lacking = path.lower().endswith(".vsi") and not others
+            where = f", and {folder} beside it, the directory of its images, is missing or empty"
+            raise SourceError(f"{path}: it holds no image{where if lacking else ''}")
         yield file
 
 

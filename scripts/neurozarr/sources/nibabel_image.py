@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import mmap
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,10 @@ from isal import igzip
 
 from neurozarr import nifti
 from neurozarr.errors import SourceError
-from neurozarr.files import check_kind
+from neurozarr.files import check_file, check_kind
 from neurozarr.nifti.nibabel_without_pydicom import nibabel
 from neurozarr.regions import Region
+from neurozarr.sources import freesurfer
 from neurozarr.sources.base import Layout, Source
 from neurozarr.sources.damage import as_source_errors, check_size
 from neurozarr.sources.mapping import populated
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 _AXES = {1: ("x",), 2: ("yx",), 3: ("zyx",), 4: ("tzyx", "czyx"), 5: ("ctzyx",)}
 #: NIfTI data types (NIfTI-Zarr 1.0.rc1, table 4.2) that Zarr does not have.
 _TOO_WIDE = {1536: "float128", 2048: "complex256"}
+#: Intent codes of CIFTI (CIFTI-2 specification, "File header").
+_CIFTI = range(3000, 3100)
+_MGH = (".mgh", ".mgz", ".mgh.gz")
 _GZIP = (".gz", ".mgz")
 _COMPRESSED = (*_GZIP, ".bz2", ".zst")
 #: Highest compression ratio of deflate (RFC 1951: 258 bytes from 2 bits).
@@ -47,6 +50,8 @@ _MAX_TRAILING = 2**16
 #: Maximum number of bytes read after the voxels of a compressed file, to verify its checksum.
 _MAX_AFTER = 2**28
 _READ_BYTES = 2**20
+#: Maximum size of the parameters and tags that follow the voxels of an MGH image, in bytes.
+_MAX_FOOTER = 2**24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,8 +74,7 @@ class NibabelSource(Source):
     """
 
     suffixes = (
-        ".nii", ".nii.gz", ".nii.bz2", ".nii.zst", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgh",
-        ".mgz", ".mgh.gz",
+        ".nii", ".nii.gz", ".nii.bz2", ".nii.zst", ".hdr", ".img", ".hdr.gz", ".img.gz", *_MGH,
     )  # fmt: skip
 
     voxels: Path
@@ -89,6 +93,11 @@ class NibabelSource(Source):
         shape = tuple(map(int, proxy.shape))
         while len(shape) > max(_AXES) and shape[-1] == 1:
             shape = shape[:-1]
+        if raw is not None and int(nifti.fields(raw)["intent_code"]) in _CIFTI:
+            raise SourceError(
+                f"{path}: a CIFTI file, whose values are not on a grid of voxels; export its "
+                "volume, for example by wb_command -cifti-separate"
+            )
         names = _AXES.get(len(shape), ())
         if not names or min(shape) < 1:
             raise SourceError(
@@ -103,7 +112,11 @@ class NibabelSource(Source):
         file_axes = axes or names[0]
         voxels = files["image"]
         end = _check_voxels(path, voxels, proxy, header)
+        stream_end = _stream_end(voxels, end)
         dtype = proxy.dtype.newbyteorder("=")
+        labels: dict[str, Any] | None = {} if raw is not None and nifti.has_labels(raw) else None
+        if _is_mgh(header) and dtype.kind in "iu":
+            labels = _freesurfer_labels(voxels, end, stream_end)
         if dtype.names is not None:
             file_axes, shape, dtype = _colours_as_channels(path, file_axes, shape, dtype)
         return cls(
@@ -112,14 +125,14 @@ class NibabelSource(Source):
             file_shape=shape[::-1],
             dtype=dtype,
             nifti_header=raw,
-            labels={} if raw is not None and nifti.has_labels(raw) else None,
+            labels=labels,
             affine=known_affine(affine),
             slope=1.0 if proxy.slope is None else float(proxy.slope),
             inter=0.0 if proxy.inter is None else float(proxy.inter),
             in_order=_is_compressed(voxels),
             voxels=voxels,
             proxy=proxy,
-            stream_end=_stream_end(voxels, end),
+            stream_end=stream_end,
             end=end,
             **describe(header, file_axes),
         )
@@ -194,12 +207,7 @@ class NibabelSource(Source):
                 opened_stream = self.opener()
                 return ArrayProxy(opened_stream, (shape, dtype, start, 1.0, 0.0)), opened_stream
             if _is_compressed(self.voxels):
-                stream: Stream = nibabel.openers.Opener(str(self.voxels))
-                if self.stream_end is not None:
-                    file = _Start(self.voxels)
-                    file.length = self.stream_end
-                    stream = igzip.IGzipFile(fileobj=file)
-                    stream.myfileobj = file  # Closed with the stream, as if it had opened it.
+                stream = _decompressed(self.voxels, self.stream_end)
                 return ArrayProxy(stream, (shape, dtype, start, 1.0, 0.0)), stream
             with self.voxels.open("rb") as opened:
                 mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
@@ -243,11 +251,10 @@ def _load(path: Path) -> tuple[Header, Any, ArrayProxy, dict[str, Path], bytes |
     nibabel changes a NIfTI header when it loads it, for example the slope to NaN, does not limit
     the size of its extensions, and refuses a quaternion that is a little too long.
     """
-    if not os.path.exists(path):
-        raise SourceError(f"{path}: there is no such file")
+    check_file(path)
     with as_source_errors(path, "not an image that nibabel can open"), np.errstate(all="ignore"):
         files = _files(path)
-        for file in {path, *files.values()}:
+        for file in files.values():
             check_kind(file)
         if "header" in files:
             single = files["header"] == files["image"]
@@ -256,7 +263,13 @@ def _load(path: Path) -> tuple[Header, Any, ArrayProxy, dict[str, Path], bytes |
                 header = _nifti_header(path, raw, single=single)
                 proxy = ArrayProxy(str(files["image"]), header)
                 return header, header.get_best_affine(), proxy, files, raw
-        image: Any = nibabel.load(path)
+        image: Any
+        if path.name.lower().endswith(_MGH):
+            # nibabel.load does not know .mgh.gz.
+            holder = nibabel.fileholders.FileHolder(str(path))
+            image = nibabel.MGHImage.from_file_map({"image": holder})
+        else:
+            image = nibabel.load(path)
         if not isinstance(image.dataobj, ArrayProxy):
             raise SourceError(
                 f"{path}: a {type(image).__name__} holds no volume on a grid of voxels"
@@ -322,6 +335,43 @@ class _Start(io.FileIO):
         return super().readinto(memoryview(buffer)[:left])
 
 
+def _decompressed(voxels: Path, stream_end: int | None) -> Stream:
+    """Open a compressed file, of which a gzip stream ends at ``stream_end``, in bytes."""
+    if stream_end is None:
+        return nibabel.openers.Opener(str(voxels))
+    file = _Start(voxels)
+    file.length = stream_end
+    stream = igzip.IGzipFile(fileobj=file)
+    stream.myfileobj = file  # Closed with the stream, as if it had opened it.
+    return stream
+
+
+def _freesurfer_labels(voxels: Path, end: int, stream_end: int | None) -> dict[str, Any] | None:
+    """Names and colours of labels that follow the voxels of an MGH image; None if there are none.
+
+    To get there, a compressed file is read from its start, as nibabel does when it opens it.
+    """
+    with as_source_errors(voxels, "what follows its voxels cannot be read"):
+        is_compressed = _is_compressed(voxels)
+        opened: Any = _decompressed(voxels, stream_end) if is_compressed else voxels.open("rb")
+        with opened as file:
+            file.seek(end)
+            after = file.read(_MAX_FOOTER)
+    try:
+        return freesurfer.labels(after)
+    except ValueError as error:
+        logger.warning(
+            "%s: labels get no names and colours, because its colour table is damaged (%s)",
+            voxels,
+            error,
+        )
+        return None
+
+
+def _is_mgh(header: Header) -> bool:
+    return isinstance(header, nibabel.freesurfer.mghformat.MGHHeader)
+
+
 def _stream_end(voxels: Path, end: int) -> int | None:
     """Find the end of a gzip stream, in bytes; a warning says what follows it, as gzip does.
 
@@ -353,7 +403,7 @@ def _stream_end(voxels: Path, end: int) -> int | None:
 
 def describe(header: Header, axes: str) -> dict[str, Any]:
     """Voxel size, time step and units of a nibabel header, as fields of a source."""
-    is_mgh = isinstance(header, nibabel.freesurfer.mghformat.MGHHeader)
+    is_mgh = _is_mgh(header)
     zooms = list(header.get_zooms() if is_mgh else header["pixdim"][1:5])
     sizes = [abs(float(zoom)) if is_plausible(abs(float(zoom))) else 1.0 for zoom in zooms]
     space_unit, time_unit = "millimeter", ""

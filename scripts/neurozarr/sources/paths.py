@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from neurozarr.errors import ConfigError
+from neurozarr.files import content_elsewhere
 
 logger = logging.getLogger(__name__)
 
@@ -270,13 +271,18 @@ def contents(folder: str, endings: Sequence[str]) -> str:
     Returns
     -------
     str
-        The end of an error message. At most `_COUNTED` files are counted.
+        The end of an error message. At most `_COUNTED` files are counted. If the content of one is
+        elsewhere, how to get it, since that may be why the directory is no image.
     """
     longest = sorted(endings, key=len, reverse=True)
-    top, below = Counter[str](), Counter[str]()
+    top, below, elsewhere = Counter[str](), Counter[str](), ""
     for parent, name in islice(_entries(folder), _COUNTED):
         ending = next((end for end in longest if name.lower().endswith(end)), "")
         (top if parent == folder else below)[name[len(name) - len(ending) :]] += 1
+        place = os.path.join(parent, name)
+        elsewhere = elsewhere or ((why := content_elsewhere(place)) and f"{place}: {why}")
+    if elsewhere:
+        return elsewhere
     total = top + below
     others = total.pop("", 0)
     if not total:

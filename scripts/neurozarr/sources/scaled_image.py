@@ -173,7 +173,7 @@ def _pair(path: Path, kind: str) -> tuple[Path, Path]:
         own, others = others, own
     ending = max(len(end) for end in own if name.lower().endswith(end.lower()))
     names = [name[:-ending] + other for other in others]
-    found = next((Path(other) for other in names if os.path.exists(other)), None)
+    found = next((Path(other) for other in names if os.path.lexists(other)), None)
     if found is None:
         what, known = "voxels" if is_header else "header", " or ".join(names[::2])
         raise SourceError(f"{path}: the file with its {what}, {known}, is missing")

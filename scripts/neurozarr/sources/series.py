@@ -18,6 +18,7 @@ import numpy as np
 
 from neurozarr import nifti
 from neurozarr.errors import SourceError
+from neurozarr.files import check_kind
 from neurozarr.regions import Region
 from neurozarr.sources import channels, images
 from neurozarr.sources.base import Layout, Source
@@ -158,6 +159,8 @@ class SeriesSource(Source):
         families = [cls._family(each) for each in paths]
         for each, family in zip(paths, families, strict=True):
             if family is None:
+                if not os.path.isdir(each):
+                    check_kind(each)
                 what = "not a supported format" if os.path.exists(each) else "there is no such file"
                 raise SourceError(f"{each}: {what}")
             if family is DicomSource:

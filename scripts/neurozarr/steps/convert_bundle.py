@@ -198,7 +198,7 @@ def _report(
     from neurozarr.steps.report_sample import report_sample
 
     paths = run.paths(sample.name)
-    if paths.place is None and not page_records.is_current(paths):
+    if not page_records.is_current(paths):
         report_sample(
             paths,
             with_image=with_image,

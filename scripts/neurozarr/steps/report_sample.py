@@ -52,7 +52,12 @@ def report_sample(paths: StorePaths, *, with_image: bool = True, **given: Any) -
         )
     logger.info("%s: %.1f MB", paths.page, len(page.html) / 1e6)
     image = paths.image
-    if paths.label and with_image and all(file.exists() for file in image.group):
+    if (
+        paths.label
+        and not paths.place
+        and with_image
+        and all(file.exists() for file in image.group)
+    ):
         known = read_record(image.page_receipt) or {}
         if "given" in known and known.get("made_from") != page_records.made_from(image):
             report_sample(image, **known["given"])

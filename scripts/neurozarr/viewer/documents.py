@@ -8,6 +8,7 @@ array is described as one without compression, whose chunks the server makes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,6 +85,8 @@ def array_document(document: Document, *, labels: bool) -> Document | None:
     fill_value = found["fill_value"]
     if shown.kind != "f":
         fill_value = int(fill_value or 0) % 2**64 if shown.kind == "u" else int(fill_value or 0)
+    if isinstance(fill_value, float) and not math.isfinite(fill_value):  # JSON has no such number.
+        fill_value = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(fill_value, "NaN")
     return _array(document["shape"], shown, found | {"fill_value": fill_value or 0})
 
 

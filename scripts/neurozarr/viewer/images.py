@@ -18,8 +18,12 @@ from neurozarr.axes import SPATIAL
 from neurozarr.errors import SourceError
 from neurozarr.nifti.header import affines
 from neurozarr.ome import reading
+from neurozarr.ome.labels import valid_details
 from neurozarr.ome.placement import of_shapes
+from neurozarr.ome.writing import channels
+from neurozarr.regions import Region
 from neurozarr.sources.base import Layout
+from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.paths import is_address
 from neurozarr.sources.zarr.images import (
     damage_named,
@@ -46,17 +50,28 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of images that an error lists.
 _MAX_LISTED = 20
+#: With more channels, an image has one layer with a slider instead of a layer for each channel.
+MAX_LAYERS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """How a channel is shown: its name and colour ("" if unknown), its window, and whether it is.
+    """How a channel is shown.
 
-    The window is None if it is unknown.
+    Attributes
+    ----------
+    name
+        Its name; "" if unknown.
+    color
+        Six hexadecimal digits.
+    window
+        Values that are drawn black and in full colour; None if unknown.
+    active
+        Whether it is shown at first.
     """
 
     name: str = ""
-    color: str = ""
+    color: str = "FFFFFF"
     window: tuple[float, float] | None = None
     active: bool = True
 
@@ -92,6 +107,17 @@ class Level:
     def array(self) -> Array:
         """The open array."""
         return self.store.open(self.node)
+
+    def read(self, region: Region) -> np.ndarray[Any, Any]:
+        """Read a region of the array.
+
+        Raises
+        ------
+        SourceError
+            A chunk cannot be read or decoded.
+        """
+        with as_source_errors(self.store.address(self.node.path), "the voxels cannot be read"):
+            return self.array.read(region)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +170,11 @@ class Image:
         units = [{"t": self.time_unit, "c": ""}.get(axis, self.space_unit) for axis in self.axes]
         levels = [(level.size, level.first) for level in self.levels]
         return image_document(self.axes, units, self.voxel_size, levels)
+
+    @property
+    def has_slider(self) -> bool:
+        """Whether its channels are too many to have a layer each."""
+        return len(self.channels) > MAX_LAYERS
 
     @property
     def names(self) -> Document | None:
@@ -227,7 +258,7 @@ def _open(path: str, name: str) -> Image:
         position=tuple(start.get(axis, 0.0) for axis in axes),
         affine=_known_affine(source),
         channels=() if is_labels else tuple(_channels(source, levels[-1])),
-        labels=source.labels,
+        labels=None if source.labels is None else valid_details(source.labels),
         levels=levels,
     )
 
@@ -292,49 +323,79 @@ def _known_affine(source: ZarrSource) -> np.ndarray[Any, Any] | None:
 
 
 def _channels(source: ZarrSource, coarsest: Level) -> list[Channel]:
-    """How each channel is shown; a window that the metadata lack is taken from the voxels."""
+    """How each channel is shown.
+
+    A colour that the metadata lack is the one that a conversion would give; a window is taken from
+    the voxels, unless the channel has no layer of its own.
+    """
     axes = source.file_axes
     count = coarsest.shape[axes.index("c")] if "c" in axes else 1
-    names = source.channel_names or ("",) * count
-    colors = source.channel_colors or ("",) * count
+    described = channels(
+        count,
+        names=source.channel_names,
+        colors=source.channel_colors,
+        active=source.channel_active,
+    )
     windows = source.channel_windows or (None,) * count
-    states = source.channel_active or (True,) * count
     found = []
-    for number, (name, color, window, active) in enumerate(
-        zip(names, colors, windows, states, strict=True)
-    ):
-        if window is None:
+    for number, (about, window) in enumerate(zip(described, windows, strict=True)):
+        if window is None and (number == 0 or count <= MAX_LAYERS):
             window = _window(coarsest, axes, number)
-        found.append(Channel(name=name, color=color, window=window, active=active))
+        found.append(
+            Channel(
+                name=about.get("label", ""),
+                color=about["color"],
+                window=window,
+                active=about["active"],
+            )
+        )
     return found
 
 
 def _window(coarsest: Level, axes: str, channel: int) -> tuple[float, float] | None:
-    """The window of a channel from its finite values in the coarsest level, if that is small."""
-    region = tuple(
-        slice(channel, channel + 1)
-        if axis == "c"
-        else slice(length // 2, length // 2 + 1)
-        if axis == "t"
-        else slice(0, length)
-        for axis, length in zip(axes, coarsest.shape, strict=True)
-    )
-    count = math.prod(side.stop - side.start for side in region)
-    if count * np.dtype(coarsest.array.dtype).itemsize > MAX_BYTES:
+    """The window of a channel, from its finite values in the coarsest level.
+
+    Of a time series, only the middle volume is read; of a volume of more than `MAX_BYTES`, only
+    the chunk in its middle. The window is None if this has only one value, or is too large, too.
+    """
+    array = coarsest.array
+    middle = {"c": channel} | {
+        axis: length // 2 for axis, length in zip(axes, coarsest.shape, strict=True) if axis != "c"
+    }
+    sides = [slice(middle[axis], middle[axis] + 1) for axis in axes]
+    whole, chunk = list(sides), list(sides)
+    for number, (axis, length, size) in enumerate(
+        zip(axes, coarsest.shape, array.chunks, strict=True)
+    ):
+        if axis in SPATIAL:
+            before = middle[axis] // size * size
+            whole[number] = slice(0, length)
+            chunk[number] = slice(before, min(before + size, length))
+    itemsize = np.dtype(array.dtype).itemsize
+    is_small = _count(whole) * itemsize <= MAX_BYTES
+    if not is_small and _count(chunk) * itemsize > MAX_BYTES:
         return None
     try:
-        voxels = np.asarray(coarsest.array.read(region), np.float64)
-    except (SourceError, OSError, ValueError) as error:  # Other chunks may be intact.
+        voxels = np.asarray(coarsest.read(tuple(whole if is_small else chunk)), np.float64)
+    except SourceError as error:  # Other chunks may be intact.
         logger.warning("%s; its contrast is not set", error)
         return None
     finite = voxels[np.isfinite(voxels)]
     if not finite.size:
         return None
-    start, end = map(float, np.percentile(finite, PERCENTILES))
+    # Between two values, there may be none that is finite.
+    start, end = map(float, np.percentile(finite, PERCENTILES, method="nearest"))
     if start >= end:
         start, end = float(finite.min()), float(finite.max())
-    # What has only one value is white, unless this is 0.
-    return (start, end) if start < end else (min(start, 0.0), max(end, 0.0) or 1.0)
+    if start < end:
+        return start, end
+    # A volume of one value is white if this is positive, and otherwise black.
+    return (min(start, 0.0), max(end, 0.0) or 1.0) if is_small else None
+
+
+def _count(region: Sequence[slice]) -> int:
+    """Number of voxels of a region."""
+    return math.prod(side.stop - side.start for side in region)
 
 
 def _check_inside(path: str, array: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+#: No file is so large that a position has more digits, and Python refuses numbers with very many.
+_RANGE = re.compile(r"bytes=([0-9]{0,20})-([0-9]{0,20})")
 
 
 def asked_range(header: str | None, size: int) -> range | None:

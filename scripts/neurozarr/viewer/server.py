@@ -8,7 +8,6 @@ files of the page, documents that are made here, and the chunks of the images.
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import json
 import logging
 import os
@@ -26,11 +25,13 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from neurozarr.errors import ConfigError, NeurozarrError
+from neurozarr.errors import ConfigError, SourceError
+from neurozarr.regions import Region
 from neurozarr.sources.extras import install_command
+from neurozarr.sources.zarr.nodes import chunk_files, join
 from neurozarr.viewer.images import Image, Level
 from neurozarr.viewer.ranges import asked_range
-from neurozarr.viewer.state import fragment, viewer_state
+from neurozarr.viewer.state import viewer_state
 from neurozarr.zarr.chunks import chunk_index, write_chunk_shape
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,14 @@ class Server(ThreadingHTTPServer):
         self.visits.add(token := secrets.token_urlsafe(16))
         return f"http://{_HOSTS[0]}:{self.server_port}/{token}/"
 
+    def is_first_visit(self, token: str) -> bool:
+        """Whether a token is that of an address of `once`, which has not been visited before."""
+        try:
+            self.visits.remove(token)
+        except KeyError:
+            return False
+        return True
+
     def server_close(self) -> None:
         self.ending.set()
         super().server_close()
@@ -163,14 +172,15 @@ class _Handler(BaseHTTPRequestHandler):
         if parts == ["favicon.ico"]:  # Browsers ask for it, and report if it is missing.
             return self._start(HTTPStatus.NO_CONTENT, None, {})
         base = f"http://{host}/{self.server.token}"
-        if parts[0] in self.server.visits and self.command == "GET":
-            self.server.visits.discard(parts[0])
+        if self.command == "GET" and self.server.is_first_visit(parts[0]):
             return self._redirect(base)
         if not secrets.compare_digest(parts[0].encode(), self.server.token.encode()):
             return self._refuse(HTTPStatus.NOT_FOUND)
         match parts[1:]:
             case [""]:
                 return self._redirect(base)
+            case ["state.json"]:
+                return self._state(base)
             case ["v", _, name] if (name or "index.html") in self.server.files:
                 path = self.server.files[name or "index.html"]
                 return self._file(path, _TYPES[path.suffix])
@@ -181,11 +191,14 @@ class _Handler(BaseHTTPRequestHandler):
         return self._refuse(HTTPStatus.NOT_FOUND)
 
     def _redirect(self, base: str) -> None:
-        """Lead to the page, with its state, whose addresses are those by which it was asked for."""
+        """Lead to the page, which reads its state from the address after "#!"."""
+        self._start(HTTPStatus.FOUND, 0, {"Location": f"{base}/v/view/#!{base}/state.json"})
+
+    def _state(self, base: str) -> None:
+        """Send the state of the page. Its addresses begin as that by which it was asked for."""
         images = self.server.images
         addresses = [f"{base}/data/{number}/" for number in range(len(images))]
-        state = viewer_state(images, addresses, title=self.server.title)
-        self._start(HTTPStatus.FOUND, 0, {"Location": f"{base}/v/view/{fragment(state)}"})
+        self._json(viewer_state(images, addresses, title=self.server.title))
 
     def _events(self) -> None:
         """Keep the stream open by which Neuroglancer's page looks for a Python program."""
@@ -214,18 +227,21 @@ class _Handler(BaseHTTPRequestHandler):
         return self._refuse(HTTPStatus.NOT_FOUND)
 
     def _chunk(self, level: Level, index: tuple[int, ...], key: str) -> None:
+        """Send a chunk, as it is stored or decoded; none of which a file is a link elsewhere."""
+        root = os.path.realpath(level.store.root)
+        for file in chunk_files(level.node, chunk_region(level, index)):
+            path = os.path.realpath(level.store.address(join(level.node.path, file)))
+            if os.path.commonpath([path, root]) != root:
+                _warn(f"{root}: chunks that are links out of the store are not shown")
+                return self._refuse(HTTPStatus.FORBIDDEN)
         if level.is_decoded:
             try:
                 content = decoded_chunk(level, index)
-            except (NeurozarrError, OSError, ValueError) as error:
+            except SourceError as error:
                 _warn(str(error))
                 return self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
             return self._bytes(content, "application/octet-stream")
-        path = os.path.realpath(level.store.address(f"{level.node.path}/{key}".lstrip("/")))
-        root = os.path.realpath(level.store.root)
-        if os.path.commonpath([path, root]) != root:
-            _warn(f"{root}: chunks that are links out of the store are not shown")
-            return self._refuse(HTTPStatus.FORBIDDEN)
+        path = level.store.address(join(level.node.path, key))
         return self._file(path, "application/octet-stream")
 
     def _file(self, path: str | Path, kind: str) -> None:
@@ -294,6 +310,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+def chunk_region(level: Level, index: Sequence[int]) -> Region:
+    """The voxels of a chunk of a level, from its index in the grid of chunks."""
+    return tuple(
+        slice(i * size, min((i + 1) * size, length))
+        for i, size, length in zip(
+            index, write_chunk_shape(level.document), level.shape, strict=True
+        )
+    )
+
+
 def decoded_chunk(level: Level, index: Sequence[int]) -> bytes:
     """The bytes of a chunk of a level whose document has no compression.
 
@@ -303,17 +329,19 @@ def decoded_chunk(level: Level, index: Sequence[int]) -> bytes:
         The level.
     index
         Index of the chunk in the grid of chunks.
+
+    Raises
+    ------
+    SourceError
+        It cannot be read or decoded.
     """
-    chunk = write_chunk_shape(level.document)
-    region = tuple(
-        slice(i * size, min((i + 1) * size, length))
-        for i, size, length in zip(index, chunk, level.shape, strict=True)
-    )
+    region = chunk_region(level, index)
     dtype = np.dtype(level.document["data_type"]).newbyteorder("<")
-    whole = np.zeros(chunk, dtype)
+    whole = np.zeros(write_chunk_shape(level.document), dtype)
     part = tuple(slice(0, side.stop - side.start) for side in region)
+    voxels = level.read(region)
     with np.errstate(all="ignore"):  # Values that the data type lacks have no right ones.
-        whole[part] = level.array.read(region)
+        whole[part] = voxels
     return whole.tobytes()
 
 
@@ -325,4 +353,4 @@ def _warn(message: str) -> None:
 
 def _is_below(text: str, count: int) -> bool:
     """Whether a text is one of the numbers from 0 to ``count`` - 1, as they are written."""
-    return text in itertools.islice(map(str, itertools.count()), count)
+    return text in map(str, range(count))

@@ -1,15 +1,13 @@
-"""The state of the viewer, which Neuroglancer reads from the address of its page: pure functions.
+"""The state of the viewer, which the page of Neuroglancer reads: pure functions.
 
 The format is that of Neuroglancer's JSON state (its documentation, "Viewer JSON schema").
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -33,16 +31,9 @@ _FROM_BEHIND = (-0.834, -0.231, 0.134, 0.484)
 _PANEL = 330
 #: Width of the list of layers, in pixels.
 _LIST = 200
-#: With more channels, there is one layer with a slider instead of a layer for each.
-MAX_LAYERS = 16
 _SHADER = "#uicontrol invlerp normalized\n"
 _GREY = f"{_SHADER}void main() {{ emitGrayscale(normalized()); }}\n"
 _COLOR = f"{_SHADER}#uicontrol vec3 color color\nvoid main() {{ emitRGB(color * normalized()); }}\n"
-
-
-def fragment(state: Document) -> str:
-    """The part of the page's address, from "#" on, that holds a state."""
-    return "#!" + quote(json.dumps(state, separators=(",", ":"), ensure_ascii=False), safe="")
 
 
 def viewer_state(images: Sequence[Image], addresses: Sequence[str], *, title: str) -> Document:
@@ -122,14 +113,14 @@ class _Spaces:
             size = times[0].voxel_size[times[0].axes.index("t")]
             unit = times[0].time_unit
             self.dimensions["t"] = [size * factor(unit, "second"), "s" if unit else ""]
-        if any(map(_has_slider, images)):
+        if any(image.has_slider for image in images):
             self.dimensions["c"] = [1, ""]
 
     def transform(self, image: Image) -> Document:
         """The transformation from voxels of level 0 to the coordinates."""
         affine = self._affine(image)
         # The coordinate of a layer alone, and not of all, has a name that ends so.
-        channel = "c" if _has_slider(image) else "c'"
+        channel = "c" if image.has_slider else "c'"
         names = [channel if axis == "c" else axis for axis in image.axes]
         rows = []
         for axis in image.axes:
@@ -183,11 +174,6 @@ class _Spaces:
         ]
 
 
-def _has_slider(image: Image) -> bool:
-    """Whether the channels of an image are too many to have a layer each."""
-    return len(image.channels) > MAX_LAYERS
-
-
 def _meters(image: Image) -> float:
     """Length of the unit of an image, in meters; 1 if it has none."""
     return factor(image.space_unit, "meter")
@@ -205,15 +191,15 @@ def _layers(image: Image, address: str, spaces: _Spaces, *, alone: bool) -> list
         both = {"source": [source, named]} if image.names else {}
         return [common | both | _segmentation(image.labels)]
     channels = image.channels
-    is_single = len(channels) == 1 or _has_slider(image)
+    is_single = len(channels) == 1 or image.has_slider
     layers = []
     for number, channel in enumerate(channels[: 1 if is_single else None]):
-        color = None if is_single else channel.color or "FFFFFF"
+        color = None if is_single else channel.color
         layer = common | _intensities(channel, color, image.dtype)
         if not is_single:
             label = channel.name or str(number)
             layer["name"] = label if alone and channel.name else f"{image.name} {label}"
-        if "c" in image.axes and not _has_slider(image):
+        if "c" in image.axes and not image.has_slider:
             layer |= {"localDimensions": {"c'": [1, ""]}, "localPosition": [number]}
         layers.append(layer)
     return layers

@@ -169,6 +169,18 @@ def options(document: Document) -> dict[str, Any]:
     }
 
 
+def codec_names(document: Document) -> list[str]:
+    """Names of the codecs of an array, also of those for which there is no option."""
+    if document["zarr_format"] == 2:
+        codecs = [*(document.get("filters") or ()), document["compressor"] or {"id": "none"}]
+        return [codec["id"] for codec in codecs]
+    found = []
+    for codec in document["codecs"]:
+        inner = (codec.get("configuration") or {}).get("codecs", ())
+        found += [codec["name"], *(other["name"] for other in inner)]
+    return found
+
+
 def dtype_of(document: Document) -> np.dtype[Any]:
     """Data type of an array; TypeError if NumPy or `check_dtype` does not know it."""
     name = document["dtype" if document["zarr_format"] == 2 else "data_type"]

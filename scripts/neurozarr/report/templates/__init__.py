@@ -22,7 +22,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.filters["mb"] = _megabytes
-    found.filters["value"] = lambda number: f"{number:.6g}"
+    found.filters["value"] = _value
     found.filters["seconds"] = lambda time: f"{time:.2f}" if time < 100 else f"{time:,.0f}"
     return found
 
@@ -30,6 +30,11 @@ def environment() -> jinja2.Environment:
 def text_of(name: str) -> Markup:
     """A file beside the templates, which is inserted as it is."""
     return Markup((_FOLDER / name).read_text(encoding="utf-8"))
+
+
+def _value(number: float) -> str:
+    """A value of voxels, with all digits if it is an integer."""
+    return str(number) if isinstance(number, int) else f"{number:.6g}"
 
 
 def _megabytes(size: int) -> str:

@@ -23,6 +23,8 @@ _RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 #: Pixels per inch of screens, printers and scanners, which programs write by default: these are not
 #: voxel sizes.
 _DEFAULT_DPI = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 400, 600, 1200, 2400)
+#: Largest number of pixels per inch of screens: programs write any whole number up to it.
+_MAX_SCREEN_DPI = 400
 
 
 def describe_ome(path: str, image: ElementTree.Element, axes: str, channels: int) -> dict[str, Any]:
@@ -109,7 +111,8 @@ def describe_imagej(
 ) -> dict[str, Any]:
     """Read the metadata of an ImageJ hyperstack.
 
-    ImageJ omits values of 1: the spacing of slices and the width of a pixel.
+    ImageJ omits values of 1: the spacing of slices and the width of a pixel. Without a unit, a
+    resolution that programs write by default is no width of a pixel.
 
     Parameters
     ----------
@@ -131,8 +134,11 @@ def describe_imagej(
     """
     unit = str(metadata.get("unit", ""))
     given: Sizes = {}
+    printed = _RESOLUTION_UNITS.get(int(tags.valueof(296, default=2)), "")
     for axis in "zyx":
         size = _pixel(tags, axis) or 1.0
+        if printed and not unit and _is_default(size, printed):
+            size = 1.0
         if axis == "z":
             # The sign of the spacing is the direction in which the focus moved.
             size = abs(_finite(metadata.get("spacing", "z" in axes)) or 0.0)
@@ -294,6 +300,8 @@ def _pixel(tags: Any, axis: str) -> float | None:
 def _is_default(size: float, unit: str) -> bool:
     """Whether a pixel size is of a resolution that programs write by default."""
     dpi = 1 / (size * units.factor(unit, "inch"))
+    if unit == "inch" and 1 <= dpi <= _MAX_SCREEN_DPI:
+        return math.isclose(dpi, round(dpi), rel_tol=1e-6)
     return size == 1 or any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from neurozarr.errors import SourceError
-from neurozarr.files import check_file, check_kind
+from neurozarr.files import check_beside, check_file, check_kind
 from neurozarr.sources.damage import as_source_errors
 from neurozarr.sources.extras import library
 from neurozarr.sources.tiff import segments
@@ -190,6 +190,7 @@ def check_end(path: str, file: Any) -> None:
 
 def check_neighbours(path: str) -> None:
     """Check that neighbours of a Micro-Manager file, which tifffile opens by name, are files."""
+    check_beside(path)
     with os.scandir(os.path.dirname(os.path.realpath(path))) as entries:
         for entry in entries:
             if not entry.is_dir() and entry.name.endswith((".tif", ".index")):
@@ -198,8 +199,11 @@ def check_neighbours(path: str) -> None:
 
 def _check_kinds(path: str, root: ElementTree.Element) -> str:
     """The directory of a set, after checking that its members, which tifffile opens, are files."""
-    folder = os.path.dirname(os.path.realpath(path))
-    for name in files_of_set(root):
+    folder, names = os.path.dirname(os.path.realpath(path)), files_of_set(root)
+    # A single name may be the one that the file had when it was written.
+    if len(names) > 1 or path.lower().endswith(COMPANION):
+        check_beside(path)
+    for name in names:
         check_kind(os.path.join(folder, name))
     return folder
 

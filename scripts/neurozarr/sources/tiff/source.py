@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,8 +30,10 @@ _ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
 _VENDORS = (".svs", ".ndpi", ".scn", ".qptiff", ".bif", ".zif", ".lsm", ".stk", ".flex")
 #: Axes by tifffile's letters; S is samples, such as colours, and I and Q are unknown.
 _NAMES = {"T": "t", "C": "c", "S": "c", "Z": "z", "I": "z", "Q": "z", "Y": "y", "X": "x"}
-#: tifffile's letters of axes that are omitted if they have length 1.
-_OMITTED = "TCSZIQ"
+#: tifffile's letters of axes of positions, each of which is an image of its own, by kind of series.
+_POSITIONS = {"lsm": "P", "mmstack": "R", "ndtiff": "R"}
+#: tifffile's letters of axes of tiles, by kind of series: of a mosaic, and of columns and rows.
+_TILES = {"lsm": "M", "ndtiff": "JK"}
 #: tifffile's kinds of series in which only the first page may have a directory; the others have the
 #: same encoding.
 _FIRST_PAGE_ONLY = ("shaped", "imagej", "stk", "lsm")
@@ -71,8 +73,9 @@ class TiffSource(Source):
     def open(cls, path: str, layout: Layout) -> Self:
         with sets.opened(path) as (file, document, root):
             series = _series(document, file)
-            number = _chosen(path, series, _lacking(root, series), layout.dataset)
-            image = series[number].levels[0]
+            parts = _parts(series)
+            part = parts[_chosen(path, parts, _lacking(root, series), layout.dataset)]
+            image = part.series.levels[0]
             described = root is not None or file.is_shaped or not _fits_imagej(file, image)
             if described and image.kind in _PLAIN and layout.axes is None:
                 raise SourceError(
@@ -81,8 +84,9 @@ class TiffSource(Source):
                 )
             element = None
             if root is not None and image.kind in ("ome", "mmstack"):
-                element = metadata.image_of(root, number, image.name, len(series))
-            source, own = cls._of(document, file, image, layout, root)
+                number = parts.index(part)
+                element = metadata.image_of(root, number, image.name, len(parts))
+            source, own = cls._of(document, file, image, layout, root, part.position)
             return replace(source, **_describe(path, file, image, element, source, own))
 
     @classmethod
@@ -91,7 +95,7 @@ class TiffSource(Source):
             series = _series(document, file)
             if lacking := _lacking(root, series):
                 logger.warning("%s: none of the planes of %s is in a file", path, lacking)
-            names = [image.name for image in series]
+            names = [part.name for part in _parts(series)]
             return [
                 Member(_number_of(number, names), name or str(number))
                 for number, name in enumerate(names)
@@ -152,35 +156,49 @@ class TiffSource(Source):
         image: Any,
         layout: Layout | None = None,
         root: ElementTree.Element | None = None,
+        position: int | None = None,
     ) -> tuple[Self, str]:
         """The source of an image, without voxel size, time step and channels.
 
-        Also the names that the file gives its axes. ``layout`` is None for slices and tiles.
+        Also the names that the file gives its axes. ``layout`` is None for slices and tiles, and
+        ``position`` for images without an axis of positions.
         """
         if image.transform is not None:
             raise SourceError(f"{path}: {image.kind} files with computed voxels are not supported")
         letters, shape = image.get_axes(squeeze=False), image.get_shape(squeeze=False)
+        tiles = [shape[letters.index(x)] for x in _TILES.get(image.kind, "") if x in letters]
+        if math.prod(tiles) > 1 and (layout is None or layout.axes is None):
+            raise SourceError(
+                f"{path}: it holds {' x '.join(map(str, tiles))} tiles, and cannot be converted "
+                "before they are stitched"
+            )
         may_lack = layout is not None and layout.missing is not None
         pages = _pages(path, file, image, shape, root, may_lack=may_lack)
         first = _first_page_axis(path, pages, shape)
+        numbers = np.arange(len(pages)).reshape(shape[:first])
+        if position is not None:
+            at = letters.index(_POSITIONS[image.kind])
+            numbers = numbers[(slice(None),) * at + (slice(position, position + 1),)]
+            shape = (*shape[:at], 1, *shape[at + 1 :])
         kept, own, names = _kept_axes(path, letters, shape, layout)
         inner = _page_axes(pages, shape[first:])
-        lengths = [shape[i] for i in kept if i < first]
+        numbers = numbers.reshape([shape[i] for i in kept if i < first])
         within = [i for i in kept if i >= first]
-        lacking = np.argwhere((pages.file_of < 0).reshape(lengths))
+        leading = names[: numbers.ndim]
+        lacking = np.argwhere(pages.file_of[numbers] < 0)
         source = cls(
             files=tuple(dict.fromkeys((Path(path), *pages.files))),
             file_axes=names,
             file_shape=tuple(shape[i] for i in kept),
             dtype=pages.stored.newbyteorder("="),
             held_bytes=pages.held_bytes,
-            filled=filled_text("planes", names[: len(lengths)], lacking.tolist(), len(pages)),
+            filled=filled_text("planes", leading, lacking.tolist(), numbers.size),
             pages=pages,
-            numbers=np.arange(len(pages)).reshape(lengths),
+            numbers=numbers,
             page_axes=tuple(inner[i - first] for i in within),
             file_native_chunk_shape=None
             if pages.segment is None
-            else (1,) * len(lengths) + tuple(_chunk(pages, inner[i - first]) for i in within),
+            else (1,) * numbers.ndim + tuple(_chunk(pages, inner[i - first]) for i in within),
         )
         return source, own
 
@@ -252,25 +270,69 @@ def _lacking(root: ElementTree.Element | None, series: list[Any]) -> str:
     return ", ".join(repr(name) for name in names) if len(stored) > len(series) else ""
 
 
-def _chosen(path: str, series: list[Any], lacking: str, dataset: str | None) -> int:
+class _Part(NamedTuple):
+    """An image of a file: a series of tifffile, or one position of it.
+
+    Attributes
+    ----------
+    series
+        The TiffPageSeries.
+    position
+        Index along its axis of positions; None if it has none.
+    """
+
+    series: Any
+    position: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the image; "" if it has none."""
+        return "" if self.position is not None else str(self.series.name)
+
+    @property
+    def text(self) -> str:
+        """Axes, shape and data type of the image."""
+        if self.position is None:
+            return _text(self.series)
+        letter = _POSITIONS[self.series.kind]
+        axes, shape = self.series.axes, list(self.series.shape)
+        del shape[axes.index(letter)]
+        return f"{axes.replace(letter, '')} {tuple(shape)} {self.series.dtype}"
+
+
+def _parts(series: list[Any]) -> list[_Part]:
+    """The images of a file, each position by itself."""
+    parts = []
+    for image in series:
+        letter = _POSITIONS.get(image.kind, "")
+        if letter and letter in image.axes:
+            count = image.shape[image.axes.index(letter)]
+            parts += [_Part(image, position) for position in range(count)]
+        else:
+            parts.append(_Part(image))
+    return parts
+
+
+def _chosen(path: str, parts: list[_Part], lacking: str, dataset: str | None) -> int:
     """Index of the image that the user names, or of the only one, or of a slide.
 
     ``lacking`` are the names of images that are not among them.
     """
-    if dataset is None and not lacking and (len(series) == 1 or series[0].kind in vendors.SLIDES):
+    is_slide = parts[0].series.kind in vendors.SLIDES and parts[0].position is None
+    if dataset is None and not lacking and (len(parts) == 1 or is_slide):
         return 0
-    names = Counter(image.name for image in series)
-    for number, image in enumerate(series):
-        if dataset is not None and dataset == image.name and names[image.name] == 1:
+    names = Counter(part.name for part in parts)
+    for number, part in enumerate(parts):
+        if dataset is not None and dataset == part.name and names[part.name] == 1:
             return number
-    if dataset is not None and dataset.isdecimal() and int(dataset) < len(series):
+    if dataset is not None and dataset.isdecimal() and int(dataset) < len(parts):
         return int(dataset)
     listed = "; ".join(
-        f"{number}{f' ({image.name})' if image.name else ''}: {_text(image)}"
-        for number, image in enumerate(series)
+        f"{number}{f' ({part.name})' if part.name else ''}: {part.text}"
+        for number, part in enumerate(parts)
     )
-    what = "its pages differ" if series[0].kind == "generic" else "it holds several images"
-    if len(series) == 1:
+    what = "its pages differ" if parts[0].series.kind == "generic" else "it holds several images"
+    if len(parts) == 1:
         what = "it holds one image"
     if lacking:
         listed += f"; none of the planes of {lacking} is in a file"
@@ -354,18 +416,15 @@ def _kept_axes(
 ) -> tuple[list[int], str, str]:
     """Indices of the axes of tifffile that the source keeps; their names in the file, and here.
 
-    A name in the file is "?" if it is unknown.
+    Axes of length 1 are left out, except y, x and those that the user names. A name in the file is
+    "?" if it is unknown.
     """
     axes = None if layout is None else layout.axes
-    names = [_NAMES.get(letter, "") for letter in letters]
-    kept = [
-        i
-        for i, letter in enumerate(letters)
-        if shape[i] > 1 or letter in "YX" or letter not in _OMITTED
-    ]
+    names = [_NAMES.get(letter, "?") for letter in letters]
+    kept = [i for i, letter in enumerate(letters) if shape[i] > 1 or letter in "YX"]
     if axes is None:
         found = "".join(names[i] for i in kept)
-        if len(found) < len(kept) or len(set(found)) < len(found):
+        if "?" in found or len(set(found)) < len(found):
             raise SourceError(
                 f"{path}: tifffile names its axes {''.join(letters[i] for i in kept)}, with shape "
                 f"{tuple(shape[i] for i in kept)}: "
@@ -377,7 +436,7 @@ def _kept_axes(
             i for i in range(len(shape)) if i in kept or (names[i] in axes and letters[i] != "S")
         ]
     check_axes(path, axes, tuple(shape[i] for i in kept))
-    return kept, "".join(names[i] or "?" for i in kept), axes
+    return kept, "".join(names[i] for i in kept), axes
 
 
 def _describe(
@@ -395,7 +454,7 @@ def _describe(
     user has renamed it.
     """
     tags, axes = image.keyframe.tags, source.file_axes
-    channels = source.file_shape[axes.index("c")] if "c" in axes else 0
+    channels = source.file_shape[axes.index("c")] if "c" in axes else 1
     if element is not None:
         fields = metadata.describe_ome(path, element, axes, channels)
     else:

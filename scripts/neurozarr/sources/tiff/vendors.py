@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from neurozarr import units
+from neurozarr.sources.extras import library
 from neurozarr.sources.tiff.metadata import Sizes, number, resolution, sizes, unit_of
 
 #: Kinds of series of whole-slide images, in which the first image is the slide, and the others are
@@ -19,13 +21,19 @@ SLIDES = ("svs", "ndpi", "bif", "qpi", "philips", "indica", "avs", "lsm")
 
 #: Tag with the XML of PerkinElmer Opera.
 _FLEX = 65200
+#: Tag with the metadata of an image of Olympus SIS.
+_SIS = 33560
+#: Tag with the metadata of a plane of Micro-Manager.
+_MICROMANAGER = 51123
+#: Name of the file that lists the planes of an NDTiff data set.
+_NDTIFF_INDEX = "NDTiff.index"
 
 
 def describe_vendor(path: str, file: Any, image: Any, axes: str, channels: int) -> dict[str, Any]:
     """Read the metadata of a file that a microscope or a scanner has written.
 
     They are those of its first page, and do not hold for images that start at another one, such as
-    thumbnails; of a Leica SCN file, those of the image.
+    thumbnails; of a Leica SCN or an Olympus SIS file, those of the image.
 
     Parameters
     ----------
@@ -47,6 +55,8 @@ def describe_vendor(path: str, file: Any, image: Any, axes: str, channels: int) 
     """
     if image.kind == "scn":
         return sizes(path, _scn(file.scn_metadata, image), axes)
+    if isinstance(own := image.keyframe.tags.valueof(_SIS), dict):
+        return sizes(path, _sis(own), axes)
     if image.keyframe.index != file.pages.first.index:
         return {}
     flag = "flex" if _FLEX in file.pages.first.tags else ""
@@ -58,6 +68,8 @@ def describe_vendor(path: str, file: Any, image: Any, axes: str, channels: int) 
         fields |= _lsm_times_and_channels(file.lsm_metadata, axes, channels)
     if flag == "stk" and "t" in axes and (step := _stk_step(file.stk_metadata)):
         fields |= {"time_step": step, "time_unit": "millisecond"}
+    if image.kind == "ndtiff":
+        fields |= _ndtiff_channels(file, channels)
     if flag == "qpi" and channels == len(image.pages):
         names = tuple(_qpi_name(page.description) for page in image.pages)
         fields |= {"channel_names": names} if any(names) else {}
@@ -121,8 +133,10 @@ def _scn(xml: str, image: Any) -> Sizes:
 
 
 def _lsm(file: Any) -> Sizes:
-    """Zeiss LSM: VoxelSizeX, Y and Z, in meters."""
-    return _meters({axis: file.lsm_metadata[f"VoxelSize{axis.upper()}"] for axis in "zyx"})
+    """Zeiss LSM: VoxelSizeX, Y and Z, in meters; that of a single plane along z is no thickness."""
+    known = file.lsm_metadata
+    axes = "zyx" if known["DimensionZ"] > 1 else "yx"
+    return _meters({axis: known[f"VoxelSize{axis.upper()}"] for axis in axes})
 
 
 def _lsm_times_and_channels(lsm: dict[str, Any], axes: str, channels: int) -> dict[str, Any]:
@@ -132,9 +146,9 @@ def _lsm_times_and_channels(lsm: dict[str, Any], axes: str, channels: int) -> di
         fields |= {"time_step": step, "time_unit": "second"}
     known = lsm.get("ChannelColors", {})
     names, colors = known.get("ColorNames", ()), known.get("Colors", ())
-    if channels and len(names) == channels:
+    if len(names) == channels:
         fields["channel_names"] = tuple(map(str, names))
-    if channels and len(colors) == channels:
+    if len(colors) == channels:
         fields["channel_colors"] = tuple(
             "".join(f"{int(value) & 255:02X}" for value in color[:3]) for color in colors
         )
@@ -203,10 +217,32 @@ def _tvips(file: Any) -> Sizes:
     return {axis: (size, "nanometer") for axis, size in found.items() if size}
 
 
-def _sis(file: Any) -> Sizes:
+def _sis(known: dict[str, Any]) -> Sizes:
     """Olympus SIS: size of a pixel, in meters."""
-    known = file.sis_metadata or {}
     return _meters({axis: known.get(f"pixelsize{axis}") for axis in "yx"})
+
+
+def _micromanager(file: Any) -> Sizes:
+    """Micro-Manager without OME-XML, NDTiff among it: sizes of a pixel and of a step in z."""
+    summary = file.micromanager_metadata.get("Summary", {})
+    plane = file.pages.first.tags.valueof(_MICROMANAGER)
+    plane = plane if isinstance(plane, dict) else {}
+    size = summary.get("PixelSize_um") or plane.get("PixelSizeUm")
+    given = _square(size, "micrometer")
+    # The sign of the step is the direction in which the focus moved.
+    step = summary.get("z-step_um")
+    if isinstance(step, int | float) and (known := number(abs(step))):
+        given["z"] = (known, "micrometer")
+    return given
+
+
+def _ndtiff_channels(file: Any, channels: int) -> dict[str, Any]:
+    """Names of the channels of an NDTiff data set, in the order in which its index has them."""
+    index = os.path.join(file.filehandle.dirname, _NDTIFF_INDEX)
+    tifffile = library("tifffile", "tiff", index)
+    found = (entry[0].get("channel") for entry in tifffile.read_ndtiff_index(index))
+    names = tuple(dict.fromkeys(name for name in found if isinstance(name, str)))
+    return {"channel_names": names} if len(names) == channels else {}
 
 
 def _tags(file: Any) -> Sizes:
@@ -229,7 +265,7 @@ _READERS: dict[str, Callable[[Any], Sizes]] = {
     "fei": _fei,
     "sem": _sem,
     "tvips": _tvips,
-    "sis": _sis,
+    "micromanager": _micromanager,
     "flex": _flex,
 }
 

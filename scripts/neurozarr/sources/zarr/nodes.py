@@ -259,7 +259,7 @@ class Store:
     def _check_chunks(self, node: Node, region: Region) -> None:
         """Raise a SourceError if a chunk of a region is not a file: reading a pipe would hang."""
         if not self.is_address:
-            for name in _chunk_files(node, region):
+            for name in chunk_files(node, region):
                 check_kind(self.address(join(node.path, name)))
 
     def _kvstore(self, path: str) -> Document:
@@ -331,7 +331,7 @@ def _content(path: str) -> bytes | None:
     return content
 
 
-def _chunk_files(node: Node, region: Region) -> Iterator[str]:
+def chunk_files(node: Node, region: Region) -> Iterator[str]:
     """Paths of the chunks (or shards) of a region in C order, whether they exist or not."""
     document = node.document
     if node.version == "n5":
