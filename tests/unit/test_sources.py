@@ -402,7 +402,7 @@ def test_unsupported_volumes_are_refused(tmp_path, mri):
         path.write_bytes(header.binaryblock + bytes(10_000))
         with pytest.raises(SourceError, match=f"its voxels are {name}, which Zarr cannot hold"):
             open_source(path)
-    with pytest.raises(SourceError, match=r"the image has shape \(1, 1, 1, 1, 10, 10\)"):
+    with pytest.raises(SourceError, match=r"dconn\.nii: a CIFTI file"):
         open_source(mri / "row_major.dconn.nii")
 
 
