@@ -76,6 +76,7 @@ def look_on():
 
     Every second, but less often if there are many jobs, whose files may be on a slow file system.
     """
+    SCREEN.look()
     while not ENDED.wait(max(1, len(PROGRESS.running) / LOOKED_AT)):
         PULSES[0].beat()
         SCREEN.look()

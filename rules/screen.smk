@@ -120,16 +120,17 @@ class Screen(logging.Filter):
             for number, megabytes in found.items():
                 PROGRESS.wrote(number, megabytes)
             lines = [] if self.line else PROGRESS.due()
-            now = PROGRESS.now() if self.line and not ENDED.is_set() else ""
+            # Not after `end`, for which the lock is needed, too.
+            if self.line and not ENDED.is_set():
+                self.line.show(PROGRESS.now())
         for line in lines:
             logger.info(line)
-        if self.line:
-            self.line.show(now)
 
     def end(self):
         """Leave the terminal to others."""
         if self.line:
-            self.line.show("")
+            with self.lock:
+                self.line.show("")
 
 
 SCREEN = Screen()

@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import hypothesis
 import nibabel
 import pytest
 import yaml
+from hypothesis.internal.conjecture import providers
 
 import neurozarr
 
@@ -14,6 +16,11 @@ from .runs import Workflow
 
 ROOT = Path(__file__).parents[1]
 MRI = Path(nibabel.__file__).parent / "tests" / "data"
+
+
+# A shell starts a program in the background with this signal ignored, as all that it starts would.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -102,6 +109,14 @@ hypothesis.settings.register_profile(
     max_examples=60,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    # They tell how well examples are found, which depends on the machine and on chance.
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.filter_too_much,
+        hypothesis.HealthCheck.data_too_large,
+    ],
 )
 hypothesis.settings.load_profile("quick")
+# Hypothesis also takes constants from modules of this project, of which more are imported with each
+# test: the examples of one would depend on those before it.
+providers._get_local_constants = lambda: providers._local_constants

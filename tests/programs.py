@@ -3,6 +3,10 @@
 import subprocess
 from typing import Any
 
+#: Seconds after which a program, a server or a page is taken for hanging. It only guards: no test
+#: may depend on how fast a machine is. A whole test is ended after more (pyproject.toml).
+PATIENCE = 200
+
 
 class Program(subprocess.Popen):
     """A program that is killed at the end of its block, if it has not ended by then.

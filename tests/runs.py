@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import yaml
 import zarr
+
+from .programs import PATIENCE
 
 
 @dataclass
@@ -97,7 +98,7 @@ class Started:
 
     def wait(self) -> Run:
         """Wait for its end."""
-        if not self.has_ended(300):
+        if not self.has_ended(PATIENCE):
             self.signal(signal.SIGKILL)
             raise TimeoutError(self.wait().output)
         if self._done is None:
@@ -117,9 +118,10 @@ class Started:
 
 def wait_until(condition: Callable[[], bool], process: Started, *, interval: float = 0.002) -> None:
     """Wait for a condition while a run goes on; look again after each interval, in seconds."""
+    has_ended = False
     while not condition():
-        assert not process.has_ended(), f"it ended too early: {process.wait().output}"
-        time.sleep(interval)
+        assert not has_ended, f"it ended too early: {process.wait().output}"
+        has_ended = process.has_ended(interval)  # Both may come true between two looks.
 
 
 def job_processes(session: int) -> list[int]:

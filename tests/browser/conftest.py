@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from ..programs import PATIENCE
+
 ARGUMENTS = (
     "--no-sandbox",  # Root has none.
     "--disable-quic",
@@ -33,7 +35,9 @@ def browser() -> Iterator[Browser]:
         assert "NEUROZARR_NEEDS_BROWSER" not in os.environ, reason
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        opened = playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, timeout=1000 * PATIENCE
+        )
         yield opened
         opened.close()
 
@@ -62,6 +66,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def open_address(address: str, **options: object) -> Page:
         context = browser.new_context(**options)
+        context.set_default_timeout(1000 * PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -1,5 +1,7 @@
 """Reports in a browser: nothing fails, nothing leaves the page, and one can work with the list."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from neurozarr.samples import arguments
 from neurozarr.samples.reading import read_run
 from neurozarr.steps.report_sample import report_sample
 
+from ..programs import PATIENCE
+
 HOSTILE = "<img src=http://example.org/x onerror=alert(1)><script>throw 1</script>"
 #: Every picture of a page has pixels.
 DECODED = "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
@@ -19,11 +23,10 @@ FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 def wait_for(page, condition):
     """Wait for a condition; the pages forbid what Playwright has for it."""
-    for _ in range(200):
-        if page.evaluate(condition):
-            return
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
         page.wait_for_timeout(50)
-    raise AssertionError(condition)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +121,10 @@ def test_list_is_sorted_and_searched_by_keyboard(open_page, reports):
     assert "damaged" in page.locator("tbody tr:visible").inner_text()
     page.get_by_role("checkbox", name="only failed").uncheck()
     page.get_by_role("link", name="example4d").click()
+    page.wait_for_url("**/example4d.html")
     assert page.get_by_role("heading", level=1).inner_text() == "example4d"
     page.get_by_role("link", name="All samples").click()
+    page.wait_for_url("**/index.html")
     wait_for(page, DECODED)
 
 

@@ -14,7 +14,7 @@ import pytest
 import neurozarr
 
 from ..omezarr import write
-from ..programs import Program
+from ..programs import PATIENCE, Program
 from .viewing import Viewed, serving
 
 if importlib.util.find_spec("neuroglancer") is None:
@@ -62,7 +62,7 @@ def command(*stores):
             yield process.stdout.readline().split()[-1]
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("name", BRAINS)

@@ -12,13 +12,15 @@ from playwright.sync_api import Page
 from neurozarr.viewer.images import open_images, with_units
 from neurozarr.viewer.server import Server
 
+from ..programs import PATIENCE
+
 #: Waits until all that the panels need has been there, and drawn, for three frames.
-_UNTIL_DRAWN = """async () => {
+_UNTIL_DRAWN = """async milliseconds => {
     const frame = () => new Promise(requestAnimationFrame);
     for (let ready = 0, start = Date.now(); ready < 3; await frame()) {
         const is_ready = viewer.layerManager.managedLayers.length > 0 && viewer.isReady();
         ready = is_ready ? ready + 1 : 0;
-        if (Date.now() - start > 60000) throw new Error("the page is not drawn within a minute");
+        if (Date.now() - start > milliseconds) throw new Error("the page is not drawn");
     }
     viewer.display.draw();
 }"""
@@ -46,7 +48,7 @@ class Viewed:
 
     def wait(self) -> None:
         """Wait until everything is drawn."""
-        self.page.evaluate(_UNTIL_DRAWN)
+        self.page.evaluate(_UNTIL_DRAWN, 1000 * PATIENCE)
 
     @property
     def state(self) -> dict:

@@ -8,10 +8,12 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from ..programs import PATIENCE
 from . import folders
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
@@ -119,9 +121,8 @@ class Cluster:
 
     def command(self, *command: str, check: bool = True) -> str:
         """Run a program of SLURM and return its output."""
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=60
-        )
+        options = {"env": self.environment, "capture_output": True, "text": True}
+        done = subprocess.run(command, **options, check=False, timeout=PATIENCE)
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
@@ -142,7 +143,7 @@ class Cluster:
             )
 
     def _wait(self, condition, name: str) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 if condition():
@@ -158,7 +159,9 @@ class Cluster:
 
 
 def free_port() -> int:
-    """Find an unused port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Find an unused port, of those that the system gives to nobody who asks for any."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import psutil
 
+from ..programs import PATIENCE
+
 #: Default directory of SLURM's configuration. SLURM_CONF cannot replace it, because the executor
 #: plugin removes this variable from the environment of jobs within jobs.
 ETC = Path("/etc/slurm")
@@ -64,7 +66,7 @@ def remove_abandoned(etc: Path) -> None:
 
 def remove(folder: Path, etc: Path) -> None:
     """Kill the daemons and jobs of a cluster, and remove its files and the links to them."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while running := _processes(folder):
         assert time.monotonic() < end, f"{running} cannot be killed"
         for process in running:

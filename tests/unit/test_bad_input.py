@@ -31,6 +31,7 @@ from neurozarr.ome import reading
 from neurozarr.samples.reading import read_run
 from neurozarr.sources import open_source, stem
 
+from ..programs import PATIENCE
 from .conversions import convert
 
 # nibabel leaves the files of MGH images open.
@@ -56,7 +57,7 @@ def _no_hang():
         raise TimeoutError("it hangs")
 
     before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(100)
+    signal.alarm(PATIENCE)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -106,11 +107,14 @@ def with_field(content, name, value, index=()):
 
 
 def expected(path):
-    """The voxels that nibabel reads, unscaled, as they are to be stored."""
+    """The voxels that nibabel reads, unscaled, as they are stored: with three to five axes."""
     with warnings.catch_warnings(action="ignore"):
         voxels = np.asarray(nibabel.load(path).dataobj.get_unscaled())
     names = voxels.dtype.names
     voxels = np.stack([voxels[name].T for name in names]) if names else voxels.T
+    while voxels.ndim > 5 and len(voxels) == 1:
+        voxels = voxels[0]
+    voxels = voxels[(None,) * (3 - voxels.ndim)]
     return voxels.swapaxes(0, 1) if voxels.ndim == 5 else voxels
 
 
@@ -138,7 +142,8 @@ def check_store(store, voxels):
     raw = open_array(store / "nifti", "r")[...].tobytes()
     record = nifti.fields(raw)
     if voxels.ndim < 5 and "c" not in _axes(store):
-        assert tuple(record["dim"][1 : 1 + voxels.ndim]) == voxels.shape[::-1]
+        count = min(voxels.ndim, record["dim"][0])  # The others say nothing of the voxels.
+        assert tuple(record["dim"][1 : 1 + count]) == voxels.shape[::-1][:count] != ()
     assert nifti.load(raw).get_data_dtype().newbyteorder("=") == stored.dtype
 
 
@@ -202,6 +207,12 @@ def test_headers_with_any_absurd_fields_are_safe(contents, directory, data):
                 content = with_field(content, field, value, index)
     version = data.draw(st.sampled_from(["0.5", "0.6"]))
     outcome(write(directory / name, content), directory, ome={"ome_version": version})
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_any_number_of_dimensions_is_stored(contents, directory, count):
+    content = with_field(contents["anatomical.nii"], "dim", count, (0,))
+    assert outcome(write(directory / "anatomical.nii", content), directory) is None
 
 
 @settings(max_examples=10)

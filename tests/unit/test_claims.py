@@ -11,7 +11,7 @@ from neurozarr.run import claims
 from neurozarr.run.claims import Run
 from neurozarr.run.processes import start_of_process, this_machine
 
-from ..programs import Program
+from ..programs import PATIENCE, Program
 
 # Claims a sample repeatedly, each time at the same moment as another process, and prints the error,
 # or "" if it won.
@@ -112,6 +112,7 @@ def test_damaged_claim_is_treated_as_missing(state, tmp_path, monkeypatch, caplo
 
 
 def test_unfinished_claim_is_awaited(state, tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "TIMEOUT", PATIENCE)
     start(state, run(tmp_path))
     whole = (state / "run-1.json").read_text()
     (state / "run-1.json").write_text("")
@@ -149,10 +150,11 @@ def test_one_of_two_simultaneous_claims_wins(tmp_path, monkeypatch, before):
         Program([*command, "a", str(rounds)], **pipes) as one,
         Program([*command, "b", str(rounds)], **pipes) as other,
     ):
-        for _ in range(rounds):
-            for rival in (one, other):
+        for number in range(rounds):
+            rivals = (one, other) if number % 2 else (other, one)  # The first to know may win.
+            for rival in rivals:
                 assert rival.stdout.readline() == "ready\n"
-            for rival in (one, other):
+            for rival in rivals:
                 rival.stdin.write("\n")
                 rival.stdin.flush()
         told = {"a": json.loads(one.communicate()[0]), "b": json.loads(other.communicate()[0])}

@@ -12,6 +12,8 @@ import yaml
 
 from neurozarr import sources
 
+from ..programs import PATIENCE
+
 
 def makefile(root):
     """Targets of the Makefile, each with its prerequisites and recipe; and its variables."""
@@ -221,21 +223,29 @@ def test_example_code_passes_ruff(examples, root, tmp_path):
                 input=text,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE,
             )
             assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_test_asserts_a_duration(root):
-    """Durations depend on the machine; speed is measured by the benchmarks."""
-    clocks = re.compile(r"^ +assert .*\b(time\.(monotonic|perf_counter|time)|seconds|elapsed)\b.*<")
-    # A timeout, to end an endless wait.
-    allowed = {"tests/slurm/cluster.py", "tests/slurm/folders.py"}
-    found = [
+def lines_of_tests(root, pattern):
+    """Lines of tests, but not of benchmarks, in which a pattern is found, with their files."""
+    return [
         f"{path.relative_to(root)}: {line.strip()}"
         for path in (root / "tests").rglob("*.py")
-        if str(path.relative_to(root)) not in allowed
+        if path.parent.name != "benchmarks"
         for line in path.read_text().splitlines()
-        if clocks.search(line)
+        if re.search(pattern, line)
     ]
-    assert found == []
+
+
+def test_no_test_asserts_a_duration(root):
+    """Durations depend on the machine; speed is measured by the benchmarks."""
+    clocks = r"^ +assert .*\b(time\.(\w*time|monotonic|perf_counter)\(\)|seconds|elapsed)\b.*<"
+    assert [line for line in lines_of_tests(root, clocks) if "< end" not in line] == []
+
+
+def test_no_test_waits_for_a_number_of_seconds(root):
+    """What one machine does within them takes longer on another: all have the same PATIENCE."""
+    waits = r"(timeout=|\.(wait|join|has_ended)\(|monotonic\(\) \+ |alarm\()\d*[1-9]"
+    assert [line for line in lines_of_tests(root, waits) if "PATIENCE" not in line] == []

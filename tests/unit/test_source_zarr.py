@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -34,6 +33,7 @@ from neurozarr.sources.base import Layout
 from neurozarr.sources.zarr import addresses, nodes
 from neurozarr.sources.zarr.store import ZarrSource
 
+from ..programs import PATIENCE
 from .conversions import convert
 from .families import assert_holds
 
@@ -56,7 +56,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         path = self.path.lstrip("/")
         self.asked.append(path)
         if path == self.status.get("silent"):
-            time.sleep(8)
+            self.status["ended"].wait(PATIENCE)
             return
         try:
             with open(self.translate_path(self.path), "rb") as file:
@@ -87,13 +87,14 @@ class Server(http.server.ThreadingHTTPServer):
 @pytest.fixture
 def served(tmp_path):
     """The address of a directory, what was asked for there, and how it answers."""
-    asked, status = [], {"missing": 404, "ranges": True}
+    asked, status = [], {"missing": 404, "ranges": True, "ended": threading.Event()}
     handler = functools.partial(Handler, directory=tmp_path, asked=asked, status=status)
     with Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
         yield SimpleNamespace(address=address, asked=asked, status=status)
+        status["ended"].set()
         server.shutdown()
         thread.join()
 
@@ -762,7 +763,7 @@ def test_errors_name_a_server_that_fails_or_is_missing(tmp_path, served, monkeyp
 class Endless(http.server.BaseHTTPRequestHandler):
     """Answers with nothing, or with spaces, slowly or fast.
 
-    It ends after a minute, or a GiB, so that a test which waits for it fails and does not hang.
+    It ends some time, or after a GiB, so that a test which waits for it fails and does not hang.
     """
 
     def log_message(self, *args):
@@ -771,7 +772,7 @@ class Endless(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         kind = self.path.split("/")[1]
         if kind == "silent":
-            self.server.ended.wait(60)
+            self.server.ended.wait(PATIENCE)
             return
         self.send_response(200)
         self.end_headers()
@@ -796,7 +797,7 @@ def endless():
 
 @pytest.mark.parametrize("kind", ["silent", "slow", "fast"])
 def test_an_endless_answer_is_given_up(endless, monkeypatch, kind):
-    monkeypatch.setattr(addresses, "TIMEOUT", 30 if kind == "fast" else 0.5)
+    monkeypatch.setattr(addresses, "TIMEOUT", PATIENCE if kind == "fast" else 0.5)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     message = "more than 67108864 bytes" if kind == "fast" else "no whole answer within 0.5 s"
     with pytest.raises(SourceError, match=rf"/{kind}/zarr\.json: .*{message}"):
@@ -825,7 +826,7 @@ def test_a_server_that_sends_no_chunk_is_given_up(tmp_path, served):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=PATIENCE,
         check=False,
     )
     assert "/a: the voxels cannot be read" in done.stdout, done

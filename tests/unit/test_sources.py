@@ -21,6 +21,8 @@ from neurozarr.samples.headers import header_of
 from neurozarr.sources import mapping, nibabel_image, numpy_file, open_source, stem
 from neurozarr.sources.tiff import segments
 
+from ..programs import PATIENCE
+
 
 @pytest.fixture(scope="module")
 def voxels():
@@ -384,7 +386,7 @@ def test_errors_name_the_file_of_a_failed_read(tmp_path, name, save_as, first):
     fault = f"{calls}:error=EIO:when={first}+"
     command = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", last, "-e", f"trace={calls}"]
     command += ["-e", f"inject={fault}", sys.executable, "-c", READ, tmp_path / name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
     assert f"SourceError: {last}: " in done.stderr.strip().splitlines()[-1]
 
@@ -410,7 +412,7 @@ def test_unsupported_volumes_are_refused(tmp_path, mri):
         path.write_bytes(header.binaryblock + bytes(10_000))
         with pytest.raises(SourceError, match=f"its voxels are {name}, which Zarr cannot hold"):
             open_source(path)
-    with pytest.raises(SourceError, match=r"the image has shape \(1, 1, 1, 1, 10, 10\)"):
+    with pytest.raises(SourceError, match=r"dconn\.nii: a CIFTI file"):
         open_source(mri / "row_major.dconn.nii")
 
 

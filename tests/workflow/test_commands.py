@@ -13,6 +13,7 @@ from neurozarr.commands import snakemake_arguments
 from neurozarr.info import describe
 from neurozarr.version import VERSION
 
+from ..programs import PATIENCE
 from ..runs import Started
 
 #: What the package contains of the top of the repository.
@@ -26,7 +27,7 @@ def built(root, tmp_path_factory):
 
     def build(directory, kind):
         command = [sys.executable, "-c", BUILD, f"build_{kind}"]
-        subprocess.run(command, cwd=directory, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, cwd=directory, check=True, capture_output=True, timeout=PATIENCE)
         (file,) = (directory / "built").iterdir()
         return file
 
@@ -82,7 +83,7 @@ def converted(built, make_workflow, mri):
         env=os.environ | {"PYTHONPATH": str(built)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert run.returncode == 0, run.stderr
     assert f"profile {built}/neurozarr/workflow/profiles/default" in run.stderr
@@ -112,5 +113,5 @@ def test_commands_do_what_their_names_say(converted, tmp_path, command):
 def test_info_prints_a_table_of_each_store(converted):
     store = str(converted.store())
     command = [sys.executable, "-m", "neurozarr", "info", store, store]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert run.stdout == f"{describe(store)}\n\n{describe(store)}\n"

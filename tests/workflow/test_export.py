@@ -14,7 +14,7 @@ from neurozarr.sources import open_source
 
 #: Images that cannot be converted, and the error.
 REFUSED = {
-    "row_major.dconn.nii": "has shape",  # a matrix of six dimensions
+    "row_major.dconn.nii": "a CIFTI file",  # a matrix, not a volume
     "nifti1.hdr": "is missing",  # a header without its voxels
     "nifti2.hdr": "is missing",
     "analyze.hdr": "is missing",

@@ -86,7 +86,7 @@ def places(
     run = tuple(RUN_BYTES // dtype.itemsize if axis == file_axes[-1] else 1 for axis in axes)
     native = native_chunk_shape or run
     if math.prod(map(min, native, shape)) * dtype.itemsize > MAX_NATIVE_BYTES:
-        return Places((), unit)
+        return Places((), tuple(map(min, chunks, unit)))
     is_small = math.prod(shape) * dtype.itemsize <= WHOLE_BYTES
     timed: tuple[Region, ...] = ()
     if in_order:
