@@ -7,7 +7,11 @@ import shutil
 import sys
 
 import bids2table
+import numpy as np
+import PIL.Image
 import pytest
+import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -283,3 +287,64 @@ def test_data_set_of_templates_tells_how_to_convert_it(tmp_path):
         read_run({"source": str(tmp_path)})
     pattern = re.search("give a glob such as '(.*)' and output_tree: true$", str(error.value))[1]
     assert list(read_run({"source": pattern, "output_tree": True})[1]) == ["tpl-A/anat/tpl-A_T1w"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "size", "unit"),
+    [
+        ({"PixelSize": [0.25, 0.5], "PixelSizeUnits": "um"}, (0.25, 0.5, 0.25), "micrometer"),
+        ({"PixelSize": [1, 2, 3], "PixelSizeUnits": "nm"}, (3, 2, 1), "nanometer"),
+        ({"PixelSize": [1e-3, 2e-3], "PixelSizeUnits": "mm"}, (1e-3, 2e-3, 1e-3), "millimeter"),
+        ({}, (1, 1, 1), ""),
+    ],
+)
+@pytest.mark.parametrize("ending", ["SEM.png", "SPIM.tif", "SPIM.ome.zarr"])
+def test_pixel_size_completes_images_that_have_none(tmp_path, caplog, ending, metadata, size, unit):
+    path = data_set(tmp_path) / f"sub-01/micr/sub-01_sample-A_{ending}"
+    path.parent.mkdir(parents=True)
+    voxels = np.arange(60, dtype="u1").reshape(6, 10)
+    if ending.endswith("zarr"):
+        zarr.create_array(path, data=voxels)
+    else:
+        PIL.Image.fromarray(voxels).save(path)
+    text(tmp_path / f"{ending.split('.')[0]}.json", metadata)
+    (sample,) = read_run({"source": str(tmp_path)})[1].values()
+    assert (sample.source.voxel_size[-2:], sample.source.space_unit) == (size[-2:], unit)
+    assert sample.source.voxel_size == size
+    assert "along z" not in caplog.text
+
+
+def test_pixel_size_that_the_image_or_the_user_gives_wins(tmp_path):
+    path = data_set(tmp_path) / "sub-01/micr/sub-01_sample-A_SPIM.ome.tif"
+    path.parent.mkdir(parents=True)
+    sizes = {f"PhysicalSize{axis}": size for axis, size in zip("ZYX", (4, 2, 2), strict=True)}
+    tifffile.imwrite(path, np.ones((3, 4, 5), "u1"), metadata={"axes": "ZYX"} | sizes)
+    text(tmp_path / "SPIM.json", {"PixelSize": [9, 9, 9], "PixelSizeUnits": "um"})
+    (sample,) = read_run({"source": str(tmp_path)})[1].values()
+    assert sample.source.voxel_size == (4, 2, 2)
+    given = {"source": str(tmp_path), "voxel_size": [1, 2, 3], "unit": "nm"}
+    (sample,) = read_run(given)[1].values()
+    assert (sample.source.voxel_size, sample.source.space_unit) == ((1, 2, 3), "nanometer")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"PixelSize": [1], "PixelSizeUnits": "um"},
+        {"PixelSize": [1, 0], "PixelSizeUnits": "um"},
+        {"PixelSize": [1, True], "PixelSizeUnits": "um"},
+        {"PixelSize": ["1", "2"], "PixelSizeUnits": "um"},
+        {"PixelSize": 2, "PixelSizeUnits": "um"},
+        {"PixelSize": [1, 2], "PixelSizeUnits": "furlong"},
+        {"PixelSize": [1, 2]},
+        {"PixelSize": [1, float("nan")], "PixelSizeUnits": "um"},
+    ],
+)
+def test_pixel_size_that_is_not_valid_is_ignored(tmp_path, caplog, metadata):
+    path = data_set(tmp_path) / "sub-01/micr/sub-01_sample-A_SEM.png"
+    path.parent.mkdir(parents=True)
+    PIL.Image.fromarray(np.ones((4, 5), "u1")).save(path)
+    text(tmp_path / "SEM.json", metadata)
+    (sample,) = read_run({"source": str(tmp_path)})[1].values()
+    assert (sample.source.voxel_size, sample.source.space_unit) == ((1, 1, 1), "")
+    assert "A_SEM.png: PixelSize is " in caplog.text

@@ -2,6 +2,9 @@
 
 import json
 
+import nibabel
+import numpy as np
+import PIL.Image
 import pytest
 
 import neurozarr
@@ -100,3 +103,27 @@ def test_glob_keeps_its_tree(make_workflow):
         assert (made.output / f"nifti/{name}_level-0.nii.gz").exists()
         assert (made.directory / f"logs/{name}/export_nifti_0.log").exists()
     assert "there is no sample 'b/x'" in made("results/b/x.nii.zarr/zarr.json", check=False).output
+
+
+def test_pixel_size_of_microscopy_is_in_the_metadata_of_bids(make_workflow):
+    name = "sub-01/micr/sub-01_sample-A_SEM"
+    made = make_workflow({"source": "bids", "zarr": {"chunk": 8}})
+    root = data_set(made.directory / "bids")
+    metadata = text(root / "SEM.json", {"PixelSize": [0.25, 0.5], "PixelSizeUnits": "um"})
+    (root / name).parent.mkdir(parents=True)
+    PIL.Image.fromarray(np.arange(60, dtype="u1").reshape(6, 10)).save(root / f"{name}.png")
+    made("all", "export")
+    (image,) = made.group(name)["ome"]["multiscales"]
+    assert [axis.get("unit") for axis in image["axes"]] == ["micrometer"] * 3
+    assert image["datasets"][0]["coordinateTransformations"][0]["scale"][1:] == [0.5, 0.25]
+    header = nibabel.load(made.output / f"nifti/{name}_level-0.nii.gz").header
+    assert header.get_zooms()[:2] == (0.25, 0.5)
+    assert header.get_xyzt_units()[0] == "micron"
+    voxels = made.tree(name)
+    text(metadata, {"PixelSize": [0.5, 1], "PixelSizeUnits": "um"})
+    made()
+    assert {file for file, content in made.tree(name).items() if voxels[file] != content} == {
+        "zarr.json",
+        "nifti/c/0",
+        "nifti/zarr.json",
+    }

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from neurozarr.bids import label_table, sidecars
+from neurozarr.bids import label_table, microscopy, sidecars
 from neurozarr.errors import NeurozarrError, SourceError
 from neurozarr.nifti.fit import stored_dtype
 from neurozarr.run.paths import Place, StorePaths
@@ -101,7 +101,14 @@ class SampleSource:
     @property
     def overrides(self) -> dict[str, Any]:
         """Arguments of `neurozarr.sources.open_source` other than the path and the template."""
-        return {**self.layout, **{name: getattr(self, name) for name in SIZES}}
+        given = {**self.layout, **{name: getattr(self, name) for name in SIZES}}
+        return given | ({"beside": self._pixel_size} if self._pixel_size else {})
+
+    @cached_property
+    def _pixel_size(self) -> dict[str, tuple[float, str]]:
+        """Sizes in the metadata of a microscopy image of a BIDS data set."""
+        text = "" if self.bids is None else self.sidecars.get(".json", "")
+        return microscopy.pixel_size(self.path, text) if "PixelSize" in text else {}
 
     @property
     def known(self) -> dict[str, Any]:

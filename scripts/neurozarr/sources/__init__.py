@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from neurozarr.sources.precomputed import PrecomputedSource
 from neurozarr.sources.scaled_image import ScaledSource
 from neurozarr.sources.series import SeriesSource
 from neurozarr.sources.stacks import StackSource
+from neurozarr.sources.tiff.metadata import sizes
 from neurozarr.sources.tiff.source import TiffSource
 from neurozarr.sources.zarr.store import ZarrSource
 from neurozarr.units import is_plausible
@@ -90,6 +91,7 @@ def open_source(
     unit: str | None = None,
     time_step: float | None = None,
     time_unit: str | None = None,
+    beside: Mapping[str, tuple[float, str]] | None = None,
     template: bytes | None = None,
     **layout: Any,
 ) -> Source:
@@ -105,6 +107,9 @@ def open_source(
         Unit of the voxel size, if it differs from that in the header.
     time_step, time_unit
         Time between two volumes and its unit, likewise.
+    beside
+        Voxel sizes along x, y and z, and their units, from a file beside the volume; they are used
+        if the volume itself has no voxel size.
     template
         Bytes of a NIfTI header, which gives the voxel size, the time step and the units that the
         file does not give.
@@ -155,6 +160,10 @@ def open_source(
                 f"{path}: {name} is {value}, but the axes are {source.axes}, without t; leave it "
                 "out, or give axes"
             )
+    if beside and not source.voxel_size:
+        extended = "".join(a for a, n in zip(source.axes, source.shape, strict=True) if n > 1)
+        found = sizes(path, dict(beside), extended)
+        source = replace(source, voxel_size=found["voxel_size"], space_unit=found["space_unit"])
     was = source.space_unit
     source = _with_units(path, source, {"space": unit, "time": time_unit}, template)
     if voxel_size is not None and was:
@@ -197,8 +206,8 @@ def _with_sizes(
     known = time_step or source.time_step
     source = replace(source, time_step=known if is_plausible(known) else 1.0)
     if voxel_size is not None:
-        sizes = [size for size in voxel_size if is_plausible(size)]
-        if not len(sizes) == len(voxel_size) == 3:
+        valid = [size for size in voxel_size if is_plausible(size)]
+        if not len(valid) == len(voxel_size) == 3:
             raise SourceError(
                 f"{path}: voxel_size is {list(voxel_size)}; allowed: 3 positive numbers, in the "
                 "order z, y, x"
