@@ -24,6 +24,7 @@ try:
     from neurozarr.samples import arguments, estimates, rerun
     from neurozarr.samples.config_file import check_config_file
     from neurozarr.samples.names import explanations
+    from neurozarr.samples.places import check_case
     from neurozarr.samples.reading import read_run
 except ModuleNotFoundError as error:
     sys.exit(

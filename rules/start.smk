@@ -37,6 +37,7 @@ def start_run():
     )
     check_space(claimed_samples())
     try:
+        check_case(Path(RUN.output), SAMPLES)
         states = [RUN.paths(name).state for name in claimed_samples()]
         claims.start(states, run, is_running=is_locked)
     except OSError as error:

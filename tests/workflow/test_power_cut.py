@@ -1,38 +1,14 @@
 """Power cuts, simulated by mounting a copy of the disk image that was made during a run."""
 
 import filecmp
-import os
 import shutil
 import signal
 import subprocess
-from contextlib import contextmanager
 
 import pytest
 
+from .. import disks
 from ..runs import wait_until
-
-
-def skip(reason):
-    """Skip a test if this machine lacks something, unless the test is required here."""
-    assert "NEUROZARR_NEEDS_LOOP" not in os.environ, reason
-    pytest.skip(reason)
-
-
-def command(*args):
-    done = subprocess.run(list(map(str, args)), capture_output=True, text=True, check=False)
-    if done.returncode:
-        skip(f"{args[0]} does not work here: {done.stderr.strip()}")
-
-
-@contextmanager
-def mounted(image, folder):
-    """Mount a file system that is contained in a file."""
-    folder.mkdir(exist_ok=True)
-    command("mount", "-o", "loop", image, folder)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def power_cut(image, copy):
@@ -51,13 +27,7 @@ def power_cut(image, copy):
 @pytest.fixture(params=["ext4", "xfs"])
 def image(request, tmp_path):
     """An empty file system that is contained in a file."""
-    if os.geteuid() != 0 or not shutil.which(f"mkfs.{request.param}"):
-        skip(f"mounting {request.param} needs root and mkfs.{request.param}")
-    path = tmp_path / "image"
-    with path.open("wb") as file:
-        file.truncate(2**26 if request.param == "ext4" else 320 * 2**20)
-    command(f"mkfs.{request.param}", "-q", path)
-    return path
+    return disks.make(request.param, tmp_path / "image")
 
 
 def converted_after(copy, workflow, fresh, *, whole, old=None):
@@ -66,7 +36,7 @@ def converted_after(copy, workflow, fresh, *, whole, old=None):
     It may also be the complete old store, if its deletion had not reached the disk. `whole` says
     that the image must be published.
     """
-    with mounted(copy, workflow.output.parent):
+    with disks.mounted(copy, workflow.output.parent):
         shutil.rmtree(workflow.directory / ".snakemake", ignore_errors=True)
         published = (workflow.store() / "zarr.json").exists()
         if published:
@@ -84,7 +54,7 @@ def converted_after(copy, workflow, fresh, *, whole, old=None):
 def test_complete_store_survives_a_power_cut(workflow, fresh, image, driver):
     workflow.config["zarr"]["driver"] = driver
     workflow.config["output"] = "disk/results"
-    with mounted(image, workflow.directory / "disk"):
+    with disks.mounted(image, workflow.directory / "disk"):
         workflow()
         power_cut(image, image.with_name("copy"))
     converted_after(image.with_name("copy"), workflow, fresh, whole=True)
@@ -108,7 +78,7 @@ def copies_of_a_run(workflow, image, moments):
 def test_run_interrupted_by_a_power_cut_is_completed(workflow, fresh, image):
     workflow.config["output"] = "disk/results"
     workflow.config["resources"] = {"block_mb": 0.06}
-    with mounted(image, workflow.directory / "disk"):
+    with disks.mounted(image, workflow.directory / "disk"):
         names = ["0/c", "1/c", "nifti"]
         moments = [(workflow.store() / name).exists for name in names]
         copies = copies_of_a_run(workflow, image, moments)
@@ -120,7 +90,7 @@ def test_run_interrupted_by_a_power_cut_is_completed(workflow, fresh, image):
 def test_power_cut_never_mixes_old_and_new_store(workflow, fresh, image, bundle):
     workflow.bundle = bundle
     workflow.config["output"] = "disk/results"
-    with mounted(image, workflow.directory / "disk"):
+    with disks.mounted(image, workflow.directory / "disk"):
         workflow()
         whole = workflow.tree()
         workflow.config["pyramid"] = {"mode": "median"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from neurozarr.errors import ConfigError
 from neurozarr.samples.sample import Sample
@@ -52,6 +53,44 @@ def check_apart(samples: Mapping[str, Sample]) -> None:
                     f"config: the store of {sample.path} would be within that of "
                     f"{samples[above].path}: rename the directory {folder}"
                 )
+
+
+def check_case(output: Path, samples: Iterable[str]) -> None:
+    """Check that samples whose names differ only in case have stores of their own.
+
+    File systems such as exFAT, and usually those of macOS and Windows, do not tell them apart.
+
+    Parameters
+    ----------
+    output
+        Output directory. If there are such samples, the directory of receipts in it is created.
+    samples
+        Names of all samples of a run.
+
+    Raises
+    ------
+    ConfigError
+        The file system does not tell two names apart.
+    OSError
+        The directory cannot be created.
+    """
+    known: dict[str, str] = {}
+    for name in samples:
+        other = known.setdefault(name.casefold(), name)
+        if other != name and _ignores_case(output):
+            raise ConfigError(
+                f"config: samples {other} and {name}: the file system of the output does not tell "
+                "apart upper and lower case, and they would have the same store; give them other "
+                "names in a sample sheet, or choose another output"
+            )
+
+
+def _ignores_case(output: Path) -> bool:
+    """Whether another spelling of a file leads to it, on the file system of the output."""
+    state = output / ".state"
+    state.mkdir(parents=True, exist_ok=True)
+    other = state.name.upper()
+    return (output / other).exists() and other not in os.listdir(output)
 
 
 def check_output(output: str, samples: Iterable[str]) -> None:
