@@ -97,3 +97,13 @@ def test_name_that_is_still_not_allowed_is_refused(touched):
     touched(f"{'ä' * 20}.nii")
     with pytest.raises(ConfigError, match=r"sample is 'aaaa.*; give it another name"):
         read_run({"source": "*.nii"})
+
+
+@pytest.mark.parametrize(("second", "helps"), [("one/a.nii.gz", False), ("two/a.nii", True)])
+def test_directories_are_advised_only_where_they_differ(tmp_path, second, helps):
+    for name in ("one/a.nii", second):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match="two samples are named 'a'") as error:
+        read_run({"source": [str(tmp_path / "one/a.nii"), str(tmp_path / second)]})
+    assert ("output_tree" in str(error.value)) == helps

@@ -71,9 +71,10 @@ def read_run(
     samples: dict[str, Sample] = {}
     for where, sample in read:
         if sample.name in samples:
+            paths = samples[sample.name].path, sample.path
             raise ConfigError(
-                f"{where}: two samples are named {sample.name!r}: {samples[sample.name].path} "
-                f"and {sample.path}; {_how_to_tell_apart(options)}"
+                f"{where}: two samples are named {sample.name!r}: {' and '.join(paths)}; "
+                f"{_how_to_tell_apart(options, paths)}"
             )
         try:
             _ = sample.zarr
@@ -111,9 +112,10 @@ def _check_sheet_alone(options: Document) -> None:
         )
 
 
-def _how_to_tell_apart(options: Document) -> str:
-    """What to do if two samples have the same name."""
-    tree = options["source"] and not options["output_tree"]
+def _how_to_tell_apart(options: Document, paths: Iterable[str]) -> str:
+    """What to do if two samples, from sources of these paths, have the same name."""
+    in_one_directory = len({os.path.dirname(path) for path in paths}) == 1
+    tree = options["source"] and not options["output_tree"] and not in_one_directory
     also = ", or, if a glob matches both, keep their directories by output_tree: true"
     return f"give them different names in a sample sheet{also if tree else ''}"
 
