@@ -23,6 +23,8 @@ def skip(reason: str) -> None:
 
 def make(kind: str, path: Path) -> Path:
     """Make an empty file system of a kind, such as ext4, in a file."""
+    if kind in _MOUNTED_BY and not os.path.exists("/dev/fuse"):
+        pytest.skip(f"mounting {kind} needs FUSE")
     if os.geteuid() != 0 or not shutil.which(f"mkfs.{kind}"):
         skip(f"mounting {kind} needs root and mkfs.{kind}")
     with path.open("wb") as file:
