@@ -22,7 +22,7 @@ MRI = $$($(BIN)/python -c 'import nibabel; print(nibabel.__path__[0])')/tests/da
 SLOW := bad_input bundle_states claims combinations create_array image memory metadata nodes ownership preview readers report round_trip \
     slabs source_axes source_dicom source_scaled source_stacks source_tiff source_zarr verification windows
 FAST = $(filter-out $(SLOW:%=tests/unit/test_%.py),$(wildcard tests/unit/test_*.py))
-# A worker that ends has crashed, or waited for too long; what it ran would do so again.
+# Workers are not restarted: a test that crashed one, or hung, would do so again.
 PYTEST = $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # What is tested with other versions of Python.
 QUICK = tests/workflow/test_convert.py $(FAST)

@@ -3,8 +3,8 @@
 import subprocess
 from typing import Any
 
-#: Seconds after which a program, a server or a page is taken for hanging. It only guards: no test
-#: may depend on how fast a machine is. A whole test is ended after more (pyproject.toml).
+#: Seconds after which a program, a server or a page is taken to hang. This is only a safeguard: no
+#: test may depend on the speed of a machine. It is less than the limit of a test (pyproject.toml).
 PATIENCE = 200
 
 

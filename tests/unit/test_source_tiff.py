@@ -576,6 +576,7 @@ def test_the_aspect_of_pixels_is_kept_without_a_unit(tmp_path):
         (1000, "centimeter", 1e-3, "centimeter"),
         (25_400, "inch", 1 / 25_400, "inch"),
         (72, "inch", 1, ""),
+        (72.009, "inch", 1, ""),  # 2835 in a meter, as PNG has it.
         (93, "inch", 1, ""),
         (26, "inch", 1, ""),
         (93.5, "inch", 1 / 93.5, "inch"),

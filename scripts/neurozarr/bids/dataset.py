@@ -135,7 +135,7 @@ def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:
             "source %s: %d images are left out, because their names are not those of BIDS: %s",
             root,
             len(unnamed),
-            ", ".join(unnamed[:_MAX_LISTED]) + (", ..." if unnamed[_MAX_LISTED:] else ""),
+            _listed(unnamed),
         )
     empty = _empty_subjects(root)
     if empty:
@@ -144,7 +144,7 @@ def images(root: str, filters: Mapping[str, Sequence[str]]) -> list[Image]:
             "install them by datalad get -n",
             root,
             len(empty),
-            ", ".join(empty[:_MAX_LISTED]) + (", ..." if empty[_MAX_LISTED:] else ""),
+            _listed(empty),
         )
     found = [
         Image(os.path.join(root, path), os.path.dirname(path), entities)
@@ -258,6 +258,11 @@ def _empty_subjects(root: str) -> list[str]:
     ]
 
 
+def _listed(names: Sequence[str]) -> str:
+    """The first names, as a message lists them."""
+    return ", ".join([*names[:_MAX_LISTED], *(["..."] if names[_MAX_LISTED:] else [])])
+
+
 def check_part(path: str) -> None:
     """Say what to write instead of the directory of a subject, a session or a datatype.
 
@@ -310,9 +315,8 @@ def check_around(path: str) -> None:
     folders = [entry for entry in _entries(path) if entry.name[0] != "." and entry.is_dir()]
     names = [entry.name for entry in folders if is_dataset(entry.path)]
     if names:
-        listed = ", ".join(names[:_MAX_LISTED]) + ", ..." * (len(names) > _MAX_LISTED)
         raise ConfigError(
-            f"config: source {path}: a directory of BIDS data sets ({listed}): write "
+            f"config: source {path}: a directory of BIDS data sets ({_listed(names)}): write "
             f"source: {os.path.join(path, names[0])} for one of them, or source: "
             f"'{os.path.join(glob.escape(path), '*')}' and output_tree: true for all"
         )

@@ -50,6 +50,6 @@ def logged(path: str) -> Iterator[None]:
         first, *others = str(error).split("\n")
         said = [f"{type(error).__name__}: {first} (more in {path})", *others]
         print("\n".join(said), file=sys.stderr)
-        # No failure of a job whose sample another run has claimed: otherwise Snakemake would delete
-        # its outputs, which now belong to that run.
+        # A job whose sample another run has claimed must not fail: Snakemake would delete its
+        # outputs, which now belong to that run.
         raise SystemExit(0 if isinstance(error, ClaimError) else 1) from None

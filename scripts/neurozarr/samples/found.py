@@ -77,7 +77,7 @@ def sources_of(options: Document, absent: list[str] | None) -> Iterator[Found]:
                 raise ConfigError(f"config: source {error}") from None
             if is_found:
                 is_bids = True
-                _check_output(path, options["output"])
+                _check_outside(path, options["output"])
                 yield from _images(path, _of_directory(pattern, path, folder, options), filters)
                 continue
             if options["output_tree"] and not is_glob(pattern):
@@ -93,7 +93,7 @@ def sources_of(options: Document, absent: list[str] | None) -> Iterator[Found]:
         )
 
 
-def _check_output(root: str, output: str) -> None:
+def _check_outside(root: str, output: str) -> None:
     """Raise a ConfigError if stores would be written among the images of a data set."""
     inside = os.path.relpath(os.path.realpath(output), os.path.realpath(root)).split("/")[0]
     if inside == "." or inside.startswith("sub-"):

@@ -86,7 +86,7 @@ def check_case(output: Path, samples: Iterable[str]) -> None:
 
 
 def _ignores_case(output: Path) -> bool:
-    """Whether another spelling of a file leads to it, on the file system of the output."""
+    """Whether the file system of the output takes upper and lower case to be the same."""
     state = output / ".state"
     state.mkdir(parents=True, exist_ok=True)
     other = state.name.upper()

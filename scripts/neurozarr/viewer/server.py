@@ -227,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._refuse(HTTPStatus.NOT_FOUND)
 
     def _chunk(self, level: Level, index: tuple[int, ...], key: str) -> None:
-        """Send a chunk, as it is stored or decoded; none of which a file is a link elsewhere."""
+        """Send a chunk, as stored or decoded, unless a file of it is a link out of the store."""
         root = os.path.realpath(level.store.root)
         for file in chunk_files(level.node, chunk_region(level, index)):
             path = os.path.realpath(level.store.address(join(level.node.path, file)))

@@ -36,7 +36,7 @@ def view(paths: Sequence[str], *, port: int = 0, browser: bool = True) -> None:
     together = with_units([image for images in found for image in images])
     server = Server(together, title=title, port=port)
     with server:
-        # Some browsers are waited for until they are closed, and they need answers at once.
+        # webbrowser.open may return only when the browser is closed, which needs the page before.
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
         try:

@@ -300,9 +300,9 @@ def _pixel(tags: Any, axis: str) -> float | None:
 def _is_default(size: float, unit: str) -> bool:
     """Whether a pixel size is of a resolution that programs write by default."""
     dpi = 1 / (size * units.factor(unit, "inch"))
-    if unit == "inch" and 1 <= dpi <= _MAX_SCREEN_DPI:
-        return math.isclose(dpi, round(dpi), rel_tol=1e-6)
-    return size == 1 or any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
+    is_whole = 1 <= dpi <= _MAX_SCREEN_DPI and math.isclose(dpi, round(dpi), rel_tol=1e-6)
+    is_usual = any(math.isclose(dpi, known, rel_tol=5e-3) for known in _DEFAULT_DPI)
+    return size == 1 or is_usual or (unit == "inch" and is_whole)
 
 
 def unit_of(name: str, kind: str) -> str:
